@@ -1,14 +1,14 @@
 """PostgreSQL migrations for CQRS schemas with many tenants.
 
-All public names can be imported from here. Each is loaded when it is asked for, so `import confiture` loads no driver.
-`Project` is a project and what can be done with it; migrations are written with `Migration`, hooks with `Hook`, rules
-of lint with `SchemaRule` and `StatementRule`.
+All public names can be imported from here. Each is imported on first use, so `import confiture` imports no driver.
+`Project` is the API of a project; write migrations with `Migration`, hooks with `Hook`, lint rules with `SchemaRule`
+and `StatementRule`.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
-"""As in `typing`. Whoever interrupts the start must reach `__main__`, so nothing is imported before it."""
+"""Like in `typing`. Ctrl-C during start-up must be handled by `__main__`, so nothing is imported before it."""
 
 if TYPE_CHECKING:
     from typing import Any
@@ -136,7 +136,7 @@ _MODULES = {
         "up_down_up",
     ),
 }
-"""Where the names are that are not in `confiture.errors`."""
+"""The modules of the names that are not in `confiture.errors`."""
 
 
 def __getattr__(name: str) -> Any:

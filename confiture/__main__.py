@@ -1,4 +1,4 @@
-"""The process of the command line: what `confiture` and `python -m confiture` start."""
+"""The entry point of `confiture` and `python -m confiture`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import gc
 import sys
 
 _NEW_OBJECTS = 200_000
-"""How many objects Python makes before it looks through them for cycles (by itself, 700): a run of 200 migrations makes
-fewer.
-"""
+"""The threshold of the garbage collector (Python's default: 700). A run of 200 migrations creates fewer objects."""
 
 
 def run() -> None:
-    """Runs the command line in a process that is there for nothing else, and exits as it does."""
-    # what is imported and read stays until the end: looking through it time and again is a fifth of a short run
+    """Run the command line in its own process and exit with its code."""
+    # imported modules and files stay until the end: repeated collections take a fifth of a short run
     gc.set_threshold(_NEW_OBJECTS)
     try:
         from confiture.cli.app import main
 
         main()
     except KeyboardInterrupt:
-        # before a command began
+        # before a command started
         sys.stderr.write("interrupted\n")
         sys.exit(130)
     finally:
-        # nor is there anything to be found when the process ends
+        # skip the final collection, too
         gc.freeze()
 
 

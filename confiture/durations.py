@@ -1,20 +1,20 @@
-"""Durations: as people read them in output, and as they write them in files and options."""
+"""Formatting of durations for output, and parsing of durations in files and options."""
 
 from __future__ import annotations
 
 import re
 
 UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
-"""The units that can be written, in milliseconds."""
+"""The supported units in milliseconds."""
 DURATION_PATTERN = rf"[0-9]+(\.[0-9]+)?\s*({'|'.join(UNIT_MS)})"
-"""A duration that is not 0, as a regular expression that Python and JSON Schema read alike."""
+"""A regular expression for a duration other than 0, valid in Python and in JSON Schema."""
 _DURATION = re.compile(DURATION_PATTERN)
 _LONGEST_DURATION_MS = 2**53
 _MAX_DECIMALS = 20
 
 
 def format_duration(milliseconds: float | None) -> str:
-    """`0.4 ms`, `12 ms`, `1.2 s`, `3 min 05 s`, `26 h 40 min`; empty for None."""
+    """Return `0.4 ms`, `12 ms`, `1.2 s`, `3 min 05 s` or `26 h 40 min`; empty for None."""
     if milliseconds is None:
         return ""
     if milliseconds < 9.95:
@@ -31,12 +31,12 @@ def format_duration(milliseconds: float | None) -> str:
 
 
 def format_duration_long(milliseconds: float) -> str:
-    """The same within a sentence, where less than a millisecond is only said to be that."""
+    """Return a duration for a sentence: like `format_duration`, but `under 1 ms` below a millisecond."""
     return "under 1 ms" if milliseconds < 1 else format_duration(milliseconds)
 
 
 def parse_duration_ms(text: str) -> int | None:
-    """`0`, `500ms`, `2s`, `1.5min` or `1h` in milliseconds; None if the text is not a duration."""
+    """Parse `0`, `500ms`, `2s`, `1.5min` or `1h` to milliseconds; return None if the text is not a duration."""
     from fractions import Fraction
 
     text = text.strip()
@@ -45,7 +45,7 @@ def parse_duration_ms(text: str) -> int | None:
     match = _DURATION.fullmatch(text)
     if match is None:
         return None
-    # the digits decide first: a number of millions of them takes long
+    # check the number of digits first: parsing millions of digits is slow
     number, unit = match[0][: match.start(2)].rstrip(), match[2]
     whole, _, part = number.partition(".")
     if len(whole.lstrip("0")) > len(str(_LONGEST_DURATION_MS)):
@@ -55,6 +55,6 @@ def parse_duration_ms(text: str) -> int | None:
 
 
 def duration_literal(milliseconds: int) -> str:
-    """A duration as `parse_duration_ms` reads it, in its largest whole unit: `2s`."""
+    """Format milliseconds for `parse_duration_ms`, in the largest unit that divides them: `2s`."""
     unit = next((unit for unit in ("h", "min", "s") if milliseconds and milliseconds % UNIT_MS[unit] == 0), "ms")
     return f"{milliseconds // UNIT_MS[unit]}{unit}" if milliseconds else "0"

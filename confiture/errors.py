@@ -1,7 +1,7 @@
-"""Where something stands, what is wrong with it, and how the process ends.
+"""Locations, diagnostics, errors and exit codes.
 
-Every mistake that a user can make becomes a `Diagnostic`: a code, the place, the cause, and what to do next.
-Errors carry one or many of them, and the exit code that the process ends with.
+Every user error becomes a `Diagnostic`: a code, the location, the cause, and the next step. Exceptions carry one or
+more diagnostics and the exit code of the process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells the shell. The numbers are stable: scripts rely on them.
+    """The exit code of the process. The numbers are stable: scripts rely on them.
 
     Example::
 
@@ -22,28 +22,28 @@ class ExitCode(IntEnum):
 
     DONE = 0
     FINDINGS = 1
-    """Findings, or a check that failed (its migration is rolled back)."""
+    """Findings, or a failed check (its migration is rolled back)."""
     USAGE = 2
-    """A mistake in the options, the settings or the files. Nothing was touched."""
+    """An error in the options, the settings or the files. Nothing was changed."""
     UNREACHABLE = 3
-    """The database cannot be reached, refuses us, or cannot be used for migrations."""
+    """The database is unreachable, rejects the connection, or cannot be used for migrations."""
     ROLLED_BACK = 4
-    """A migration failed. It left nothing behind."""
+    """A migration failed and was rolled back completely."""
     STOPPED = 5
     """A migration stopped after some of its segments had committed. The next run resumes it."""
     LOCKED = 6
-    """Another run holds the lock."""
+    """Another run holds the migration lock."""
     DRIFT = 7
-    """The files and the history of the database disagree."""
+    """The files and the history of the database differ."""
     INTERNAL = 70
-    """An error in Confiture itself, or a state that it did not expect."""
+    """An error in Confiture itself, or an unexpected state."""
     INTERRUPTED = 130
-    """Ctrl-C or SIGTERM where no migration was under way; what shells make of a process that SIGINT ended."""
+    """Ctrl-C or SIGTERM while no migration was running; the same code as for a process ended by SIGINT."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True, slots=True)
 class Span:
-    """A place in a file. `line` and `column` count from 1, in characters.
+    """A location in a file. `line` and `column` count from 1, in characters.
 
     Example::
 
@@ -60,10 +60,10 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnostic:
-    """One mistake, told so that its reader can mend it.
+    """One problem, with everything the reader needs to fix it.
 
-    `code` is a short stable name (`unknown-key`), `excerpt` the line of the file that `span` points to,
-    `detail` whatever else is known (one fact a line), `hint` the next step.
+    `code` is a short stable name (`unknown-key`), `excerpt` the line of the file at `span`, `detail` further facts (one
+    per line), `hint` the next step.
 
     Example::
 
@@ -83,7 +83,7 @@ class Diagnostic:
 
 
 class ConfitureError(Exception):
-    """Anything that ends a command. Holds one or more diagnostics, in the order in which to show them.
+    """An error that ends a command, with one or more diagnostics in display order.
 
     Example::
 
@@ -101,29 +101,29 @@ class ConfitureError(Exception):
 
 
 class InputError(ConfitureError):
-    """Options, settings or files are wrong. Raised before anything is touched."""
+    """The options, settings or files have errors. Raised before anything is changed."""
 
 
 class DatabaseUnavailable(ConfitureError):
-    """The database cannot be reached, refuses us, or is no place for migrations (too old, a standby, a pooler)."""
+    """The database is unreachable, rejects the connection, or is unsuitable (too old, a standby, a pooler)."""
 
     exit_code = ExitCode.UNREACHABLE
 
 
 class CheckFailed(ConfitureError):
-    """A check did not return what it must. Its segment was rolled back."""
+    """A check did not return the expected result. Its segment was rolled back."""
 
     exit_code = ExitCode.FINDINGS
 
 
 class HazardsFound(ConfitureError):
-    """Lint found hazards that the settings do not let run. Nothing was touched."""
+    """Lint found hazards that block migrations according to the settings. Nothing was changed."""
 
     exit_code = ExitCode.FINDINGS
 
 
 class MigrationFailed(ConfitureError):
-    """A statement failed and its migration was rolled back whole."""
+    """A statement failed and its migration was rolled back completely."""
 
     exit_code = ExitCode.ROLLED_BACK
 
@@ -135,19 +135,19 @@ class MigrationStopped(ConfitureError):
 
 
 class LockHeld(ConfitureError):
-    """Another run holds the project's lock on this database."""
+    """Another run holds the project's migration lock on this database."""
 
     exit_code = ExitCode.LOCKED
 
 
 class Drift(ConfitureError):
-    """Applied migrations changed, vanished, or would be applied out of order."""
+    """Applied migrations have changed or are missing, or a pending migration is out of order."""
 
     exit_code = ExitCode.DRIFT
 
 
 class DiagnosticCollector:
-    """Collects diagnostics, so that all mistakes are told at once."""
+    """A collector of diagnostics, to report all problems at once."""
 
     def __init__(self) -> None:
         self._found: list[Diagnostic] = []
@@ -165,7 +165,7 @@ class DiagnosticCollector:
         return iter(self._found)
 
     def raise_if_any(self) -> None:
-        """Raises InputError with everything collected, sorted by place; does nothing when nothing is wrong."""
+        """Raise InputError with all collected diagnostics, sorted by location; do nothing if there are none."""
         if self._found:
             raise InputError(*sorted(self._found, key=_sort_key))
 

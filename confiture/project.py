@@ -1,6 +1,6 @@
-"""The project as programs use it: loaded, linted, run and dry-run.
+"""The public API of a project: load, lint, run and dry-run.
 
-The methods import what they need when they are called, so that a project is read without a driver.
+The methods import their dependencies when they are called, so reading a project does not import a driver.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Project(PlannedProject):
-    """A project's files as data, and what can be done with them. `migrations` are in the order in which they run.
+    """A project: its files as data, and operations on them. `migrations` are in the order in which they run.
 
     Example::
 
@@ -42,11 +42,11 @@ class Project(PlannedProject):
         database: str | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> Project:
-        """The project around a folder, or of a confiture.yaml, for one environment.
+        """Load the project around a folder, or of a confiture.yaml, for one environment.
 
-        `database` (a URL or conninfo) and `variables` win over the settings, as the options of the command line do.
-        Raises InputError with every mistake in every file. Variables that templates miss are told by what needs them:
-        a migration that is applied does not.
+        `database` (a URL or conninfo) and `variables` override the settings, like the options of the command line.
+        Raise InputError with all errors in all files. Undefined variables in templates are only reported by operations
+        that need them: an applied migration does not.
 
         Example::
 
@@ -56,18 +56,19 @@ class Project(PlannedProject):
         """
         from confiture.files.settings import SettingsOverrides, load_settings
 
-        given = Path(path)
-        config = given if given.is_file() else None
-        start = given.parent if given.is_file() else given
+        location = Path(path)
+        config = location if location.is_file() else None
+        start = location.parent if location.is_file() else location
         overrides = SettingsOverrides(config=config, environment=environment, database=database)
         settings = load_settings(start.absolute(), overrides, os.environ)
         read = load_project(settings, dict(variables or {}), needs_variables=False)
         return cls(settings=read.settings, migrations=read.migrations, ups=read.ups, downs=read.downs)
 
     def plan(self, direction: Direction = Direction.UP) -> Plan:
-        """All migrations as they would run on an empty database, or be undone from a full one: nothing is connected.
+        """Return the plan of all migrations on an empty database, or of rolling back all; without a connection.
 
-        Going down, migrations without `down` are left out. Raises InputError where templates miss variables.
+        The plan for `Direction.DOWN` omits migrations without `down`. Raise InputError if templates use undefined
+        variables.
 
         Example::
 
@@ -82,10 +83,10 @@ class Project(PlannedProject):
         return Plan(direction=direction, migrations=plans)
 
     def run(self, options: UpOptions | DownOptions | None = None, *, on_event: Emit | None = None) -> RunReport:
-        """Applies what is pending; with DownOptions, undoes what is applied. `on_event` is told what happens.
+        """Apply pending migrations; with DownOptions, roll back applied ones. `on_event` is called with each event.
 
-        Raises what the command line's exit codes say: InputError, DatabaseUnavailable, LockHeld, Drift, HazardsFound,
-        CheckFailed, MigrationFailed, MigrationStopped.
+        Raise the errors behind the exit codes of the command line: InputError, DatabaseUnavailable, LockHeld, Drift,
+        HazardsFound, CheckFailed, MigrationFailed, MigrationStopped.
 
         Example::
 
@@ -97,23 +98,23 @@ class Project(PlannedProject):
         from confiture.models.events import Emitter, Notice
         from confiture.models.report_builder import ReportBuilder
 
-        folding = ReportBuilder()
-        emit = Emitter(folding, *([on_event] if on_event else []))
-        # an embedded server runs meanwhile
+        builder = ReportBuilder()
+        emit = Emitter(builder, *([on_event] if on_event else []))
+        # keeps an embedded server running
         with resolve_database(self.settings, lambda text: emit(Notice(text=text))) as database:
             if isinstance(options, DownOptions):
                 down(self, database, options, emit)
             else:
                 up(self, database, options or UpOptions(), emit)
-        return folding.report
+        return builder.report
 
     def dry_run(
         self, *, to: str | None = None, repeat: int = 1, full: bool = False, on_event: Emit | None = None
     ) -> RunReport:
-        """Runs what is pending and rolls it back, `repeat` times; the report says what was measured.
+        """Run pending migrations and roll them back, `repeat` times; the report contains the measurements.
 
-        With `full`, batched backfills are not only sampled. Raises as `run` does; InputError in an environment that is
-        protected, unless `run` is given options that confirm it.
+        With `full`, run all batches of backfills instead of a sample. Raise the same errors as `run`, and InputError in
+        a protected environment; to confirm it, call `run` with options.
 
         Example::
 
@@ -127,9 +128,9 @@ class Project(PlannedProject):
         return self.run(UpOptions(to=to, dry_run=True, rehearsal=rehearsal), on_event=on_event)
 
     def lint(self) -> LintReport:
-        """What is wrong with the schema and the migrations; files that cannot be read are findings.
+        """Lint the schema and the migrations; unreadable files are findings.
 
-        What the settings' baseline holds is in it. Raises InputError where the settings are wrong.
+        The report includes findings in the baseline of the settings. Raise InputError if the settings have errors.
 
         Example::
 

@@ -1,4 +1,4 @@
-"""Values that no output shows: passwords, and what variables put into string literals."""
+"""Secret values that output must hide: passwords, and values of variables in string literals."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 HIDDEN = "***"
 _MIN_LENGTH = 4
-"""Shorter values are too common to be replaced wherever they appear."""
+"""Shorter values are too common to be replaced everywhere."""
 _MIN_LENGTH_INSIDE_WORDS = 8
-"""From this length on a value is replaced inside words as well."""
+"""The minimum length of values that are also replaced inside words."""
 _SHORTEST_PART = 3
-"""From this length on a part of a secret is hidden where it was cut, or where the server names it."""
+"""The minimum length of a part of a secret that is hidden next to an ellipsis, or if the server quotes it."""
 _LONGEST_PART = 100
 _FEW = 64
-"""Up to so many forms, each is looked for in each text."""
+"""The maximum number of forms for a simple search of each form in each text."""
 _WINDOW = 4_096
 _SAMPLED = 64
-"""So many of the first places of a form, one tells whether it may stand in a text."""
+"""The number of leading positions of a form at which its sample may begin; a text without the sample is skipped."""
 _COMMON = frozenset(
     {
         "admin", "administrator", "changeme", "confiture", "database", "default", "demo", "development", "example",
@@ -32,10 +32,10 @@ _COMMON = frozenset(
         "username", "value", "values", "welcome",
     }
 )  # fmt: skip
-"""Words that people use as passwords, and output for other things: like short values, they are not looked for."""
+"""Common words that may be passwords but also occur in output: like short values, they are not searched for."""
 
-# PASSWORD '...' in SQL, whoever wrote it: other sessions' queries hold secrets that we do not know
-# Patterns are compiled at their first use (the module re keeps them): most commands print no secret.
+# PASSWORD '...' in SQL of any origin: queries of other sessions contain secrets that this process does not know
+# Patterns are compiled on first use (the module re caches them): most commands print no secret.
 _QUOTED_PATTERN = r"(?is)(\bpassword\s+)(?:(?:E|U&)?'(?:[^'\\]|\\.|'')*'?|\$(\w*)\$.*?(?:\$\2\$|\Z))"
 _URL_PATTERN = r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s@/?#'\"]+(?=@|…|\.\.\.)"
 SECRET_CONNECTION_KEYS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
@@ -51,13 +51,13 @@ _CONNECTION_KEY = r"(?i)\b(host|hostaddr|dbname|user|service|port)(\s*)="
 _KEY_VALUES = r"(?<=\)=)\([^\n]*"
 _KEY_VALUE = r"((?<=\()|(?<=, ))[^,()]+(?=[,)])"
 _CALL = r"(?i)[a-z_][\w.]*\("
-# the token that a server cannot read; it may be a part of a value
+# the token at which the server reports a syntax error; it may be part of a value
 _NEAR = r'(\bnear ")("?[^"]*)'
 _QUOTED = r'(?<=")[^"\s]{4,200}(?=")'
 _WORD = r"[^\s'\"(),;]{3,}"
 _CUT = r"(…|\.\.\.)"
 
-# names of variables whose values are secret however they are used
+# names of variables whose values are always secret
 _SENSITIVE_NAME = (
     r"(?i)passw(or)?d|passphrase|(^|_)(pass|pwd?)(_|$)"
     r"|(^|_)(secret|token|credentials?|(api|private|access|secret)_?key)$"
@@ -66,7 +66,7 @@ _OWN_KEY = r"[a-z]+(?:_[a-z]+)*"
 
 
 class KnownSecrets(NamedTuple):
-    """The values that this process knows, for another one."""
+    """The secrets that a process knows, in a form to pass to another process."""
 
     certain: frozenset[str]
     secret: frozenset[str]
@@ -79,14 +79,14 @@ _possible_secrets: set[str] = set()
 _public_values: set[str] = set()
 _common: set[str] = set()
 _search: _Search | None = None
-"""For the values above; None if they changed since."""
+"""The search for the values above; None after a change."""
 
 
 def add_secret(value: str, *, is_certain: bool = False) -> None:
-    """Hides a value in all output from here on. If it is also public, it is hidden only if it `is_certain`.
+    """Hide a value in all output from now on. A value that is also public is only hidden if `is_certain`.
 
-    A value that is short, or a common word, is hidden only where it is written as a password, or is the value of a
-    column that an error names.
+    A short value or a common word is only hidden where it is written as a password, or as the value of a column in an
+    error message.
     """
     if value:
         is_common = len(value) < _MIN_LENGTH or value.lower() in _COMMON
@@ -94,19 +94,19 @@ def add_secret(value: str, *, is_certain: bool = False) -> None:
 
 
 def add_public_value(value: str) -> None:
-    """Shows a value that is a name in the catalog, where everyone can see it."""
+    """Register a value that is not secret because it is the name of a database object."""
     _add(value, _public_values)
 
 
 def known_secrets() -> KnownSecrets:
-    """What this process knows, to be added in another one."""
+    """Return the secrets that this process knows, for `add_known_secrets` in another process."""
     return KnownSecrets(
         frozenset(_certain_secrets), frozenset(_possible_secrets), frozenset(_public_values), frozenset(_common)
     )
 
 
 def add_known_secrets(known: KnownSecrets) -> None:
-    """Adds what another process knows."""
+    """Add the secrets that another process knows."""
     for values, own in (
         (known.certain, _certain_secrets),
         (known.secret, _possible_secrets),
@@ -118,12 +118,12 @@ def add_known_secrets(known: KnownSecrets) -> None:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the name of a variable says that its value is secret."""
+    """Whether the name of a variable indicates that its value is secret."""
     return re.search(_SENSITIVE_NAME, name) is not None
 
 
 def clear_secrets() -> None:
-    """Forgets all values: a command begins with none."""
+    """Remove all values; called at the start of a command."""
     global _search
     for values in (_certain_secrets, _possible_secrets, _public_values, _common):
         values.clear()
@@ -131,7 +131,7 @@ def clear_secrets() -> None:
 
 
 def hide_secrets(text: str) -> str:
-    """The text with `***` for each secret in it, in any form in which SQL and URLs write it."""
+    """Replace each secret in a text with `***`, in any form used by SQL and URLs."""
     lowered = text.lower()
     if any(word in lowered for word in _WORDS_OF_KEYS):
         text = _hide_keys(re.sub(_QUOTED_PATTERN, rf"\1'{HIDDEN}'", text))
@@ -144,7 +144,7 @@ def hide_secrets(text: str) -> str:
 
 
 def hide_values(text: str, values: Iterable[str]) -> str:
-    """The text with `***` for these values; one that is short only in quotes."""
+    """Replace these values in a text with `***`; short values only in quotes."""
     for value in sorted(filter(None, values), key=len, reverse=True):
         for form in (value, repr(value)[1:-1]):
             if len(form) >= _MIN_LENGTH:
@@ -155,7 +155,7 @@ def hide_values(text: str, values: Iterable[str]) -> str:
 
 
 def hide_secrets_in_json(value: Any) -> Any:
-    """The same of all text in a value as JSON can hold it. The keys of our own formats stay."""
+    """Hide secrets in all text of a JSON value. Keys that look like Confiture's own keys are unchanged."""
     match value:
         case str():
             return hide_secrets(value)
@@ -189,7 +189,7 @@ def _hide_common(match: re.Match[str]) -> str:
 
 
 def _hide_keys(text: str) -> str:
-    """The text without the values of `password=`: in a URL, a connection string, a literal, or one that is known."""
+    """Hide the values of `password=` in URLs, connection strings and literals; elsewhere only known values after it."""
     is_connection = _is_connection_string(text)
 
     def hide_match(match: re.Match[str]) -> str:
@@ -202,13 +202,13 @@ def _hide_keys(text: str) -> str:
 
 
 def _is_connection_string(text: str) -> bool:
-    """Whether a text has a key of a connection string. With spaces before `=` it may be a column in SQL."""
+    """Whether a text has keys of a connection string. A single key with a space before `=` may be an SQL column."""
     keys = re.findall(_CONNECTION_KEY, text)
     return any(not space for _, space in keys) or len({key.lower() for key, _ in keys}) > 1
 
 
 class _Search:
-    """Finds values in texts, in time that is linear in the text's length."""
+    """A search for values in texts, linear in the length of the text."""
 
     def __init__(self, certain: Iterable[str], others: Iterable[str]) -> None:
         certain = tuple(certain)
@@ -226,7 +226,7 @@ class _Search:
         )
 
     def hide(self, text: str) -> str:
-        """The text with `***` for each value, and for the part of one that was cut or that the server names."""
+        """Replace each value with `***`, and parts of values that were cut off or that the server quotes."""
         text = self._hide_forms(text)
         if '"' in text:
             if "near" in text:
@@ -240,7 +240,7 @@ class _Search:
         if not spans:
             return text
         parts, last = [], 0
-        # the longest of those that begin at a place
+        # the longest match at each position
         for begin, end in sorted(spans, key=lambda span: (span[0], -span[1])):
             if begin >= last:
                 parts += [text[last:begin], HIDDEN]
@@ -248,15 +248,15 @@ class _Search:
         return "".join([*parts, text[last:]])
 
     def _candidates(self, text: str) -> Iterator[tuple[str, int, int]]:
-        """Forms that may stand in a text, and between which places they may begin."""
+        """Yield forms that may occur in a text, with the range of positions at which they may begin."""
         if not self._by_sample:
             yield from ((form, 0, len(text)) for form in self.forms if form in text)
             return
         samples = self._by_sample.keys()
         for begin in range(0, len(text), _WINDOW):
             end = begin + _WINDOW
-            here = {text[place : place + _MIN_LENGTH] for place in range(begin, min(end + _SAMPLED, len(text)))}
-            for sample in samples & here:
+            substrings = {text[place : place + _MIN_LENGTH] for place in range(begin, min(end + _SAMPLED, len(text)))}
+            for sample in samples & substrings:
                 yield from ((form, begin, end) for form in self._by_sample[sample])
 
     def _hide_part(self, match: re.Match[str]) -> str:
@@ -266,7 +266,7 @@ class _Search:
         return HIDDEN if match[0].lower() in self._tokens and match[0] not in _public_values else match[0]
 
     def _hide_cut_forms(self, text: str) -> str:
-        """The text without the beginning of a value before a mark of omission, or the end of one behind it."""
+        """Hide the beginning of a value before an ellipsis, and the end of a value after it."""
         parts = re.split(_CUT, text)
         for place in range(0, len(parts), 2):
             part = parts[place]
@@ -280,7 +280,7 @@ class _Search:
         return "".join(parts)
 
     def _cut_length(self, forms: Sequence[str], heads: Set[str], text: str) -> int:
-        """The length of the longest end of a text with which one of the forms (sorted) begins; 0 if there is none."""
+        """Return the length of the longest suffix of a text that is a prefix of one of the (sorted) forms, or 0."""
         for begin in range(len(text) - _SHORTEST_PART + 1):
             if text[begin : begin + _SHORTEST_PART] in heads:
                 place = bisect_left(forms, text[begin:])
@@ -290,12 +290,12 @@ class _Search:
 
 
 def _by_sample(forms: Iterable[str]) -> dict[str, list[str]]:
-    """Forms by the few characters from their beginning that the fewest others have."""
+    """Return forms by their rarest sample, a short substring near their beginning."""
     counts = Counter(sample for form in forms for sample in _samples(form))
-    found: dict[str, list[str]] = {}
+    forms_by_sample: dict[str, list[str]] = {}
     for form in forms:
-        found.setdefault(min(_samples(form), key=lambda sample: counts[sample]), []).append(form)
-    return found
+        forms_by_sample.setdefault(min(_samples(form), key=lambda sample: counts[sample]), []).append(form)
+    return forms_by_sample
 
 
 def _samples(form: str) -> set[str]:
@@ -303,14 +303,14 @@ def _samples(form: str) -> set[str]:
 
 
 def _spans(text: str, form: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where a form stands that begins between two places; a short one is no part of a word."""
+    """Yield the occurrences of a form that begin between two positions; a short form must not be part of a word."""
     first, last = (len(form) < _MIN_LENGTH_INSIDE_WORDS and form[edge].isalnum() for edge in (0, -1))
     place = text.find(form, begin, end + len(form))
     while 0 <= place < end:
-        behind = place + len(form)
-        if not (first and _is_word(text, place - 1)) and not (last and _is_word(text, behind)):
-            yield place, behind
-            place = text.find(form, behind, end + len(form))
+        match_end = place + len(form)
+        if not (first and _is_word(text, place - 1)) and not (last and _is_word(text, match_end)):
+            yield place, match_end
+            place = text.find(form, match_end, end + len(form))
         else:
             place = text.find(form, place + 1, end + len(form))
 
@@ -321,7 +321,7 @@ def _is_word(text: str, place: int) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _encoded_forms(secret: str) -> frozenset[str]:
-    """How SQL, URLs and programs write a value."""
+    """Return the forms of a value in SQL, URLs and programs."""
     forms = {
         secret,
         secret.replace("'", "''"),
@@ -336,7 +336,7 @@ def _encoded_forms(secret: str) -> frozenset[str]:
         *_url_forms(secret),
     }
     forms |= {" ".join(form.split()) for form in forms}
-    # the server and we quote a line of a text
+    # the server and Confiture quote single lines of a text
     forms |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= _MIN_LENGTH_INSIDE_WORDS}
     return frozenset(form for form in forms if len(form) >= _MIN_LENGTH)
 
@@ -345,7 +345,7 @@ def _url_forms(secret: str) -> Iterator[str]:
     from urllib.parse import quote, quote_plus
 
     try:
-        encoded = secret.encode("utf-8", "surrogateescape")  # how Python keeps a byte that is not UTF-8
+        encoded = secret.encode("utf-8", "surrogateescape")  # Python decodes bytes that are not UTF-8 to surrogates
     except UnicodeEncodeError:
         encoded = secret.encode("utf-8", "surrogatepass")
     for form in (quote(encoded, safe=""), quote(encoded), quote_plus(encoded)):

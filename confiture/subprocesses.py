@@ -1,4 +1,4 @@
-"""Work in a process of its own, while this one works on: Python's threads take turns on one processor."""
+"""Work in a child process in parallel with this process: Python's threads share one processor."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def can_fork() -> bool:
-    """Whether a copy of this process is safe and of use: no other thread can hold a lock, and it has a processor."""
+    """Whether forking is safe and useful: no other thread can hold a lock, and several processors are available."""
     if sys.platform != "linux":
         return False
     try:
-        threads = len(list(os.scandir("/proc/self/task")))  # those of libraries too, of which Python knows nothing
+        threads = len(list(os.scandir("/proc/self/task")))  # including native threads of libraries
     except OSError:
         return False
     return threads == 1 and len(os.sched_getaffinity(0)) > 1
@@ -32,10 +32,10 @@ def can_fork() -> bool:
 
 @contextmanager
 def forked_child(task: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
-    """Starts a copy of this process that does `task`, and gives what it writes there.
+    """Fork a child process that runs `task`, and provide its output.
 
-    Nobody is told of an error of `task`: what it has written until then is all there is, and that is nothing where the
-    system has no room for a copy. The copy ends with its work, or when nobody needs it any more.
+    Errors in `task` are not reported. The caller reads the output written before the error; nothing, if the fork
+    failed. The child ends after its task, or at the end of the context.
     """
     try:
         child, results = _fork_child(task)
@@ -50,8 +50,8 @@ def forked_child(task: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
 
 
 def _fork_child(task: Callable[[BinaryIO], object]) -> tuple[int, BinaryIO]:
-    """Starts the copy; returns its number and what it writes. Raises OSError where there are no files or processes."""
-    _flush_streams()  # or the copy would print again what waits to be printed
+    """Fork the child; return its process ID and its output. Raise OSError without free files or processes."""
+    _flush_streams()  # otherwise the child would print the buffered output again
     parent = os.getpid()
     reader, writer = os.pipe()
     try:
@@ -67,20 +67,20 @@ def _fork_child(task: Callable[[BinaryIO], object]) -> tuple[int, BinaryIO]:
 
 
 def _run_child(task: Callable[[BinaryIO], object], parent: int, reader: int, writer: int) -> NoReturn:
-    """What the copy does, and nothing after it."""
+    """Run the task in the child and exit."""
     try:
         os.close(reader)
         _die_with_parent(parent)
-        gc.freeze()  # what the parent has let go (a connection, a folder) is the parent's to end
+        gc.freeze()  # garbage of the parent (a connection, a folder) must only be finalized by the parent
         with os.fdopen(writer, "wb") as results:
             task(results)
     finally:
-        # whatever happened: what else this process would do at its end is its parent's
+        # skip all exit handlers, also after an error: they belong to the parent
         os._exit(0)
 
 
 def _die_with_parent(parent: int) -> None:
-    """Has the system kill this process when its parent is killed, which cannot do that itself then."""
+    """Ask the kernel to kill this process when its parent dies: a killed parent cannot do it."""
     if sys.platform == "linux":
         CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -88,7 +88,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _kill_child(child: int) -> None:
-    # who uses us as a library may have its processes' ends seen to by others: then there is none to wait for
+    # a host program may reap this child itself, e.g. with a SIGCHLD handler
     with suppress(ChildProcessError, ProcessLookupError):
         if os.waitpid(child, os.WNOHANG) == (0, 0):
             os.kill(child, signal.SIGKILL)
@@ -97,36 +97,38 @@ def _kill_child(child: int) -> None:
 
 def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # a program may have closed it, or nobody reads it: that is for the program to say
+        # the host program may have closed the stream, or its reader: the program reports this itself
         with suppress(AttributeError, OSError, ValueError):
             stream.flush()
 
 
 @contextmanager
 def run_in_child(task: Callable[[], _T]) -> Iterator[Callable[[], _T]]:
-    """Does `task` in another process, and gives the function that waits for what it returns, which must be picklable.
+    """Run `task` in a child process, and provide a function that waits for its result, which must be picklable.
 
-    Where that process does not come to an end, the function does the work here, and raises what it raises.
+    If the child fails, the function runs the task in this process, and raises its errors.
     """
     with forked_child(lambda results: results.write(dump_result(task))) as results:
         yield lambda: load_result(results, task)
 
 
 def dump_result(task: Callable[[], object]) -> bytes:
-    """What work returns, and the secrets that it learned. As a whole, for a pipe takes little while nobody reads, and
-    behind all that it prints.
+    """Return the pickled result of a task with the secrets that it added.
+
+    The result is complete before the first write, because a pipe has a small buffer until the parent reads it, and it
+    comes after all output of the task.
     """
-    returned = task()
-    result = pickle.dumps((known_secrets(), returned), pickle.HIGHEST_PROTOCOL)
+    result = task()
+    pickled = pickle.dumps((known_secrets(), result), pickle.HIGHEST_PROTOCOL)
     _flush_streams()
-    return result
+    return pickled
 
 
 def load_result(results: BinaryIO, task: Callable[[], _T]) -> _T:
-    """What a copy of this process pickled, or what work returns where it did not come to that."""
+    """Return the result that a child process pickled; without one, run the task here."""
     try:
-        known, result = pickle.load(results)  # noqa: S301 (written by a copy of this process)
-    except Exception:  # there is nothing, or only a part, or of a class that this process does not have
+        secrets, result = pickle.load(results)  # noqa: S301 (written by a child of this process)
+    except Exception:  # the output is empty, incomplete, or of a class that this process does not have
         return task()
-    add_known_secrets(known)
+    add_known_secrets(secrets)
     return cast("_T", result)

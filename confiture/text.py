@@ -1,7 +1,7 @@
-"""Text from outside, in the form in which output shows it: nothing in it controls a terminal, a log or a page.
+"""Escaping of external text for output, so that it cannot control a terminal, a log or a page.
 
-All text from names, data, errors, servers and files passes `escape_line` on its way out, or `format_json` into JSON.
-Besides: numbers in words, and what was meant by a word that is not known.
+All text from names, data, errors, servers and files passes `escape_line` before output, or `format_json` for JSON.
+Also: plurals, and suggestions for unknown words.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONTROLS = re.compile(
 _CONTROLS_IN_JSON = re.compile(_CONTROLS.pattern.replace("\x0a-", "\x0b-"))
 _HASH = r"#(?=#(?:vso|teamcity)?\[)"
 _STYLE = r"\x1b\[[0-9;]*m"
-# what the runners of GitHub, Azure and TeamCity read in a log as an order to them
+# text in a log that GitHub, Azure and TeamCity interpret as commands
 _CI_COMMAND = re.compile(
     rf"^((?:[^\S\n]|{_STYLE})*):(?=:(?:set-env|set-output|save-state|add-path|add-mask|(?:add|remove)-matcher|error|warning"
     r"|notice|debug|group|endgroup|echo|stop-commands)\b)"
@@ -37,24 +37,24 @@ _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r"}
 
 
 def escape_line(text: str) -> str:
-    """The text on one line, without secrets: what controls the output is written as an escape, such as `\\x1b`."""
+    """Return the text on one line without secrets; control characters become escapes such as `\\x1b`."""
     return _escape_controls(hide_secrets(text))
 
 
 def escape_lines(text: str) -> list[str]:
-    """The same of text whose lines stay lines."""
+    """Escape each line of a text, without secrets."""
     return [_escape_controls(line) for line in hide_secrets(text).replace("\r\n", "\n").split("\n")]
 
 
 def escape_block(text: str) -> str:
-    """The same as one text."""
+    """Escape a text and keep its lines, without secrets."""
     return "\n".join(escape_lines(text))
 
 
 def excerpt_part(line: str | None, column: int) -> str | None:
-    """The line of a file, for documents: of a very long one what surrounds a column (from 1), with ellipses.
+    """Return a line of a file for documents; of a very long line, the part around a column (from 1), with ellipses.
 
-    Many mistakes may show the same line. A secret is hidden before anything cuts it in two.
+    Many diagnostics may show the same line. Secrets are hidden before the line is shortened.
     """
     if line is None or len(line) <= _LONGEST_EXCERPT:
         return line
@@ -69,19 +69,19 @@ def excerpt_part(line: str | None, column: int) -> str | None:
 
 
 def format_json(value: Any) -> str:
-    """A value as JSON, without secrets: what controls the output is escaped."""
-    written = json.dumps(hide_secrets_in_json(value), indent=2, ensure_ascii=False)
-    # JSON's own line ends stay; strings have none
-    return _escape_hash_in_json(_CONTROLS_IN_JSON.sub(_escape_json, written))
+    """Return a value as JSON without secrets; control characters are escaped."""
+    text = json.dumps(hide_secrets_in_json(value), indent=2, ensure_ascii=False)
+    # the line ends are those of JSON's layout; strings contain none
+    return _escape_hash_in_json(_CONTROLS_IN_JSON.sub(_escape_json, text))
 
 
 def ascii_json(value: Any) -> str:
-    """The same on one line of ASCII."""
+    """Return a value as JSON on one line of ASCII, without secrets."""
     return _escape_hash_in_json(json.dumps(hide_secrets_in_json(value)))
 
 
 def error_text(error: BaseException) -> str:
-    """An error as `Type: message`; the message may be of the user's own code, and fail itself."""
+    """Return an error as `Type: message`, or `Type` if user code fails to produce the message."""
     name = type(error).__name__
     try:
         message = str(error)
@@ -91,23 +91,23 @@ def error_text(error: BaseException) -> str:
 
 
 def escape_ci_commands(text: str) -> str:
-    """The text with the first character of each command to a CI system escaped."""
+    """Escape the first character of each CI command in a text."""
     return _CI_COMMAND.sub(_escape_ci_command, text) if "::" in text or "##" in text else text
 
 
 def escape_ci_commands_in_html(page: str) -> str:
-    """The same of a page."""
+    """Escape the first character of each CI command in an HTML page."""
     return _CI_COMMAND.sub(lambda match: "&#35;" if match[0] == "#" else f"{match[1]}&#58;", page)
 
 
 def cut(text: str, length: int, mark: str = "…") -> str:
-    """The beginning of a text, without secrets: they are hidden first, for only a whole value is found."""
+    """Return the beginning of a text. Secrets are hidden first, because only whole values are recognized."""
     text = hide_secrets(text)
     return text if len(text) <= length else text[: length - len(mark)] + mark
 
 
 def shorten_sql(text: str, length: int = 60) -> str:
-    """The same of a statement or a name, on one line."""
+    """Return the beginning of a statement or a name on one line, without secrets."""
     return cut(" ".join(text.split()), length)
 
 
@@ -126,7 +126,7 @@ def _escape_hash_in_json(written: str) -> str:
 def _escape_character(match: re.Match[str]) -> str:
     character = match[0]
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # Python decodes bytes that are not UTF-8 to surrogates
         code -= 0xDC00
     if code <= 0xFF:
         return _SHORT_ESCAPES.get(character) or f"\\x{code:02x}"
@@ -134,12 +134,12 @@ def _escape_character(match: re.Match[str]) -> str:
 
 
 def _escape_json(match: re.Match[str]) -> str:
-    # above the first plane: as a pair of surrogates
+    # characters above U+FFFF become a surrogate pair
     return json.dumps(match[0])[1:-1]
 
 
 def closest_match(word: str, candidates: Iterable[str]) -> str | None:
-    """The known word that is most like a word, whatever its case; None if none is, or it would take long to find."""
+    """Return the candidate most similar to a word, ignoring case; None if there is none or the search would be slow."""
     from difflib import get_close_matches
 
     folded = {name.lower(): name for name in candidates}
@@ -150,39 +150,39 @@ def closest_match(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """`did you mean ...?`, or None if nothing is near."""
+    """Return `did you mean ...?`, or None without a similar candidate."""
     near = closest_match(word, candidates)
     return f"did you mean {near!r}?" if near else None
 
 
 class SuggestionLimit:
-    """Suggests for the first unknown words only: to compare many words with many others would take long."""
+    """A limit on suggestions: comparing many unknown words with many candidates would be slow."""
 
     def __init__(self) -> None:
         self._remaining = _MAX_SUGGESTIONS
 
     def use_one(self) -> bool:
-        """Whether there may be one more suggestion."""
+        """Use one suggestion. Return whether the limit allows it."""
         self._remaining -= 1
         return self._remaining >= 0
 
     def did_you_mean(self, word: str, candidates: Iterable[str]) -> str | None:
-        """`did you mean ...?`, or None if nothing is near or enough was suggested."""
+        """Return `did you mean ...?`, or None without a similar candidate or above the limit."""
         return did_you_mean(word, candidates) if self.use_one() else None
 
 
 def double_quote(text: str) -> str:
-    """A text in double quotes, as SQL has names: quoted even if that is not needed."""
+    """Return a text as a quoted SQL identifier, even if quotes are not needed."""
     doubled = text.replace('"', '""')
     return f'"{doubled}"'
 
 
 def single_quote(text: str) -> str:
-    """A text as an SQL literal."""
+    """Return a text as an SQL literal."""
     doubled = text.replace("'", "''")
     return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
 
 
 def pluralize(number: int, noun: str, plural: str = "") -> str:
-    """`1 row`, `20,000 rows`; `plural` is for nouns that take more than an s."""
+    """Return `1 row` or `20,000 rows`; `plural` is for irregular plurals."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,1 +1,1 @@
-"""The command line: parses arguments, calls the engine, chooses the renderer, exits."""
+"""The command line: parse arguments, call the engine, choose the output format, exit."""

@@ -22,22 +22,21 @@ _MOST_FRAMES = 4
 
 app = typer.Typer(
     name="confiture",
-    help="PostgreSQL migrations, declared in YAML: checked, measured, atomic, resumable.",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(migrate.app, name="migrate", short_help="Run, dry-run and undo migrations.")
-app.add_typer(backfill.app, name="backfill", short_help="Look at batched backfills, pause and resume them.")
-app.add_typer(tenancy.app, name="tenancy", short_help="Show whose tables are whose, prove that tenants stay apart.")
-app.add_typer(db.app, name="db", short_help="The project's own PostgreSQL server.")
-app.command(short_help="Make a new project.")(project.init)
-app.command(short_help="Write a new migration.")(project.new)
+app.add_typer(migrate.app, name="migrate", short_help="Run, dry-run and roll back migrations.")
+app.add_typer(backfill.app, name="backfill", short_help="Monitor, pause, resume and cancel backfills.")
+app.add_typer(tenancy.app, name="tenancy", short_help="Map tenant tables and check tenant isolation.")
+app.add_typer(db.app, name="db", short_help="Manage the embedded PostgreSQL server.")
+app.command(short_help="Create a new project.")(project.init)
+app.command(short_help="Create a new migration.")(project.new)
 app.command(short_help="Print the JSON Schema of the YAML files.")(project.schema)
-app.command(short_help="Find hazards before anything runs.")(lint.lint)
+app.command(short_help="Lint the schema and the migrations.")(lint.lint)
 app.command(short_help="Show the locks of running migrations.")(locks.locks)
-app.command(short_help="Hold a table against its defining query.")(reconcile.reconcile)
-app.command(short_help="Run the checks of applied migrations again.")(reconcile.verify)
+app.command(short_help="Compare a table with its defining query.")(reconcile.reconcile)
+app.command(short_help="Repeat the checks of applied migrations.")(reconcile.verify)
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,14 +54,16 @@ def confiture(
 ) -> None:
     """PostgreSQL migrations, declared in YAML: checked, measured, atomic, resumable.
 
-    Without a command, says where the project stands and what to do next.
+    Without a command, prints the status of the project and the next step.
+
+    Example: confiture migrate up --dry-run
     """
     if context.invoked_subcommand is None:
         project.print_overview()
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Run the command line."""
     with tolerant_streams():
         _run_app()
 
@@ -72,7 +73,7 @@ def _run_app() -> None:
     try:
         app()
     except ConfitureError as error:
-        # from the commands that print text only
+        # raised by commands that only print text
         CommandContext(TEXT, Path.cwd()).print_failure(error.diagnostics)
         sys.exit(error.exit_code)
     except Exception as error:
@@ -81,11 +82,11 @@ def _run_app() -> None:
 
 
 def _internal(error: Exception) -> Diagnostic:
-    """What Confiture did not expect, with the places that a report of it needs."""
+    """Describe an unexpected error, with the innermost frames for a bug report."""
     frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
     return Diagnostic(
         code="internal",
-        message=f"Confiture did not expect this: {error_text(error)}",
+        message=f"unexpected error in Confiture: {error_text(error)}",
         detail=tuple(f"in {Path(frame.filename).name}, line {frame.lineno}, {frame.name}" for frame in frames),
-        hint="report it with these lines; tables of the schema confiture that were edited by hand may be the cause",
+        hint="report it with these lines; manual edits of tables in the schema confiture may be the cause",
     )

@@ -1,4 +1,4 @@
-"""`confiture backfill`: look at batched backfills, pause, resume and cancel them, from any terminal."""
+"""`confiture backfill`: monitor, pause, resume and cancel batched backfills from any terminal."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from confiture.models.history import HistoryKey
 
 app = typer.Typer(
-    help="Look at batched backfills, pause, resume and cancel them, from any terminal.", no_args_is_help=True
+    help="Monitor, pause, resume and cancel batched backfills from any terminal.\n\n"
+    "Example: confiture backfill status --watch",
+    no_args_is_help=True,
 )
 VersionArgument = Annotated[
-    str | None, typer.Argument(metavar="[VERSION]", help="The migration; default: the one that is under way.")
+    str | None, typer.Argument(metavar="[VERSION]", help="The version of the migration; default: the unfinished one.")
 ]
 
 
@@ -37,21 +39,21 @@ def _backfill_connection(
     settings = context.settings(options)
     with (
         resolve_database(settings, echo_stderr) as target,
-        connect_for_query(target, "backfill control", "backfills cannot be read or asked") as connection,
+        connect_for_query(target, "backfill control", "backfills cannot be read or controlled") as connection,
     ):
         yield connection, target, settings.history
 
 
-@app.command(short_help="Show how far backfills are.")
+@app.command(short_help="Show the progress of backfills.")
 @expand_options
 def status(
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that are done.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again twice a second, until Ctrl-C.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include finished backfills.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh twice a second until Ctrl-C.")] = False,
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.BACKFILLS, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Show how far backfills are, in batches of which size, and what they wait for.
+    """Show the progress of backfills, their batch size, and what they wait for.
 
     Example: confiture backfill status --watch --env production
     """
@@ -64,7 +66,8 @@ def status(
         from confiture.output.terminal.console import watch_view
 
         def read_states() -> list[BackfillState]:
-            return [one for one in list_backfills(connection, history) if everything or one.state != "done"]
+            states = list_backfills(connection, history)
+            return [state for state in states if everything or state.state != "done"]
 
         if watch and output_format.is_text:
             watch_view(lambda: backfills_table(read_states(), target.label))
@@ -72,77 +75,77 @@ def status(
             context.writer.backfills(read_states(), target.label)
 
 
-@app.command(short_help="Pause after the batch at hand.")
+@app.command(short_help="Pause a backfill after its current batch.")
 @expand_options
 def pause(
     *,
     version: VersionArgument = None,
     settings_options: DatabaseOptions,
 ) -> None:
-    """Pause a backfill: its workers end the batch at hand and hold no lock while they wait.
+    """Pause a backfill: its workers finish their current batch and hold no locks while they wait.
 
     Example: confiture backfill pause
     """
     with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
         from confiture.core.backfill.control import request_control
 
-        found = request_control(connection, history, version, "pause")
-        when = "pauses within a second" if found.is_running else "nobody runs it; its next run begins paused"
-        echo_stderr(f"{found.version} {found.step}: {when}; `confiture backfill resume` goes on.")
+        state = request_control(connection, history, version, "pause")
+        when = "pauses within a second" if state.is_running else "is not running; its next run begins paused"
+        echo_stderr(f"{state.version} {state.step}: {when}; to continue: `confiture backfill resume`.")
 
 
-@app.command(short_help="Go on after a pause.")
+@app.command(short_help="Resume a paused backfill.")
 @expand_options
 def resume(
     *,
     version: VersionArgument = None,
     settings_options: DatabaseOptions,
 ) -> None:
-    """Let a paused backfill go on. One whose run has ended goes on with `confiture migrate up`.
+    """Resume a paused backfill. If its run has ended, continue it with `confiture migrate up`.
 
     Example: confiture backfill resume
     """
     with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
         from confiture.core.backfill.control import request_control
 
-        found = request_control(connection, history, version, "run")
-        if found.is_running:
-            echo_stderr(f"{found.version} {found.step}: goes on within a second.")
+        state = request_control(connection, history, version, "run")
+        if state.is_running:
+            echo_stderr(f"{state.version} {state.step}: resumes within a second.")
         else:
-            echo_stderr(f"{found.version} {found.step}: nobody runs it. Next: `confiture migrate up` goes on with it.")
+            echo_stderr(f"{state.version} {state.step}: is not running. Next: run `confiture migrate up`.")
 
 
-@app.command(short_help="Give a backfill up.")
+@app.command(short_help="Cancel a backfill and forget its progress.")
 @expand_options
 def cancel(
     *,
     version: VersionArgument = None,
     settings_options: DatabaseOptions,
 ) -> None:
-    """Give a backfill up: remove its triggers, forget how far it came. The rows that it filled stay.
+    """Cancel a backfill: remove its triggers and forget its progress. Filled rows stay.
 
-    The next `confiture migrate up` begins it anew, so empty its target first.
+    The next `confiture migrate up` starts it from the beginning, so empty its target first.
 
     Example: confiture backfill cancel 012
     """
     with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, target, history):
         from confiture.core.backfill.control import abandon, request_control
 
-        found = request_control(connection, history, version, "cancel")
-        if found.is_running:
-            echo_stderr(f"{found.version} {found.step}: {found.runner} gives it up within a second or two.")
+        state = request_control(connection, history, version, "cancel")
+        if state.is_running:
+            echo_stderr(f"{state.version} {state.step}: {state.runner} cancels it within two seconds.")
         else:
-            abandon(connection, target, history, found, lambda _: None, parse_wait(DEFAULT_WAIT))
-            echo_stderr(f"{found.version} {found.step}: given up. What it filled stays in {found.target}.")
+            abandon(connection, target, history, state, lambda _: None, parse_wait(DEFAULT_WAIT))
+            echo_stderr(f"{state.version} {state.step}: cancelled. Filled rows stay in {state.target}.")
 
 
-@app.command(short_help="Remove triggers that finished backfills left.")
+@app.command(short_help="Remove leftover triggers of finished backfills.")
 @expand_options
 def clean(
     *,
     settings_options: DatabaseOptions,
 ) -> None:
-    """Remove triggers that finished backfills could not remove for want of a lock.
+    """Remove triggers that finished backfills could not remove because they did not get the lock.
 
     Example: confiture backfill clean
     """

@@ -1,4 +1,4 @@
-"""What commands do alike: load the settings, turn errors into output and an exit code."""
+"""Common behavior of commands: load the settings, turn errors into output and an exit code."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 def load_project_with_vars(
     settings: Settings, assignments: Sequence[str] | None, *, needs_variables: bool = False
 ) -> PlannedProject:
-    """The project, with `--var` options merged in. Raises InputError as `load_project` does."""
+    """Load the project with the `--var` options merged in. Raise InputError like `load_project`."""
     from confiture.plan.project import load_project
 
     return load_project(settings, parse_variables(assignments or ()), needs_variables=needs_variables)
 
 
 def parse_variables(assignments: Sequence[str]) -> dict[str, str]:
-    """`NAME=VALUE` options as a mapping. Raises InputError with all that are none."""
+    """Parse `NAME=VALUE` options into a mapping. Raise InputError with every invalid option."""
     from confiture.files.variables import VARIABLE_NAME
 
     parsed: dict[str, str] = {}
@@ -45,9 +45,11 @@ def parse_variables(assignments: Sequence[str]) -> dict[str, str]:
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(VARIABLE_NAME, name):
-            # never the value, nor what may be one
-            shown = f"{name}=..." if equals else text if text.isidentifier() else "..."
-            message = f"--var {shown!r} is not NAME=VALUE, or {name if equals else shown!r} is no name for a variable"
+            # never print the value, nor text that may be a value
+            display_text = f"{name}=..." if equals else text if text.isidentifier() else "..."
+            message = (
+                f"--var {display_text!r} is not NAME=VALUE, or {name if equals else display_text!r} is not a valid name"
+            )
             wrong.append(Diagnostic(code="bad-option", message=message, hint="for example --var read_model=r_orders"))
         elif not _is_utf8(value):
             message = f"the value of --var {name} is not UTF-8"
@@ -59,37 +61,37 @@ def parse_variables(assignments: Sequence[str]) -> dict[str, str]:
 
 
 def _is_utf8(text: str) -> bool:
-    """Whether an argument was valid UTF-8: what was not is smuggled in as half of a surrogate pair."""
+    """Whether an argument was valid UTF-8: Python decodes invalid bytes to lone surrogates."""
     return not re.search("[\ud800-\udfff]", text)
 
 
 def parse_wait(text: str) -> int:
-    """What `--wait` says, in milliseconds. Raises InputError."""
+    """Return the value of `--wait` in milliseconds. Raise InputError if it is not a duration."""
     return parse_duration_option("--wait", text)
 
 
 def parse_duration_option(option: str, text: str) -> int:
-    """A duration option in milliseconds. Raises InputError."""
+    """Return the value of a duration option in milliseconds. Raise InputError if it is not a duration."""
     milliseconds = parse_duration_ms(text)
     if milliseconds is None:
-        raise usage_error(f"{option} {text!r} is no duration", "write 0, 30s or 5min")
+        raise usage_error(f"{option} {text!r} is not a duration", "write 0, 30s or 5min")
     return milliseconds
 
 
 def usage_error(message: str, hint: str) -> InputError:
-    """What is raised for options that mean nothing, or nothing together; `hint` says what to give instead."""
+    """Return the error for an invalid option or combination of options; `hint` says what to pass instead."""
     return InputError(Diagnostic(code="bad-option", message=message, hint=hint))
 
 
 def announce_step(step: str) -> None:
-    """Who looks on at a terminal sees which step runs; it may take a while."""
+    """Announce a slow step on stderr if it is a terminal."""
     if sys.stderr.isatty():
         echo_stderr(f"{step} ...")
 
 
 @dataclass(slots=True)
 class CommandContext:
-    """How a command prints: in which format, with paths relative to which folder."""
+    """The output format of a command and the folder that printed paths are relative to."""
 
     output_format: OutputFormat
     root: Path
@@ -101,9 +103,9 @@ class CommandContext:
         needs_database: bool = True,
         check: Callable[[Settings], None] | None = None,
     ) -> Settings:
-        """The settings that the options and the environment choose. Raises InputError, with what `check` finds.
+        """Load the settings chosen by the options and the environment. Raise InputError, including what `check` raises.
 
-        A command that needs no database works without one in the settings.
+        Unless the command needs a database, the settings need not name one.
         """
         from confiture.files.settings import SettingsOverrides, choose_settings_path, load_settings
 
@@ -111,17 +113,17 @@ class CommandContext:
         if needs_database:
             database = options.database if isinstance(options, DatabaseOptions) else None
         overrides = SettingsOverrides(config=options.config, environment=options.env, database=database)
-        # paths in errors are relative to the folder of the settings
+        # error messages show paths relative to the settings file
         self.root = choose_settings_path(Path.cwd(), overrides, os.environ).parent
         return load_settings(Path.cwd(), overrides, os.environ, check)
 
     @property
     def writer(self) -> Writer:
-        """Writes the command's documents to stdout."""
+        """The writer of the command's documents; it writes to stdout."""
         return self._open(self.output_format)
 
     def print_failure(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """Print what ended the command: as text on stderr if the format has no form for it."""
+        """Print the errors that ended the command; as text on stderr if the format cannot represent them."""
         has_form = Document.DIAGNOSTICS in self.output_format.documents
         self._open(self.output_format if has_form else TEXT).diagnostics(diagnostics)
 
@@ -140,9 +142,9 @@ class CommandContext:
 
 @contextmanager
 def error_boundary(output_format: OutputFormat = TEXT) -> Iterator[CommandContext]:
-    """Print what ends a command in its format, and exit with its code.
+    """Print an error raised inside in the command's format, and exit with the error's code.
 
-    Ctrl-C and SIGTERM inside become KeyboardInterrupt, so that whatever runs is rolled back.
+    Ctrl-C and SIGTERM raise KeyboardInterrupt inside, so that running transactions are rolled back.
     """
     sanitize_logs()
     former = signal.signal(signal.SIGTERM, _raise_interrupt)

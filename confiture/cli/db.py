@@ -20,40 +20,43 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="db",
     no_args_is_help=True,
-    help="The project's own PostgreSQL server: no installation, no port, one directory (.confiture/postgres).\n\n"
-    "It starts by itself when a command needs it and stops afterwards. Use these commands to look into it.",
+    help="Manage the project's embedded PostgreSQL server: no installation, one folder (.confiture/postgres).\n\n"
+    "Commands that need the server start it and stop it afterwards. Use these commands to inspect it.\n\n"
+    "Example: confiture db psql",
 )
 
 
 def find_project_root() -> Path:
-    """Where confiture.yaml is, upward from the working directory; without one, the working directory."""
+    """Return the folder of confiture.yaml, here or in a parent folder; without one, the working directory."""
     from confiture.files.settings import find_settings_file
 
     here = Path.cwd()
-    found = find_settings_file(here)
-    return found.parent if found else here
+    settings_file = find_settings_file(here)
+    return settings_file.parent if settings_file else here
 
 
 @app.command()
 def start() -> None:
-    """Start the server and let it run, until `confiture db stop`.
+    """Start the server and keep it running until `confiture db stop`.
 
-    Without it, the server runs only as long as a command needs it.
+    Otherwise the server only runs while a command needs it.
 
     Example: confiture db start && psql "$(confiture db url)"
     """
     server = _embedded_server()
     started = server.start()
     echo_stderr(
-        f"PostgreSQL {server.version} {'started' if started else 'was running already'} and stays until: db stop"
+        f"PostgreSQL {server.version} {'started' if started else 'was already running'}; to stop it: confiture db stop"
     )
 
 
 @app.command()
 def stop(
-    force: Annotated[bool, typer.Option("--force", help="Stop it even while others use it; ends their work.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Stop it even if other processes use it; this disconnects them.")
+    ] = False,
 ) -> None:
-    """Stop the server. The data stay.
+    """Stop the server and keep its data.
 
     Example: confiture db stop
     """
@@ -62,16 +65,16 @@ def stop(
 
 @app.command()
 def status() -> None:
-    """Tell whether the server runs, and who uses it. Ends with 0 when it runs, with 3 when it does not.
+    """Show whether the server is running and which processes use it. Exits with 0 if it is running, otherwise with 3.
 
     Example: confiture db status || confiture db start
     """
     server = _embedded_server()
     running = server.is_running()
     echo_stdout(f"server: {'running' if running else 'stopped'}")
-    echo_stdout(f"kept: {'yes' if server.is_persistent() else 'no'}")
+    echo_stdout(f"persistent: {'yes' if server.is_persistent() else 'no'}")
     echo_stdout(f"version: {server.version}")
-    echo_stdout(f"data: {server.data_directory}{'' if server.data_directory.exists() else ' (not made yet)'}")
+    echo_stdout(f"data: {server.data_directory}{'' if server.data_directory.exists() else ' (not created yet)'}")
     echo_stdout(f"log: {server.log_file}")
     for user in server.client_processes():
         echo_stdout(f"used by: {user}")
@@ -81,11 +84,9 @@ def status() -> None:
 
 @app.command()
 def url(
-    database: Annotated[
-        str, typer.Argument(metavar="[DATABASE]", help="The name of a database on the server.")
-    ] = "postgres",
+    database: Annotated[str, typer.Argument(metavar="[DATABASE]", help="A database on the server.")] = "postgres",
 ) -> None:
-    """Print the server's URL, for other programs. Only the URL goes to standard output.
+    """Print the server's URL for other programs. stdout contains only the URL.
 
     Example: pg_dump "$(confiture db url)" > dump.sql
     """
@@ -97,9 +98,9 @@ def url(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def psql(
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", help="Options for psql.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", help="Arguments for psql.")] = None,
 ) -> None:
-    """Open psql on the server, starting it meanwhile. Ends with psql's own exit code.
+    """Open psql on the server; start the server if needed. Exits with psql's exit code.
 
     Example: confiture db psql -- -c 'TABLE confiture.migrations'
 
@@ -108,23 +109,23 @@ def psql(
     server = _embedded_server()
     program = server.program_path("psql")
     with server.started() as address:
-        # Ctrl-C cancels a query in psql and must not end us, or the server would go away under it. A handler that does
-        # nothing, and not SIG_IGN, which psql would inherit.
+        # Ctrl-C cancels a query in psql. It must not end this process, which would stop the server. Use a handler that
+        # does nothing instead of SIG_IGN, which psql would inherit.
         former = signal.signal(signal.SIGINT, lambda *_: None)
         try:
-            # The address as --dbname, because psql reads a first word without it as the user's own database.
-            done = subprocess.run([program, f"--dbname={address}", *(arguments or [])], check=False)
+            # Pass the address as --dbname: psql would treat the first argument of the user as the database.
+            process = subprocess.run([program, f"--dbname={address}", *(arguments or [])], check=False)
         finally:
             signal.signal(signal.SIGINT, former)
-    # A negative number tells which signal ended it; shells tell that as 128 and the number.
-    raise typer.Exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
+    # A negative number is the signal that ended psql; shells report 128 plus the signal.
+    raise typer.Exit(process.returncode if process.returncode >= 0 else 128 - process.returncode)
 
 
 @app.command()
 def reset(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove the server's data. The next start makes an empty server.
+    """Delete the server's data. The next start creates an empty server.
 
     Example: confiture db reset --yes && confiture migrate up
     """
@@ -134,12 +135,12 @@ def reset(
             raise InputError(
                 Diagnostic(
                     code="embedded-reset-unconfirmed",
-                    message="without a terminal to ask at, `confiture db reset` removes nothing",
-                    hint="`confiture db reset --yes` removes all data of the embedded server",
+                    message="`confiture db reset` needs a terminal to ask for confirmation",
+                    hint="run `confiture db reset --yes` to delete all data of the embedded server",
                 )
             )
-        typer.confirm(f"Remove all data in {escape_line(str(server.data_directory))}?", abort=True, err=True)
-    echo_stderr("The embedded server's data are removed" if server.reset() else "There were no data to remove")
+        typer.confirm(f"Delete all data in {escape_line(str(server.data_directory))}?", abort=True, err=True)
+    echo_stderr("Deleted the embedded server's data" if server.reset() else "There is no data to delete")
 
 
 def _is_interactive() -> bool:
@@ -147,7 +148,7 @@ def _is_interactive() -> bool:
 
 
 def _embedded_server() -> EmbeddedServer:
-    # Imported here, because every command loads this module and few need a server.
+    # Imported here: every command loads this module, but few need a server.
     from confiture.core.embedded.server import EmbeddedServer
 
     return EmbeddedServer(find_project_root(), notify=echo_stderr)

@@ -1,4 +1,4 @@
-"""`confiture lint`: what is wrong with the schema and dangerous in the migrations."""
+"""`confiture lint`: find problems in the schema and hazards in the migrations."""
 
 from __future__ import annotations
 
@@ -34,39 +34,42 @@ if TYPE_CHECKING:
 def lint(
     *,
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATHS]...", help="Show findings in these files or folders only.")
+        list[Path] | None, typer.Argument(metavar="[PATHS]...", help="Only report findings in these files or folders.")
     ] = None,
-    fail_on: Annotated[FailOn, typer.Option("--fail-on", help="End with 1 from this severity on.")] = FailOn.ERROR,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help="Exit with 1 if a finding has at least this severity.")
+    ] = FailOn.ERROR,
     output_format: Annotated[
-        OutputFormat, format_option(Document.FINDINGS, "How to print the findings, on stdout.")
+        OutputFormat, format_option(Document.FINDINGS, "Output format of the findings on stdout.")
     ] = TEXT,
     rule: Annotated[
-        list[str] | None, typer.Option("--rule", metavar="RULE", help="Judge by this rule only. Repeatable.")
+        list[str] | None, typer.Option("--rule", metavar="RULE", help="Only run this rule. Repeatable.")
     ] = None,
     changed_since: Annotated[
         str | None,
-        typer.Option("--changed-since", metavar="REV", help="Only what differs from this revision of git."),
+        typer.Option("--changed-since", metavar="REV", help="Only report findings in changes since this git revision."),
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", metavar="FILE", help="Leave out the findings that this file knows.")
+        Path | None, typer.Option("--baseline", metavar="FILE", help="Ignore the findings recorded in this file.")
     ] = None,
     write_baseline: Annotated[
-        bool, typer.Option("--write-baseline", help="Write all findings into the baseline, and end with 0.")
+        bool, typer.Option("--write-baseline", help="Record all findings in the baseline and exit with 0.")
     ] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Change the files where a fix is sure.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Apply safe fixes to the files.")] = False,
     live: Annotated[
-        bool, typer.Option("--live", help="Judge the schema of the database, and the migrations that it has not.")
+        bool, typer.Option("--live", help="Lint the schema of the database and its pending migrations.")
     ] = False,
     explain: Annotated[
-        str | None, typer.Option("--explain", metavar="RULE", help="Say what a rule finds, why, and what to do.")
+        str | None,
+        typer.Option("--explain", metavar="RULE", help="Explain a rule: its findings, their risk and the fix."),
     ] = None,
     list_rules: Annotated[bool, typer.Option("--list-rules", help="List all rules.")] = False,
     settings_options: DatabaseOptions,
     var: VarOption = None,
 ) -> None:
-    """Find what is wrong with the schema and dangerous in the migrations, before anything runs.
+    """Find problems in the schema and hazards in the migrations before anything runs.
 
-    Needs no database. Ends with 1 if there are errors; see --fail-on.
+    Needs a database only with --live. Exits with 1 if there are errors; see --fail-on.
 
     Examples:
 
@@ -87,27 +90,27 @@ def lint(
 
         settings = context.settings(settings_options, needs_database=live, check=check_rule_settings)
         run = _LintRun(context, settings, fail_on, began)
-        asked = _LintSelection(paths or (), changed_since, baseline, write_baseline)
-        run.lint(_lint_options(var, rule), _read_facts(settings) if live else None, asked, fix=fix)
+        selection = _LintSelection(paths or (), changed_since, baseline, write_baseline)
+        run.lint(_lint_options(var, rule), _read_facts(settings) if live else None, selection, fix=fix)
 
 
 @contextmanager
 def _gc_disabled() -> Iterator[None]:
-    """Keeps Python from looking for cycles: among ten thousand tables that takes long, and there are next to none."""
+    """Disable the garbage collector: with 10,000 tables it takes long and finds almost no cycles."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
-            # what is left stays until the process ends: looking through it then, too, would take long
+            # the remaining objects live until the process ends: skip them in the final collection, too
             gc.freeze()
             gc.enable()
 
 
 @dataclass(frozen=True)
 class _LintSelection:
-    """Which of the findings are asked for."""
+    """The options that select findings."""
 
     paths: Sequence[Path]
     changed_since: str | None
@@ -117,51 +120,51 @@ class _LintSelection:
 
 @dataclass(frozen=True)
 class _LintRun:
-    """A run of lint: what it reads, and how it is printed."""
+    """A run of lint: its settings and output."""
 
     context: CommandContext
     settings: Settings
     fail_on: FailOn
     began: float
 
-    def lint(self, options: LintOptions, facts: DatabaseFacts | None, asked: _LintSelection, *, fix: bool) -> None:
-        """Lints and prints. Ends the command with 1 where findings are as bad as --fail-on says."""
+    def lint(self, options: LintOptions, facts: DatabaseFacts | None, selection: _LintSelection, *, fix: bool) -> None:
+        """Lint and print the findings. Exit with 1 if a finding has at least the severity of --fail-on."""
         from confiture.lint.project import lint_project
 
-        if asked.write_baseline:
-            self._write_baseline(lint_project(self.settings, options, facts), asked.baseline)
+        if selection.write_baseline:
+            self._write_baseline(lint_project(self.settings, options, facts), selection.baseline)
             return
-        narrowing = self._build_filter(asked)
+        finding_filter = self._build_filter(selection)
         if fix:
             if facts is not None:
-                raise usage_error("--fix and --live exclude each other", "a database has no files to fix")
-            report = self._fix(options, narrowing)
+                raise usage_error("--fix and --live are mutually exclusive", "remove --live: --fix changes files")
+            report = self._fix(options, finding_filter)
         else:
             report = lint_project(self.settings, options, facts)
-        shown = narrowing.apply(report)
-        self._print(shown)
-        fails = _severities_from(self.fail_on)
-        if any(finding.severity in fails for finding in shown.findings):
+        filtered = finding_filter.apply(report)
+        self._print(filtered)
+        failing = _severities_from(self.fail_on)
+        if any(finding.severity in failing for finding in filtered.findings):
             raise typer.Exit(ExitCode.FINDINGS)
 
-    def _build_filter(self, asked: _LintSelection) -> FindingFilter:
+    def _build_filter(self, selection: _LintSelection) -> FindingFilter:
         from confiture.lint.baseline import read_baseline
         from confiture.lint.filters import FindingFilter, to_finding_paths
         from confiture.lint.git_changes import changed_files
         from confiture.lint.registry import known_rules
 
         root = self.settings.root
-        baseline, within = self._baseline(asked.baseline)
+        baseline, within = self._baseline(selection.baseline)
         return FindingFilter(
-            paths=to_finding_paths(asked.paths, root),
-            changes=changed_files(asked.changed_since, root) if asked.changed_since is not None else None,
+            paths=to_finding_paths(selection.paths, root),
+            changes=changed_files(selection.changed_since, root) if selection.changed_since is not None else None,
             baseline=read_baseline(baseline, root, within, known_rules(self.settings.linting, root))
             if baseline
             else None,
         )
 
     def _baseline(self, asked: Path | None) -> tuple[Path | None, Sequence[Path] | None]:
-        """The baseline, and below which folders it must lie: one that the option names may lie anywhere."""
+        """Return the baseline and the folders it must be in; a baseline named by the option may be anywhere."""
         from confiture.files.access import ANYWHERE
 
         if asked:
@@ -173,17 +176,13 @@ class _LintRun:
         from confiture.lint.project import lint_project
         from confiture.text import pluralize
 
-        # settings and files are read anew each time, as the fixes leave them
+        # each call reads the settings and the files again, with the fixes so far
         fixes = apply_fixes(self.settings, lambda: lint_project(self.settings, options), narrowing.matches)
         echo_stderr(f"fixed {pluralize(len(fixes.fixed), 'finding')}")
         if fixes.rejected:
-            echo_stderr(
-                f"left {pluralize(len(fixes.rejected), 'finding')} whose fix would have changed more than it should"
-            )
+            echo_stderr(f"did not fix {pluralize(len(fixes.rejected), 'finding')}: the fix would have had side effects")
         if any(finding.migration for finding in fixes.fixed):
-            echo_stderr(
-                "a database that has a migration whose file was changed will call that drift: undo the change there"
-            )
+            echo_stderr("revert the changes in migrations that are already applied: they would be reported as drift")
         return fixes.report
 
     def _write_baseline(self, report: LintReport, asked: Path | None) -> None:
@@ -193,14 +192,14 @@ class _LintRun:
         from confiture.lint.engine.findings import is_parse_error
         from confiture.text import pluralize
 
-        named, within = self._baseline(asked)
-        path = named or self.settings.root / DEFAULT_NAME
+        configured, within = self._baseline(asked)
+        path = configured or self.settings.root / DEFAULT_NAME
         findings = [finding for finding in report.findings if not is_parse_error(finding)]
         write_file(path, os.path.relpath(path), baseline_text(findings).encode(), within)
         echo_stderr(f"wrote {pluralize(len(findings), 'finding')} to {os.path.relpath(path)}")
         if asked or not self.settings.linting.baseline:
-            shown = os.path.relpath(path.absolute(), self.settings.root)
-            echo_stderr(f"Next: write `baseline: {shown}` below `linting:` in {FILE_NAME}.")
+            setting = os.path.relpath(path.absolute(), self.settings.root)
+            echo_stderr(f"Next: add `baseline: {setting}` below `linting:` in {FILE_NAME}.")
 
     def _print(self, report: LintReport) -> None:
         from confiture.lint.registry import known_rules
@@ -217,7 +216,7 @@ class _LintRun:
 
 
 def _severities_from(threshold: FailOn) -> tuple[Severity, ...]:
-    """The severities from this one on."""
+    """Return the severities at or above a threshold."""
     from confiture.models.findings import SEVERITIES
 
     return SEVERITIES[: SEVERITIES.index(threshold.value) + 1] if threshold is not FailOn.NEVER else ()
@@ -238,7 +237,7 @@ def _read_facts(settings: Settings) -> DatabaseFacts:
 
 
 def _known_rules(context: CommandContext, options: SettingsOptions) -> Mapping[str, Rule]:
-    """The rules that the project around knows; the built-in ones if there is no project."""
+    """Return the rules of the project around the working directory; the built-in rules outside a project."""
     from confiture.lint.registry import known_rules
     from confiture.models.settings import LintSettings
 
@@ -254,8 +253,8 @@ def _known_rules(context: CommandContext, options: SettingsOptions) -> Mapping[s
 def _print_rules(context: CommandContext, known: Mapping[str, Rule], name: str | None) -> None:
     from confiture.lint.engine.configuration import find_rule
 
-    explained = find_rule(name, known) if name is not None else None
+    rule = find_rule(name, known) if name is not None else None
     if Document.RULES not in context.output_format.documents:
         allowed = " or ".join(formats_for(Document.RULES))
-        raise usage_error(f"rules are printed as {allowed}, not as {context.output_format}", "give another --format")
-    context.writer.rules(known, explained)
+        raise usage_error(f"--format {context.output_format} does not support rules", f"use --format {allowed}")
+    context.writer.rules(known, rule)

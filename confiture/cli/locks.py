@@ -1,4 +1,4 @@
-"""`confiture locks`: what running migrations hold, whom they block, and who blocks them."""
+"""`confiture locks`: locks of running migrations, sessions that they block, and sessions that block them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from confiture.output.formats import TEXT, OutputFormat
 @expand_options
 def locks(
     *,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again twice a second, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh twice a second until Ctrl-C.")] = False,
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.LOCKS, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Show the locks of migrations that are running now: held, waited for, and who waits.
+    """Show the locks of running migrations: held, waited for, and the sessions that they block.
 
     Example: confiture locks --watch --env production
     """

@@ -1,4 +1,4 @@
-"""`confiture migrate`: runs migrations, and says where a database stands."""
+"""`confiture migrate`: run migrations and show the migration status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from confiture.errors import ExitCode
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
-app = typer.Typer(help="Run migrations, try them in dry runs, and see their status.", no_args_is_help=False)
+app = typer.Typer(no_args_is_help=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -46,15 +46,17 @@ def migrate(
     output_format: RunFormatOption = TEXT,
     wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
-    """Run migrations, try them in dry runs, and see their status.
+    """Run, dry-run and roll back migrations, and show their status.
 
     `confiture migrate --dry-run` is short for `confiture migrate up --dry-run`.
+
+    Example: confiture migrate up --env staging
     """
     if context.invoked_subcommand is None and dry_run:
         _up(options, flags, files, settings_options, dry_run, var, output_format, wait)
     elif _has_options(context):
         command = context.invoked_subcommand or "up"
-        raise typer.BadParameter(f"put options behind the command: confiture migrate {command} ...")
+        raise typer.BadParameter(f"put options after the command: confiture migrate {command} ...")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -76,10 +78,10 @@ def up(
     output_format: RunFormatOption = TEXT,
     wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
-    """Apply the pending migrations, each in one transaction together with its history.
+    """Apply the pending migrations, each in one transaction together with its history entry.
 
-    What cannot run in one (CREATE INDEX CONCURRENTLY, batched backfills) commits in segments; a run that stops
-    midway is resumed by the next.
+    A migration that cannot run in one transaction (CREATE INDEX CONCURRENTLY, batched backfills) commits in segments.
+    If a run stops midway, the next run resumes it.
 
     Examples:
 
@@ -121,15 +123,16 @@ def _up(
         run_and_report(context, settings, files, lambda target, emit: run_up(project, target, up_options, emit))
 
 
-@app.command(short_help="Undo applied migrations.")
+@app.command(short_help="Roll back applied migrations.")
 @expand_options
 def down(
     *,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="VERSION", help="The migration that stays the last one; 0 for none.")
+        str | None,
+        typer.Option("--to", metavar="VERSION", help="Roll back everything after this version; 0: everything."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, metavar="N", help="How many migrations to undo; default: 1.")
+        int | None, typer.Option("--steps", min=1, metavar="N", help="How many migrations to roll back; default: 1.")
     ] = None,
     dry_run: DryRunOption = False,
     flags: DryRunFlags,
@@ -139,7 +142,7 @@ def down(
     output_format: RunFormatOption = TEXT,
     wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
-    """Undo applied migrations, the last one first, by their `down` steps.
+    """Roll back applied migrations with their `down` steps, the latest first.
 
     Examples:
 
@@ -153,7 +156,7 @@ def down(
     """
     with error_boundary(output_format) as context:
         if to is not None and steps is not None:
-            raise usage_error("--to and --steps exclude each other", "leave one out")
+            raise usage_error("--to and --steps are mutually exclusive", "remove one of them")
         rehearsal = dry_run_options(flags, dry_run=dry_run)
         settings = context.settings(settings_options)
         project = load_project_with_vars(settings, var)
@@ -170,7 +173,7 @@ def down(
         run_and_report(context, settings, files, lambda target, emit: run_down(project, target, options, emit))
 
 
-@app.command(short_help="Show what is applied, pending, changed.")
+@app.command(short_help="Show applied, pending and changed migrations.")
 @expand_options
 def status(
     *,
@@ -178,9 +181,9 @@ def status(
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.STATUS, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Show which migrations are applied, which are pending, and whether applied files changed since.
+    """Show applied and pending migrations, and applied migrations whose files have changed since (drift).
 
-    Ends with 7 if they did.
+    Exits with 7 if there is drift.
 
     Example: confiture migrate status --env production
     """
@@ -202,15 +205,15 @@ def status(
 @expand_options
 def show(
     *,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="The migration.")],
-    down: Annotated[bool, typer.Option("--down", help="The plan that undoes it.")] = False,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version of the migration.")],
+    down: Annotated[bool, typer.Option("--down", help="Print the plan of its rollback.")] = False,
     settings_options: SettingsOptions,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.PLAN, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Print the plan of a migration: what commits together, its steps, and the SQL as it will run.
+    """Print the plan of a migration: its segments (transactions), its steps, and the rendered SQL.
 
-    Needs no database.
+    Does not need a database.
 
     Example: confiture migrate show 004
     """
@@ -219,7 +222,7 @@ def show(
         context.writer.plan(load_project_with_vars(settings, var).plan_of(version, down=down))
 
 
-@app.command(short_help="Check the files, without a database.")
+@app.command(short_help="Check the files without a database.")
 @expand_options
 def validate(
     *,
@@ -227,9 +230,9 @@ def validate(
     var: VarOption = None,
     output_format: RunFormatOption = TEXT,
 ) -> None:
-    """Check everything that can be checked without a database: settings, files, templates, SQL.
+    """Check everything that can be checked without a database: settings, migration files, templates and SQL.
 
-    Ends with 0 if all is well, with 2 if not.
+    Exits with 0 if everything is valid, otherwise with 2.
 
     Example: confiture migrate validate --format github
     """
@@ -249,7 +252,7 @@ def validate(
             context.writer.diagnostics(())
 
 
-@app.command(short_help="Adopt an existing database.")
+@app.command(short_help="Record migrations as applied without running them.")
 @expand_options
 def baseline(
     *,
@@ -288,19 +291,19 @@ def baseline(
             echo_stdout(f"{plan.migration.label} stays pending; run it with `confiture migrate up --out-of-order`.")
 
 
-@app.command(name="adopt-project", short_help="Rename a project's history.")
+@app.command(name="adopt-project", short_help="Rename the project in the history.")
 @expand_options
 def adopt_project(
     *,
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The name that the history has.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The present project name in the history.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new project name.")],
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.ADOPTION, DATA_FORMAT_HELP)] = TEXT,
     wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
-    """Rename a project's history in a database, after `project:` in confiture.yaml was changed.
+    """Rename the project in a database's history after changing `project:` in confiture.yaml.
 
-    Run it once for each database of the project. Nothing else in the database changes.
+    Run it once on each database of the project. It changes nothing else in the database.
 
     Example: confiture migrate adopt-project default shop
     """
@@ -309,9 +312,9 @@ def adopt_project(
 
         for name in (old, new):
             if PROJECT_NAME.fullmatch(name) is None:
-                raise usage_error(f"{name!r} cannot name a project", PROJECT_NAME_HINT)
+                raise usage_error(f"{name!r} is not a valid project name", PROJECT_NAME_HINT)
         if old == new:
-            raise usage_error("OLD and NEW are the same name", "give the name that the history has, then the new one")
+            raise usage_error("OLD and NEW are the same name", "pass the name in the history, then the new name")
         settings = context.settings(settings_options)
         from confiture.core.adoption import adopt_project as adopt
         from confiture.core.db.connection import resolve_database

@@ -12,9 +12,9 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def expand_options(command: Command) -> Command:
-    """Let a command take groups of options: Typer sees the fields of a group in place of its parameter.
+    """Let a command take option groups: Typer sees the fields of a group instead of its parameter.
 
-    A group is a dataclass whose fields are annotated as Typer's options are, each with a default.
+    A group is a dataclass. Each field has a default and is annotated like a Typer option.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, type] = {}
@@ -33,7 +33,7 @@ def expand_options(command: Command) -> Command:
         command(**values)
 
     run_with_groups.__name__, run_with_groups.__doc__ = command.__name__, command.__doc__
-    # what Typer reads
+    # Typer reads the signature and the annotations
     run_with_groups.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
     run_with_groups.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run_with_groups  # type: ignore[return-value]

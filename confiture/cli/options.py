@@ -1,4 +1,4 @@
-"""Options that several commands share, each declared once, in groups that commands take whole."""
+"""Options shared by several commands, each declared once, in reusable groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confiture.output.formats import OutputFormat, formats_for
 
 
 class FailOn(StrEnum):
-    """The least severity of a finding that ends lint with 1."""
+    """The lowest severity at which lint exits with 1."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -24,7 +24,7 @@ class FailOn(StrEnum):
 
 
 def format_option(document: Document, help_text: str) -> Any:
-    """The option `--format` of a command that prints this document: any of the formats that write it."""
+    """Return the option `--format` for a command that prints this document, with all formats that support it."""
     formats = formats_for(document)
 
     def parse(value: str | OutputFormat) -> OutputFormat:
@@ -40,43 +40,43 @@ def format_option(document: Document, help_text: str) -> Any:
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The settings file; default: confiture.yaml here or above."),
+    typer.Option("--config", metavar="FILE", help="The settings file; default: confiture.yaml here or in a parent."),
 ]
 VarOption = Annotated[
     list[str] | None,
-    typer.Option("--var", metavar="NAME=VALUE", help="A variable for the templates; wins over all others. Repeatable."),
+    typer.Option("--var", metavar="NAME=VALUE", help="Set a template variable; overrides other sources. Repeatable."),
 ]
 WaitOption = Annotated[
     str,
-    typer.Option("--wait", metavar="TIME", help="How long to wait for another run to end: 0, 30s, 5min."),
+    typer.Option("--wait", metavar="TIME", help="How long to wait for the migration lock: 0, 30s, 5min."),
 ]
 DEFAULT_WAIT = "10s"
-"""`DEFAULT_LOCK_WAIT_MS` of the engine, which `--help` does not load."""
+"""The same as `DEFAULT_LOCK_WAIT_MS` of the engine, which `--help` does not import."""
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Run everything for real in one transaction, report, and roll it back."),
+    typer.Option("--dry-run", help="Run everything in one transaction, report, and roll back."),
 ]
 RunFormatOption = Annotated[
     OutputFormat,
-    format_option(Document.RUN, "Tables, JSON, annotations for GitHub Actions, JUnit XML, or Markdown, on stdout."),
+    format_option(Document.RUN, "Output format on stdout: tables, JSON, GitHub annotations, JUnit XML or Markdown."),
 ]
-DATA_FORMAT_HELP = "A table, or JSON, on stdout."
+DATA_FORMAT_HELP = "Output format on stdout: a table or JSON."
 
 
 @record(frozen=True, kw_only=True)
 class SettingsOptions:
-    """Which settings a command uses."""
+    """The options that choose the settings."""
 
     config: ConfigOption = None
     env: Annotated[
         str | None,
-        typer.Option("--env", metavar="NAME", help="The environment of the settings file to use."),
+        typer.Option("--env", metavar="NAME", help="The environment in the settings file to use."),
     ] = None
 
 
 @record(frozen=True, kw_only=True)
 class DatabaseOptions(SettingsOptions):
-    """Which settings and which database a command uses."""
+    """The options that choose the settings and the database."""
 
     database: Annotated[
         str | None,
@@ -86,27 +86,25 @@ class DatabaseOptions(SettingsOptions):
 
 @record(frozen=True, kw_only=True)
 class DryRunFlags:
-    """The options of a dry run; None and False are those that were not given."""
+    """The options of a dry run; None or False if an option is not given."""
 
     repeat: Annotated[
         int | None,
-        typer.Option("--repeat", min=1, max=100, metavar="N", help="Dry run N times: gives the estimate a range."),
+        typer.Option("--repeat", min=1, max=100, metavar="N", help="With --dry-run: run N times to estimate a range."),
     ] = None
     no_prove: Annotated[
         bool,
-        typer.Option("--no-prove", help="With --dry-run: do not prove that tenants stay apart."),
+        typer.Option("--no-prove", help="With --dry-run: skip the tenant isolation proofs."),
     ] = False
     tenants: Annotated[
         int | None,
-        typer.Option("--tenants", min=1, metavar="N", help="With --dry-run: prove it for N tenants; default: 10."),
+        typer.Option("--tenants", min=1, metavar="N", help="With --dry-run: run proofs for N tenants; default: 10."),
     ] = None
     prove_time: Annotated[
         str | None,
-        typer.Option(
-            "--prove-time", metavar="TIME", help="With --dry-run: how long all proofs may take; default: 30s."
-        ),
+        typer.Option("--prove-time", metavar="TIME", help="With --dry-run: time limit for all proofs; default: 30s."),
     ] = None
-    yes: Annotated[bool, typer.Option("--yes", help="Dry run although the environment is protected.")] = False
+    yes: Annotated[bool, typer.Option("--yes", help="With --dry-run: allow a protected environment.")] = False
 
     @property
     def flag_names(self) -> list[str]:
@@ -122,33 +120,35 @@ class UpDryRunFlags(DryRunFlags):
     scale_to: Annotated[
         str | None,
         typer.Option(
-            "--scale-to", metavar="URL", help="Scale the estimate by the row counts of this database; read-only."
+            "--scale-to",
+            metavar="URL",
+            help="With --dry-run: scale the estimate by the row counts of this database; read-only.",
         ),
     ] = None
     full: Annotated[
         bool,
-        typer.Option("--full", help="With --dry-run: run batched backfills whole, not only a sample of their batches."),
+        typer.Option("--full", help="With --dry-run: run all batches of backfills, not only a sample."),
     ] = False
 
 
 @record(frozen=True, kw_only=True)
 class OutputFiles:
-    """The files that a run is written to as well: `report` as one HTML page, `events` as JSON lines."""
+    """Additional output files of a run: `report` is an HTML page, `events` is JSON lines."""
 
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Also write the report as one HTML page.")
     ] = None
     events: Annotated[
         Path | None,
-        typer.Option("--events", metavar="FILE", help="Also write what happens, as it happens, as JSON lines."),
+        typer.Option("--events", metavar="FILE", help="Also stream events as JSON lines."),
     ] = None
 
 
 @record(frozen=True, kw_only=True)
 class UpFlags:
-    """Which migrations `up` applies."""
+    """The options that choose the migrations that `up` applies."""
 
     to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="The last migration to apply.")] = None
     out_of_order: Annotated[
-        bool, typer.Option("--out-of-order", help="Also apply migrations that come before an applied one.")
+        bool, typer.Option("--out-of-order", help="Also apply pending migrations older than an applied one.")
     ] = False

@@ -1,4 +1,4 @@
-"""`confiture init`, `new`, `schema`, and where the project stands."""
+"""`confiture init`, `new`, `schema`, and the overview of a project."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where; default: here.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="[FOLDER]", help="The project folder; default: the working directory.")
+    ] = Path(),
 ) -> None:
-    """Make a new project: confiture.yaml, a folder for migrations and one for DDL files.
+    """Create a new project: confiture.yaml, a folder for migrations and a folder for DDL files.
 
     Example: confiture init shop && cd shop && confiture new add_orders
     """
@@ -31,15 +33,15 @@ def init(
 
         for path in create_project(folder, build_schema_files(_built_in_entry_schemas())):
             echo_stdout(f"wrote {path}")
-        echo_stderr("Next: `confiture new NAME` writes the first migration.")
+        echo_stderr("Next: run `confiture new NAME` to create the first migration.")
 
 
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What it does, for example add_order_totals.")],
-    python: Annotated[bool, typer.Option("--python", help="Write it in Python; default: YAML.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the migration does, for example add_order_totals.")],
+    python: Annotated[bool, typer.Option("--python", help="Create a Python migration; default: YAML.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Write a new migration with the next version, ready to be filled in.
+    """Create a migration file with the next version, to be filled in.
 
     Example: confiture new add_order_totals
     """
@@ -57,15 +59,13 @@ def new(
             schemas = build_schema_files(_built_in_entry_schemas())
             path = create_migration(name, settings.migrations, settings.root, versions, schemas)
         echo_stdout(os.path.relpath(path))
-        echo_stderr("Next: fill it in, then `confiture migrate validate`.")
+        echo_stderr("Next: fill it in, then run `confiture migrate validate`.")
 
 
 def schema(
-    name: Annotated[
-        str, typer.Argument(metavar="migration|settings", help="Which file's schema to print.")
-    ] = "migration",
+    name: Annotated[str, typer.Argument(metavar="migration|settings", help="The kind of file.")] = "migration",
     install: Annotated[
-        bool, typer.Option("--install", help="Write both below .confiture/schema/, where editors look for them.")
+        bool, typer.Option("--install", help="Write both schemas to .confiture/schema/ for editors.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -80,7 +80,7 @@ def schema(
         from confiture.plan.json_schema import build_json_schema, build_schema_files
 
         if name not in ("migration", "settings"):
-            raise typer.BadParameter("migration or settings", param_hint="NAME")
+            raise typer.BadParameter("must be `migration` or `settings`", param_hint="NAME")
         if install:
             settings = context.settings(SettingsOptions(config=config), needs_database=False)
             rules = known_rules(settings.linting, settings.root).values()
@@ -92,7 +92,7 @@ def schema(
 
 
 def _built_in_entry_schemas() -> list[dict[str, Any]]:
-    """The JSON Schemas of the settings' entries for the built-in rules."""
+    """Return the JSON Schemas of the settings entries of built-in rules."""
     from confiture.lint.engine.configuration import rule_settings_schemas
     from confiture.lint.registry import built_in_rules
 
@@ -100,12 +100,12 @@ def _built_in_entry_schemas() -> list[dict[str, Any]]:
 
 
 def print_overview() -> None:
-    """Says where the project around the working directory stands, and what to do next."""
+    """Print the status of the project around the working directory and the next step."""
     from confiture.files.settings import find_settings_file
 
     if not (os.environ.get("CONFITURE_CONFIG") or find_settings_file(Path.cwd())):
-        echo_stdout("There is no confiture.yaml here or above.")
-        echo_stdout("Next: `confiture init` makes a project here; `confiture --help` lists the commands.")
+        echo_stdout("There is no confiture.yaml here or in a parent folder.")
+        echo_stdout("Next: `confiture init` creates a project here; `confiture --help` lists the commands.")
         return
     with error_boundary() as context:
         settings = context.settings(SettingsOptions())
@@ -114,7 +114,7 @@ def print_overview() -> None:
         for note in project.unread_files:
             echo_stdout(f"{note}.")
         if not project.migrations:
-            echo_stdout("No migrations yet. Next: `confiture new NAME`.")
+            echo_stdout("No migrations yet. Next: run `confiture new NAME`.")
             return
         _print_database_overview(project)
 
@@ -126,29 +126,29 @@ def _print_database_overview(project: PlannedProject) -> None:
     from confiture.text import pluralize
 
     settings = project.settings
-    known = pluralize(len(project.migrations), "migration")
+    migrations = pluralize(len(project.migrations), "migration")
     if settings.database.url == EMBEDDED and not (settings.root / ".confiture" / "postgres" / "data").exists():
-        echo_stdout(f"{known}, none applied: the embedded server does not exist yet.")
-        echo_stdout("Next: `confiture migrate up` makes it and applies them.")
+        echo_stdout(f"{migrations}, none applied: the embedded server does not exist yet.")
+        echo_stdout("Next: `confiture migrate up` creates it and applies the migrations.")
         return
     try:
         with resolve_database(settings, echo_stderr) as database:
             now = migration_status(project, database)
     except ConfitureError as error:
-        echo_stdout(f"{known}; {error.diagnostics[0].message}.")
-        echo_stdout("Next: `confiture migrate status` says more.")
+        echo_stdout(f"{migrations}; {error.diagnostics[0].message}.")
+        echo_stdout("Next: run `confiture migrate status` for details.")
         return
     echo_stdout(
-        f"{known}: {len(now.applied)} applied, {len(now.pending)} pending on {database_label(settings.database)}."
+        f"{migrations}: {len(now.applied)} applied, {len(now.pending)} pending on {database_label(settings.database)}."
     )
     if now.drift:
-        echo_stdout("Applied files changed. Next: `confiture migrate status`.")
+        echo_stdout("Files of applied migrations have changed. Next: run `confiture migrate status`.")
     elif now.first_interrupted:
         echo_stdout(
-            f"{now.first_interrupted.version} {now.first_interrupted.name} stopped midway. Next:"
+            f"{now.first_interrupted.version} {now.first_interrupted.name} stopped midway. Next: run"
             " `confiture migrate status`."
         )
     elif now.pending:
-        echo_stdout("Next: `confiture migrate --dry-run`, then `confiture migrate up`.")
+        echo_stdout("Next: run `confiture migrate --dry-run`, then `confiture migrate up`.")
     else:
-        echo_stdout("Nothing to do. `confiture new NAME` writes the next migration.")
+        echo_stdout("Nothing to do. `confiture new NAME` creates the next migration.")

@@ -1,4 +1,4 @@
-"""`confiture reconcile` and `confiture verify`: does what was proved still hold?"""
+"""`confiture reconcile` and `confiture verify`: compare tables with queries, and repeat checks."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ def reconcile(
     *,
     target: Annotated[str, typer.Argument(metavar="TABLE|VERSION", help="A table, or a migration with reconciles.")],
     query: Annotated[
-        str | None, typer.Option("--sql", metavar="QUERY", help="The query that defines what the table must hold.")
+        str | None,
+        typer.Option("--sql", metavar="QUERY", help="The query that returns the expected rows."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="The same, in a file.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="A file with the query.")] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", metavar="COLUMN", help="What tells rows apart; default: what is unique. Repeatable."),
+        typer.Option("--key", metavar="COLUMN", help="A key column; default: a unique key of the table. Repeatable."),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="COLUMN", help="Compare by this column first; default: the tenant's."),
+        typer.Option("--by", metavar="COLUMN", help="Compare groups by this column first; default: the tenant column."),
     ] = None,
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.RECONCILE, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Hold a table against its defining query: equal, or which rows are missing, extra, changed. Reads only.
+    """Compare a table with its defining query: which rows are missing, extra or changed. Read-only.
 
-    Without a query, runs all `reconcile:` steps of a migration. Ends with 1 where something differs.
+    Without a query, runs all `reconcile:` steps of a migration. Exits with 1 if there are differences.
 
     Examples:
 
@@ -53,18 +54,18 @@ def reconcile(
     """
     with error_boundary(output_format) as context:
         settings = context.settings(settings_options)
-        asked = _parse_ad_hoc(target, query, file, key, by)
-        project = None if asked else load_project_with_vars(settings, var)
+        comparison = _parse_ad_hoc(target, query, file, key, by)
+        project = None if comparison else load_project_with_vars(settings, var)
         from confiture.core.db.connection import resolve_database
         from confiture.core.verify import failed_checks, reconcile_query, verify_reconciles
 
-        with resolve_database(settings, echo_stderr) as opened:
-            if asked:
-                found = reconcile_query(settings, opened, asked)
+        with resolve_database(settings, echo_stderr) as database:
+            if comparison:
+                results = reconcile_query(settings, database, comparison)
             elif project:
-                found = verify_reconciles(project, opened, target, announce_step)
-        context.writer.reconcile(found)
-        if failed_checks(found, strict=True):
+                results = verify_reconciles(project, database, target, announce_step)
+        context.writer.reconcile(results)
+        if failed_checks(results, strict=True):
             raise typer.Exit(ExitCode.FINDINGS)
 
 
@@ -72,17 +73,17 @@ def reconcile(
 def verify(
     *,
     version: Annotated[
-        str | None, typer.Argument(metavar="[VERSION]", help="One migration; default: all that are applied.")
+        str | None, typer.Argument(metavar="[VERSION]", help="One migration; default: all applied migrations.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Also end with 1 where a step cannot run any more.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Also exit with 1 if a step can no longer run.")] = False,
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.VERIFY, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Run again what applied migrations checked at their ends: checks of after_validation, and reconciles. Reads only.
+    """Repeat the final checks of applied migrations: their after_validation checks and reconcile steps. Read-only.
 
-    Ends with 1 where something does not hold. A step whose tables or columns a later migration has changed cannot run
-    any more: that is told, and ends with 1 only if --strict.
+    Exits with 1 if a check fails. A step can no longer run if a later migration has changed its tables or columns;
+    this is reported, and exits with 1 only with --strict.
 
     Examples:
 
@@ -97,22 +98,25 @@ def verify(
         from confiture.core.verify import failed_checks
         from confiture.core.verify import verify as run_again
 
-        with resolve_database(settings, echo_stderr) as opened:
-            found = run_again(project, opened, version, announce_step)
-        context.writer.verify(found)
-        if failed_checks(found, strict=strict):
+        with resolve_database(settings, echo_stderr) as database:
+            results = run_again(project, database, version, announce_step)
+        context.writer.verify(results)
+        if failed_checks(results, strict=strict):
             raise typer.Exit(ExitCode.FINDINGS)
 
 
 def _parse_ad_hoc(
     table: str, query: str | None, file: Path | None, key: list[str] | None, by: str | None
 ) -> AdHocReconcile | None:
-    """The reconcile that the options describe; None where they name no query. Raises InputError."""
+    """Return the comparison that the options describe; None if they name no query. Raise InputError."""
     if query is not None and file is not None:
-        raise usage_error("--sql and --file exclude each other", "give the query once")
+        raise usage_error("--sql and --file are mutually exclusive", "pass the query once")
     if query is None and file is None:
         if key or by is not None:
-            raise usage_error("--key and --by need a query", "give --sql or --file; a migration's steps have their own")
+            raise usage_error(
+                "--key and --by require --sql or --file",
+                "add the query; the steps of a migration have their own keys",
+            )
         return None
     from confiture.core.reconcile.ad_hoc import AdHocReconcile
 
@@ -127,6 +131,6 @@ def _read_query(file: Path) -> str:
     try:
         return read_file(file, str(file), ANYWHERE).decode("utf-8-sig")
     except FileAccessError as refused:
-        raise usage_error(f"--file: {refused}", "name a file with one query, or pass it with --sql") from refused
+        raise usage_error(f"--file: {refused}", "name a file with one query, or pass the query with --sql") from refused
     except UnicodeDecodeError as error:
         raise usage_error(f"--file {file} is not UTF-8", "save it as UTF-8") from error

@@ -1,4 +1,4 @@
-"""Runs something that emits events, shows them as they come, and prints the report."""
+"""Run a command that emits events, show its progress, and print the report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run_and_report(
 ) -> None:
     """Run on the database of the settings, show the progress, print the report and write the files.
 
-    Ends the command with the exit code of what went wrong.
+    Raise `typer.Exit` with the error's exit code if the run failed.
     """
     from confiture.core.db.connection import resolve_database
     from confiture.models.events import Emitter
@@ -39,9 +39,9 @@ def run_and_report(
     if files.report is not None:
         _check_writable(files.report)
         if files.report == files.events:
-            raise usage_error("--report and --events name the same file", "write each to a file of its own")
-    folding = ReportBuilder()
-    listeners: list[Emit] = [folding]
+            raise usage_error("--report and --events name the same file", "use separate files")
+    builder = ReportBuilder()
+    listeners: list[Emit] = [builder]
     error: ConfitureError | None = None
     with ExitStack() as stack:
         if files.events is not None:
@@ -58,11 +58,11 @@ def run_and_report(
             error = failure
         finally:
             _report_listener_failures(emitter.failures)
-    if error and folding.report.outcome is None:
-        raise error  # it never began: there is no run to report
-    context.writer.run(folding.report)
+    if error and builder.report.outcome is None:
+        raise error  # the run never began: there is nothing to report
+    context.writer.run(builder.report)
     if files.report is not None:
-        _write_page(files.report, folding.report)
+        _write_page(files.report, builder.report)
     if error:
         if context.output_format.is_text:
             context.print_failure(error.diagnostics)
@@ -70,29 +70,29 @@ def run_and_report(
 
 
 def _report_listener_failures(failures: Sequence[Exception]) -> None:
-    """Says what failed to listen to the run, which went on without it."""
+    """Print the errors of event listeners; they do not stop the run."""
     for failure in failures:
-        echo_stderr(f"not all of the run could be shown or written: {failure}")
+        echo_stderr(f"parts of the run could not be shown or written: {failure}")
 
 
 def _check_writable(page: Path) -> None:
-    """Raises InputError where no page can be written, before anything runs."""
+    """Raise InputError before the run if the page cannot be written."""
     from confiture.files.access import is_replaced
 
     folder = page.absolute().parent
     if not folder.is_dir():
-        message = f"there is no folder {page.parent}"
+        message = f"--report: the folder {page.parent} does not exist"
     elif page.is_dir():
         message = f"--report {page} is a folder"
     elif not os.access(folder if is_replaced(page) else page, os.W_OK):
         message = f"--report {page} cannot be written"
     else:
         return
-    raise usage_error(message, "--report names a file in a folder that you may write to")
+    raise usage_error(message, "name a file in a writable folder")
 
 
 def _write_page(page: Path, report: RunReport) -> None:
-    """Writes the page. That it cannot be written is only told: what the run did, it did."""
+    """Write the page. Report a write error without failing: the run itself has finished."""
     from confiture.files.access import FileAccessError, write_named_file
     from confiture.output.html.run_page import run_page
 
@@ -105,13 +105,14 @@ def _write_page(page: Path, report: RunReport) -> None:
 
 
 def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> DryRunOptions:
-    """The options of a dry run, as the engine takes them. Raises InputError where they are given to a real run."""
+    """Return the engine's options for a dry run. Raise InputError if they are passed without --dry-run."""
     from confiture.core.run.context import DryRunOptions
 
     if flags.flag_names and not dry_run:
         verb = "is" if len(flags.flag_names) == 1 else "are"
         message = f"{', '.join(flags.flag_names)} {verb} only valid with --dry-run"
-        raise usage_error(message, "add --dry-run, or leave it out")
+        options = "option" if len(flags.flag_names) == 1 else "options"
+        raise usage_error(message, f"add --dry-run, or remove the {options}")
     scale_to, full = (flags.scale_to, flags.full) if isinstance(flags, UpDryRunFlags) else (None, False)
     target = _parse_scale_target(scale_to) if scale_to is not None else None
     return DryRunOptions(
@@ -125,25 +126,23 @@ def _proof_options(flags: DryRunFlags) -> ProofOptions | None:
 
     if flags.no_prove:
         if flags.tenants is not None or flags.prove_time is not None:
-            raise usage_error("--no-prove with --tenants or --prove-time", "leave one out")
+            raise usage_error(
+                "--no-prove excludes --tenants and --prove-time", "remove --no-prove, or the options of the proofs"
+            )
         return None
     limit_ms = USUAL_MS if flags.prove_time is None else parse_duration_option("--prove-time", flags.prove_time)
     return ProofOptions(tenants=flags.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
 
 
 def _parse_scale_target(url: str) -> ConnectionTarget:
-    """The database of `--scale-to`. Raises InputError where it is none; the URL is never told, it may hold secrets."""
+    """Parse the database of `--scale-to`. Raise InputError, without the URL: it may contain secrets."""
     from confiture.core.db.connection import ConnectionTarget, database_label
     from confiture.models.settings import EMBEDDED, DatabaseSettings
 
     if url == EMBEDDED:
-        raise usage_error(
-            "--scale-to embedded: that is no database URL", "`confiture db url` prints the embedded server's"
-        )
+        raise usage_error("--scale-to embedded is not a database URL", "use the URL that `confiture db url` prints")
     if not _is_conninfo(url):
-        raise usage_error(
-            "what --scale-to was given is no database URL", "for example postgresql://user@host:5432/name"
-        )
+        raise usage_error("--scale-to is not a database URL", "write it like postgresql://user@host:5432/name")
     return ConnectionTarget(conninfo=url, label=database_label(DatabaseSettings(url=url)), origin="--scale-to")
 
 

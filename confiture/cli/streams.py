@@ -1,4 +1,4 @@
-"""The standard streams: a reader that leaves (`| head`) ends nothing that runs, and changes no exit code."""
+"""Standard streams that tolerate a closed reader (`| head`): the command runs on and its exit code is unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _TolerantStream(FileIO):
-    """A file whose errors are kept instead of raised."""
+    """A file that records write errors instead of raising them."""
 
     failure: OSError | None = None
 
@@ -34,8 +34,10 @@ class _TolerantStream(FileIO):
 
 @contextmanager
 def tolerant_streams() -> Iterator[None]:
-    """stdout and stderr that take everything. Where stdout was lost and a reader was there (a full disk), that is said
-    at the end, and what would have ended with 0 ends with 1.
+    """Make stdout and stderr accept all writes.
+
+    If writes to stdout failed for another reason than a closed reader (a full disk), report it at the end and exit with
+    1 instead of 0.
     """
     out, stdout = _open_tolerant_stream(sys.stdout)
     _, stderr = _open_tolerant_stream(sys.stderr)
@@ -51,29 +53,29 @@ def tolerant_streams() -> Iterator[None]:
 
 
 def force_utf8_stdout() -> None:
-    """From here on stdout is UTF-8, whatever the locale: programs read it so."""
+    """Switch stdout to UTF-8 whatever the locale: programs that read it expect UTF-8."""
     stream = _underlying_stream(sys.stdout)
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 def echo_stdout(text: str) -> None:
-    """A sentence on stdout."""
+    """Print a sentence on stdout."""
     typer.echo(escape_line(text))
 
 
 def echo_stderr(text: str) -> None:
-    """A sentence on stderr."""
+    """Print a sentence on stderr."""
     typer.echo(escape_line(text), err=True)
 
 
 def write_document(text: str, *, is_clean: bool = False) -> None:
-    """A whole document on stdout. One that is clean goes there as it is."""
+    """Write a whole document to stdout; a clean one unchanged."""
     (_underlying_stream(sys.stdout) if is_clean else sys.stdout).write(text)
 
 
 def sanitize_logs() -> None:
-    """Log records that no handler takes, such as the driver's, become one clean line of stderr each."""
+    """Print each log record without a handler, such as the driver's, as one escaped line on stderr."""
     import logging
 
     class CleanFormatter(logging.Formatter):
@@ -89,14 +91,14 @@ def _underlying_stream(stream: TextIO) -> TextIO:
 
 
 def _open_tolerant_stream(stream: TextIO | None) -> tuple[_TolerantStream | None, TextIO]:
-    if stream is None:  # closed by who started us
+    if stream is None:  # closed by the parent process
         nowhere = _TolerantStream(os.devnull, "wb")
         return nowhere, TextIOWrapper(BufferedWriter(nowhere), encoding="utf-8")
     if not isinstance(stream, TextIOWrapper):
         return None, stream
     buffer: object = stream.buffer
-    # a terminal that knows no `…` shows `?` and not a stack of errors
-    if not isinstance(buffer, BufferedWriter | FileIO):  # not of a process, but put in place by who called us
+    # errors="replace": a terminal without `…` shows `?` instead of raising UnicodeEncodeError
+    if not isinstance(buffer, BufferedWriter | FileIO):  # not a file of the process: the caller replaced the stream
         stream.reconfigure(errors="replace")
         return None, stream
     outlet = _TolerantStream(stream.fileno(), "wb", closefd=False)
@@ -114,6 +116,6 @@ def _finish_stdout(stream: _TolerantStream | None, code: object) -> None:
     failure = stream.failure if stream else None
     if failure is None or failure.errno == errno.EPIPE:
         return
-    sys.stderr.write(f"stdout could not be written: {failure.strerror}\n")
+    sys.stderr.write(f"cannot write to stdout: {failure.strerror}\n")
     if not code:
         raise SystemExit(1)

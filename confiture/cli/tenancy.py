@@ -1,4 +1,4 @@
-"""`confiture tenancy`: which tables are whose, and whether migrations keep tenants apart."""
+"""`confiture tenancy`: map the tables of tenants and prove tenant isolation."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from confiture.errors import ExitCode
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
-app = typer.Typer(no_args_is_help=True, help="Show whose tables are whose, prove that tenants stay apart.")
+app = typer.Typer(
+    no_args_is_help=True, help="Map tenant tables and check tenant isolation.\n\nExample: confiture tenancy map"
+)
 
 
-@app.command("map", short_help="Show which tables belong to tenants, and why.")
+@app.command("map", short_help="Show which tables belong to tenants.")
 @expand_options
 def show_map(
     *,
-    live: Annotated[bool, typer.Option("--live", help="Look at the database, not at the files.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Read the database instead of the files.")] = False,
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.TENANT_MAP, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Show which tables belong to tenants, which do not and why, and how each reaches its tenant.
+    """Show which tables belong to tenants, which do not and why, and how each row is linked to its tenant.
 
-    From the DDL files and migrations, without a database, unless --live.
+    Reads the DDL files and migrations; needs a database only with --live.
 
     Examples:
 
@@ -50,37 +52,37 @@ def show_map(
         if live:
             from confiture.core.db.connection import resolve_database
 
-            with resolve_database(settings, echo_stderr) as opened:
-                found = ownership_from_database(settings, opened)
+            with resolve_database(settings, echo_stderr) as database:
+                ownership = ownership_from_database(settings, database)
         else:
-            found = ownership_from_files(settings, parse_variables(var or ()))
-        context.writer.tenant_map(found)
+            ownership = ownership_from_files(settings, parse_variables(var or ()))
+        context.writer.tenant_map(ownership)
 
 
-@app.command(short_help="Prove by the data that migrations keep tenants apart.")
+@app.command(short_help="Prove tenant isolation of migrations.")
 @expand_options
 def prove(
     *,
     migration: Annotated[
-        str | None, typer.Argument(metavar="[MIGRATION]", help="Its version; default: all migrations.")
+        str | None, typer.Argument(metavar="[MIGRATION]", help="The version of a migration; default: all migrations.")
     ] = None,
     tenants: Annotated[
-        int | None, typer.Option("--tenants", min=1, metavar="N", help="Look at N tenants; default: 10.")
+        int | None, typer.Option("--tenants", min=1, metavar="N", help="Sample N tenants; default: 10.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Look at every tenant.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Check every tenant.")] = False,
     timeout: Annotated[
         str | None,
-        typer.Option("--timeout", metavar="TIME", help="Give up on a proof that takes longer, such as 60s."),
+        typer.Option("--timeout", metavar="TIME", help="Time limit for each proof, such as 60s."),
     ] = None,
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.TENANT_ISOLATION, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Prove by the data that what migrations write keeps tenants apart. Reads only, in one snapshot.
+    """Prove on the actual data that migrations do not mix tenants. Read-only, in one snapshot.
 
-    For each statement and tenant: what the query makes for the tenant from all data must be what it makes from that
-    tenant's data alone. Looks at the database as it is: what the migration itself makes is not there before it ran.
-    Ends with 1 where tenants mix.
+    For each statement and tenant, runs the query on all data and on the tenant's data alone: both must return the same
+    rows for that tenant. Uses the current state of the database, without the changes of pending migrations.
+    Exits with 1 if tenants mix.
 
     Examples:
 
@@ -90,7 +92,7 @@ def prove(
     """
     with error_boundary(output_format) as context:
         if every and tenants is not None:
-            raise usage_error("--tenants and --all exclude each other", "leave one out")
+            raise usage_error("--tenants and --all are mutually exclusive", "remove one of them")
         timeout_ms = parse_duration_option("--timeout", timeout) if timeout is not None else None
         settings = context.settings(settings_options)
         project = load_project_with_vars(settings, var)
@@ -98,15 +100,15 @@ def prove(
         from confiture.core.tenancy.commands import prove_project
         from confiture.models.tenancy_proofs import DEFAULT_TENANTS, IsolationVerdict
 
-        with resolve_database(settings, echo_stderr) as opened:
-            found = prove_project(
+        with resolve_database(settings, echo_stderr) as database:
+            proofs = prove_project(
                 project,
-                opened,
+                database,
                 migration,
                 None if every else tenants or DEFAULT_TENANTS,
                 timeout_ms=timeout_ms,
                 announce=announce_step,
             )
-        context.writer.tenant_isolation(found)
-        if found.with_verdict(IsolationVerdict.MIXED):
+        context.writer.tenant_isolation(proofs)
+        if proofs.with_verdict(IsolationVerdict.MIXED):
             raise typer.Exit(ExitCode.FINDINGS)

@@ -1,1 +1,1 @@
-"""From YAML and SQL files to frozen values, and back."""
+"""Reading of YAML, SQL and Python files into frozen values, and writing of new files."""

@@ -1,6 +1,6 @@
-"""The one way to read and to write the files of a project.
+"""Reading and writing of a project's files.
 
-What is checked is the open file, never its path: what stands at a path may change between two looks at it.
+Checks apply to the open file, never to its path: another process may replace the file between two accesses by path.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OWN_FOLDER = ".confiture"
 MAX_BYTES = 64 * 1024 * 1024
 
 ANYWHERE = None
-"""Where a file may lie whose path the user gave on the command line, or whose code already runs."""
+"""The value of `within` for a file that the user named on the command line, or whose code already runs."""
 
 _KINDS = (
     (stat.S_ISDIR, "folder"),
@@ -30,7 +30,7 @@ _KINDS = (
     (stat.S_ISBLK, "device"),
 )
 _DESCRIPTORS = "/proc/self/fd"
-"""Where Linux says what is open."""
+"""The folder in which Linux links to open files."""
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -38,41 +38,41 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 LEAVES_PROJECT = "path-leaves-project"
-"""The code of the error for a link that leads out of the project."""
+"""The code of the error for a link to a file outside the project."""
 
 
 class FileAccessError(InputError):
-    """A file that is not read or not written, and why."""
+    """A file cannot be read or written."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:
         super().__init__(Diagnostic(code=code, message=message, hint=hint))
 
     def diagnostic_at(self, span: Span) -> Diagnostic:
-        """The diagnostic, placed."""
+        """Return the diagnostic with a location."""
         return replace(self.diagnostics[0], span=span)
 
 
 def display_path(path: Path, root: Path) -> str:
-    """How people are shown a path: relative to the project's root where it lies below it."""
-    text, above = str(path), f"{root}{os.sep}"
-    if text.startswith(above):  # what nearly all are; Path takes ten times as long
-        shown = text.removeprefix(above).replace(os.sep, "/")
+    """Return a path for messages: relative to the project's root if it is below the root."""
+    text, prefix = str(path), f"{root}{os.sep}"
+    if text.startswith(prefix):  # the common case; Path is ten times slower
+        display = text.removeprefix(prefix).replace(os.sep, "/")
     else:
         try:
-            shown = path.relative_to(root).as_posix()
+            display = path.relative_to(root).as_posix()
         except ValueError:
-            shown = text
-    return shown if shown.isascii() else os.fsencode(shown).decode("utf-8", "replace")
+            display = text
+    return display if display.isascii() else os.fsencode(display).decode("utf-8", "replace")
 
 
 def read_file(path: Path, display_name: str, within: Sequence[Path] | None) -> bytes:
-    """What a regular file of bounded size holds. Links are followed, but must end below one of the folders `within`.
+    """Return the content of a regular file of at most MAX_BYTES. Links must lead to a file below a folder in `within`.
 
-    `display_name` is the path for messages. Raises FileAccessError.
+    `display_name` is the path for messages. Raise FileAccessError.
     """
     try:
-        # to open a device may do something already; the check that counts is that of the open file
-        _require_regular(os.stat(path), display_name)  # noqa: PTH116 - Path.stat takes three times as long
+        # opening a device may have side effects, so check the path first; the check of the open file is decisive
+        _require_regular(os.stat(path), display_name)  # noqa: PTH116 - Path.stat is three times slower
         descriptor = os.open(path, _READ)
     except (OSError, ValueError) as error:
         raise _read_error(display_name, error) from error
@@ -89,10 +89,9 @@ def read_file(path: Path, display_name: str, within: Sequence[Path] | None) -> b
 
 
 def write_file(path: Path, display_name: str, content: bytes, within: Sequence[Path] | None) -> None:
-    """Writes a regular file whole or not at all, with the permissions that it had.
+    """Replace a regular file atomically and keep its permissions.
 
-    A link stays a link: the file that it leads to is written, which must lie below one of the folders `within`. Raises
-    FileRefused.
+    A link stays a link: its target is replaced, which must be below a folder in `within`. Raise FileAccessError.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -105,20 +104,18 @@ def write_file(path: Path, display_name: str, content: bytes, within: Sequence[P
 
 
 def create_file(path: Path, shown: str, content: bytes) -> None:
-    """Writes a new file, never over what is there. Raises FileAccessError."""
+    """Create a file. Raise FileAccessError, also if the path exists."""
     try:
         with _open_folder(path.parent) as folder:
             _create(path.name, folder, content, None)
     except FileExistsError as error:
-        raise FileAccessError(
-            "exists", f"{shown} exists already", "give another name, or move that file away"
-        ) from error
+        raise FileAccessError("exists", f"{shown} already exists", "choose another name, or move that file") from error
     except OSError as error:
         raise _write_error(shown, error) from error
 
 
 def make_folder(folder: Path, shown: str) -> None:
-    """Makes a folder, and those above it, unless it is there. Raises FileAccessError."""
+    """Create a folder and its parents if they do not exist. Raise FileAccessError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -126,9 +123,9 @@ def make_folder(folder: Path, shown: str) -> None:
 
 
 def write_named_file(path: Path, content: bytes) -> None:
-    """Write a file that the user named: a regular one whole or not at all, or a pipe or device.
+    """Write a file that the user named: replace a regular file atomically, or write to a pipe or device.
 
-    Raises FileAccessError.
+    Raise FileAccessError.
     """
     if is_replaced(path):
         return write_file(path, str(path), content, ANYWHERE)
@@ -142,21 +139,24 @@ def write_named_file(path: Path, content: bytes) -> None:
 
 
 def open_named_file(path: Path) -> int:
-    """Opens what the user named to write it piece by piece: it is made or emptied. Raises OSError.
+    """Open a file that the user named for writing; create or truncate it. Raise OSError.
 
-    A pipe that nobody reads is an error, and what cannot be written at once is one: nothing waits for a reader.
+    The file is non-blocking: a pipe without a reader, or a reader that is too slow, is an error.
     """
     return os.open(path, _WRITE, 0o666)
 
 
 def is_replaced(path: Path) -> bool:
-    """Whether to write the file is to replace it: not what has another purpose, such as /dev/stdout or a pipe."""
+    """Whether writing the file replaces it: true except for devices and pipes such as /dev/stdout."""
     first = Path(os.path.realpath(path.parent)).parts[1:2]
     return first not in (("dev",), ("proc",)) and (path.is_file() or not path.exists())
 
 
 def write_own_file(root: Path, name: str, text: str) -> None:
-    """Write a file below `.confiture/`, which git ignores. Raises FileAccessError, also if that folder leads away."""
+    """Write a file below `.confiture/`, which git ignores.
+
+    Raise FileAccessError, also if that folder is a link to a folder outside the project.
+    """
     folder = root / OWN_FOLDER
     for path, content in ((folder / ".gitignore", "*\n"), (folder / name, text)):
         shown = display_path(path, root)
@@ -165,17 +165,17 @@ def write_own_file(root: Path, name: str, text: str) -> None:
 
 
 def _read_descriptor(descriptor: int, size: int, display_name: str) -> bytes:
-    """The content of an open file. A file may grow, or say that it is empty, as those of /proc do."""
+    """Return the content of an open file. The file may grow, or report size 0 like files in /proc."""
     pieces: list[bytes] = []
-    left = MAX_BYTES + 1
-    if size < left:
-        while left > 0 and (piece := os.read(descriptor, min(left, size + 4096))):
+    remaining = MAX_BYTES + 1
+    if size < remaining:
+        while remaining > 0 and (piece := os.read(descriptor, min(remaining, size + 4096))):
             pieces.append(piece)
-            left -= len(piece)
-        if left > 0:
+            remaining -= len(piece)
+        if remaining > 0:
             return b"".join(pieces)
-    held = f"{size:,} bytes" if size > MAX_BYTES else f"over {MAX_BYTES:,} bytes"
-    message = f"{display_name} is too large: {held}; the limit is {MAX_BYTES:,} bytes (64 MiB)"
+    actual = f"{size:,} bytes" if size > MAX_BYTES else f"over {MAX_BYTES:,} bytes"
+    message = f"{display_name} is too large: {actual}; the limit is {MAX_BYTES:,} bytes (64 MiB)"
     raise FileAccessError("file-too-large", message, "split the file; load data with COPY, not with migrations")
 
 
@@ -191,7 +191,7 @@ def _replace_file(name: str, folder: int, content: bytes, display_name: str) -> 
 
 
 def _create(name: str, folder: int, content: bytes, mode: int | None) -> None:
-    """Makes a file, whole or not at all."""
+    """Create a file with its content; leave no file after an error."""
     descriptor = os.open(name, _CREATE, 0o666, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -206,7 +206,7 @@ def _create(name: str, folder: int, content: bytes, mode: int | None) -> None:
 
 
 def _existing_mode(name: str, folder: int, display_name: str) -> int | None:
-    """The permissions of the file that is replaced; None without one."""
+    """Return the permissions of the file to replace; None if there is none."""
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -228,32 +228,32 @@ def _require_regular(status: os.stat_result, display_name: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "special file")
         message = f"{display_name} is a {kind}, not a regular file"
-        raise FileAccessError("not-a-file", message, "put a regular file there, or name another file")
+        raise FileAccessError("not-a-file", message, "name a regular file")
 
 
 def _require_within(descriptor: int, path: Path, display_name: str, within: Sequence[Path]) -> None:
     location = _find_location(descriptor, path)
     if location is None:
         raise FileAccessError(
-            "unreadable-file", f"{display_name} was replaced while it was opened", "run the command again"
+            "unreadable-file", f"{display_name} was replaced while Confiture opened it", "run the command again"
         )
     if not any(_is_below(location, folder) for folder in within):
-        message = f"{display_name} leads out of the project, to {display_path(Path(location), within[0])}"
-        hint = "put the file itself into the project; links may only lead to files in it"
+        message = f"{display_name} is outside the project, at {display_path(Path(location), within[0])}"
+        hint = "move the file into the project; links must lead to files in it"
         raise FileAccessError(LEAVES_PROJECT, message, hint)
 
 
 def _find_location(descriptor: int, path: Path) -> str | None:
-    """Where an open file lies, with no link in its path; None if that changes just now."""
+    """Return the path of an open file without links; None if the file is being replaced."""
     try:
-        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - Path takes three times as long
+        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - Path is three times slower
     except OSError:  # not on Linux
         location = os.path.realpath(path)
         return location if os.path.samestat(os.lstat(location), os.fstat(descriptor)) else None
 
 
 def _is_below(location: str, folder: Path) -> bool:
-    # a location that begins with the folder's path proves that this has no link in it
+    # if the location begins with the folder's path, that path contains no link
     return _is_path_below(location, str(folder)) or _is_path_below(location, os.path.realpath(folder))
 
 
@@ -262,7 +262,7 @@ def _is_path_below(location: str, folder: str) -> bool:
 
 
 def _read_error(display_name: str, error: OSError | ValueError) -> FileAccessError:
-    hint = "put the file there, or name another; it must be one that you may read"
+    hint = "check that the file exists and is readable"
     return FileAccessError("unreadable-file", f"cannot read {display_name}: {_error_reason(error)}", hint)
 
 

@@ -1,4 +1,4 @@
-"""The steps `backfill:` and `reconcile:`: what they may hold, and reading them."""
+"""The steps `backfill:` and `reconcile:`: their schemas, and reading them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _THROTTLE = Record(
     {
         "replica_lag": Key(
             value_type=Duration(),
-            description="The longest lag of a streaming replica; 0: never mind.",
+            description="The maximum lag of a streaming replica; 0 for no limit.",
             default=default_of(ThrottleLimits, "replica_lag_ms"),
         ),
-        "wal_rate": Key(value_type=Size(), description="The most WAL that the server may write in a second."),
+        "wal_rate": Key(value_type=Size(), description="The maximum WAL per second of the whole server."),
         "long_transaction": Key(
-            value_type=Duration(), description="The longest that others' transactions may be open."
+            value_type=Duration(), description="The maximum age of transactions of other sessions."
         ),
         "query": Key(
-            value_type=LocatedText(), description="A query of yours that returns true where the backfill may go on."
+            value_type=LocatedText(), description="A custom query that returns true if the backfill may continue."
         ),
     },
     noun="key of throttle",
@@ -33,33 +33,35 @@ _THROTTLE = Record(
 
 BACKFILL = Record(
     {
-        "into": Key(value_type=LocatedText(), description="The table that is filled.", required=True),
+        "into": Key(value_type=LocatedText(), description="The table to fill.", required=True),
         "from": Key(
             value_type=LocatedText(), description="The driving table, which is read in batches.", required=True
         ),
-        "alias": Key(value_type=LocatedText(), description="What the query calls it; default: its name."),
+        "alias": Key(
+            value_type=LocatedText(), description="The alias of the driving table in the query; default: its name."
+        ),
         "key": Key(
             value_type=_NAMES,
-            description="The columns to batch by, NOT NULL and with an index; default: its primary key.",
+            description="The columns to batch by, NOT NULL and indexed; default: the primary key.",
         ),
         "batch_rows": Key(
             value_type=NonNegativeInteger(),
-            description="The rows of the first batch.",
+            description="The number of rows in the first batch.",
             default=default_of(BackfillStep, "batch_rows"),
         ),
         "batch_time": Key(
             value_type=Duration(),
-            description="The time that a batch should take.",
+            description="The target duration of a batch.",
             default=default_of(BackfillStep, "batch_time_ms"),
         ),
         "workers": Key(
             value_type=NonNegativeInteger(minimum=1),
-            description="How many batches run at the same time.",
+            description="The number of parallel workers.",
             default=default_of(BackfillStep, "workers"),
         ),
         "on_writes": Key(
             value_type=Choice(tuple(OnConcurrentWrites)),
-            description="capture: fill again what others write meanwhile; ignore: nobody writes.",
+            description="capture: process rows again that others change during the backfill; ignore: no writes.",
             default=default_of(BackfillStep, "on_writes").value,
         ),
         "sql": Key(
@@ -68,26 +70,26 @@ BACKFILL = Record(
             required=True,
         ),
         "captures": Key(
-            value_type=MapOf(_NAMES), description="For other tables that it reads: which of their columns hold the key."
+            value_type=MapOf(_NAMES), description="For each other table that the query reads: its columns with the key."
         ),
-        "throttle": Key(value_type=_THROTTLE, description="When to slow down for others."),
+        "throttle": Key(value_type=_THROTTLE, description="Limits above which the backfill slows down."),
     },
     noun="key of backfill",
 )
 
 RECONCILE = Record(
     {
-        "table": Key(value_type=LocatedText(), description="The table to prove.", required=True),
-        "sql": Key(value_type=LocatedText(), description="The query that defines what it must hold.", required=True),
-        "key": Key(value_type=_NAMES, description="The columns that tell its rows apart; default: its primary key."),
-        "by": Key(value_type=LocatedText(), description="The column to compare by first; default: the tenant's."),
+        "table": Key(value_type=LocatedText(), description="The table to compare.", required=True),
+        "sql": Key(value_type=LocatedText(), description="The query that returns its expected rows.", required=True),
+        "key": Key(value_type=_NAMES, description="The columns that identify a row; default: the primary key."),
+        "by": Key(value_type=LocatedText(), description="The column to group by; default: the tenant column."),
     },
     noun="key of reconcile",
 )
 
 
 def build_backfill_step(fields: FieldValues, common_fields: Mapping[str, Any]) -> BackfillStep:
-    """The step; `common_fields` is what all kinds of steps have."""
+    """Build the step; `common_fields` are the fields common to all kinds."""
     throttle = fields.get("throttle")
     return BackfillStep(
         sql=fields["sql"],
@@ -115,7 +117,7 @@ def _build_throttle_limits(fields: FieldValues) -> ThrottleLimits:
 
 
 def build_reconcile_step(fields: FieldValues, common_fields: Mapping[str, Any]) -> ReconcileStep:
-    """The step; `common_fields` is what all kinds of steps have."""
+    """Build the step; `common_fields` are the fields common to all kinds."""
     return ReconcileStep(
         sql=fields["sql"],
         table=fields["table"],

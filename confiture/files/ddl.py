@@ -1,4 +1,4 @@
-"""Finds the DDL files that migrations name."""
+"""Lookup of the DDL files that migrations name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from confiture.text import SuggestionLimit, did_you_mean
 
 TEMPLATE_SUFFIX = ".sql.j2"
 _MAX_FOLDERS = 1_000
-"""How many are searched for a file with a name like that of a missing one."""
+"""The maximum number of folders to search for a file with a name similar to a missing file."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class DdlFolders:
-    """Where a project's files lie; all absolute."""
+    """The folders of a project; all paths are absolute."""
 
     root: Path
     schemas: Path
@@ -31,17 +31,17 @@ class DdlFolders:
 
 
 def read_ddl(name: LocatedSource, folders: DdlFolders) -> SourceFile:
-    """The DDL file called `name`, looked up below the schemas folder, then below the project's root.
+    """Read the DDL file `name` below the schemas folder, or else below the project's root.
 
-    Raises InputError, placed where the name stands, for a path that leaves both folders, a file that is missing or may
-    not be read, or one that is neither `.sql` nor `.sql.j2`; placed in the file if it is not UTF-8.
+    Raise InputError, located at the name, if the path leaves both folders, if the file is missing or unreadable, or if
+    its suffix is neither `.sql` nor `.sql.j2`; located in the file if it is not UTF-8.
     """
     relative = PurePosixPath(name.text.strip())
     if relative.is_absolute() or ".." in relative.parts:
         raise _ddl_error(name, "path-leaves-project", f"{relative} leaves the schemas folder", _BELOW_HINT)
     if not (relative.name.endswith(TEMPLATE_SUFFIX) or relative.suffix == ".sql"):
         raise _ddl_error(
-            name, "not-sql", f"{relative} is no SQL file", f"name a file that ends in .sql or {TEMPLATE_SUFFIX}"
+            name, "not-sql", f"{relative} is not an SQL file", f"name a file that ends in .sql or {TEMPLATE_SUFFIX}"
         )
     for folder in (folders.schemas, folders.root):
         path = folder / relative
@@ -59,13 +59,13 @@ _BELOW_HINT = "name a file below the schemas folder, or below the project's root
 
 
 def _read_file_at(name: LocatedSource, path: Path, folders: DdlFolders) -> SourceFile:
-    shown = display_path(path, folders.root)
+    display_name = display_path(path, folders.root)
     try:
-        content = read_file(path, shown, (folders.schemas, folders.root))
+        content = read_file(path, display_name, (folders.schemas, folders.root))
     except FileAccessError as refused:
         diagnostic = replace(refused.diagnostic_at(name.start), excerpt=name.file.excerpt(name.line))
         raise InputError(diagnostic) from refused
-    return decode_source_file(shown, content)
+    return decode_source_file(display_name, content)
 
 
 def _ddl_error(name: LocatedSource, code: str, message: str, hint: str) -> InputError:
@@ -73,14 +73,14 @@ def _ddl_error(name: LocatedSource, code: str, message: str, hint: str) -> Input
 
 
 def _iter_sql_files(folder: Path) -> Iterator[str]:
-    """SQL files below a folder, as many as are found soon. What vanishes meanwhile or may not be read is left out."""
+    """Yield SQL files below a folder, up to a limit of folders. Skip files that vanish or cannot be read."""
     for path, _, names in islice(os.walk(folder), _MAX_FOLDERS):
         yield from (os.path.join(path, name) for name in names if ".sql" in name)  # noqa: PTH118 - many
 
 
 def _closest_file(relative: PurePosixPath, folders: DdlFolders) -> str | None:
-    known = {
+    paths = {
         PurePosixPath(os.path.relpath(path, folders.schemas)).as_posix() for path in _iter_sql_files(folders.schemas)
     }
-    same_name = sorted(path for path in known if PurePosixPath(path).name == relative.name)
-    return f"did you mean {same_name[0]!r}?" if same_name else did_you_mean(relative.as_posix(), sorted(known))
+    same_name = sorted(path for path in paths if PurePosixPath(path).name == relative.name)
+    return f"did you mean {same_name[0]!r}?" if same_name else did_you_mean(relative.as_posix(), sorted(paths))

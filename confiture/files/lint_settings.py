@@ -1,4 +1,4 @@
-"""The `linting:` section of confiture.yaml. Which rules there are, and what they take, the linter knows."""
+"""The `linting:` section of confiture.yaml. The linter itself checks rule names and the options of rules."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from confiture.models.source import SourceFile
 PATTERNS = ListOf(TextValue(), allows_single=True)
 _COMMON = {
     "type": Key(value_type=LocatedText(), description="The rule's name.", required=True),
-    "tables": Key(value_type=PATTERNS, description="Patterns of the tables it judges; default: all."),
-    "except": Key(value_type=PATTERNS, description="Patterns of the tables it leaves alone."),
+    "tables": Key(value_type=PATTERNS, description="Patterns of the tables to lint; default: all."),
+    "except": Key(value_type=PATTERNS, description="Patterns of the tables to skip."),
     "severity": Key(
         value_type=Choice(("error", "warning", "info", "off")),
-        description="error, warning, info, or off; default: its own.",
+        description="error, warning, info, or off; default: the rule's severity.",
     ),
 }
 
 
 class _RuleSettingsSchema:
-    """A rule and how it is set. Keys that only some rules take are kept as they are.
+    """The settings of a rule. Keys that only some rules support are kept unchanged.
 
-    Whoever knows the rules describes them better than `schema` here: see `entry_schema`.
+    `schema` describes the common keys only; `rule_settings_schema` describes the entry of one rule.
     """
 
     def read(self, node: Node, reader: Reader) -> RuleSettings:
         if not isinstance(node, MappingNode):
             raise reader.report_wrong_type(node, "a mapping with the key `type`")
-        # the record below reads every key, and reports; this only looks ahead
-        written = (key.value for key, _ in Reader(reader.file, DiagnosticCollector()).pairs(node))
-        keys = {name: Key(value_type=AnyValue(), description="") for name in written} | _COMMON
+        # only collect the names here; the record below reads every key and reports errors
+        key_names = (key.value for key, _ in Reader(reader.file, DiagnosticCollector()).pairs(node))
+        keys = {name: Key(value_type=AnyValue(), description="") for name in key_names} | _COMMON
         try:
             return self._build_rule_settings(Record(keys, noun="key of a rule").read(node, reader))
         except InvalidValue as error:
-            # its other keys are judged all the same
+            # check the other keys nevertheless
             raise InvalidValue(self._build_rule_settings(error.partial) if "type" in error.partial else None) from error
 
     def _build_rule_settings(self, fields: FieldValues) -> RuleSettings:
@@ -62,12 +62,12 @@ class _RuleSettingsSchema:
 
 
 class _PostgresVersionSchema:
-    """A major version of PostgreSQL that lint knows."""
+    """A major version of PostgreSQL that lint supports."""
 
     def read(self, node: Node, reader: Reader) -> int:
         version = NonNegativeInteger().read(node, reader)
         if not OLDEST_LINTED <= version <= NEWEST_LINTED:
-            message = f"lint does not know PostgreSQL {version}"
+            message = f"lint does not support PostgreSQL {version}"
             hint = f"write a major version from {OLDEST_LINTED} to {NEWEST_LINTED}"
             raise reader.report(reader.span(node), "wrong-value", message, hint)
         return version
@@ -79,7 +79,7 @@ class _PostgresVersionSchema:
 def rule_settings_schema(
     names: Sequence[str], options: Mapping[str, dict[str, Any]], required: Sequence[str]
 ) -> dict[str, Any]:
-    """The JSON Schema of an entry for one rule, which has these names. `options` are the schemas of its own keys."""
+    """Return the JSON Schema of the entry of a rule with these names; `options` are the schemas of its own keys."""
     schema = Record(_COMMON).schema()
     one_of = {"const": names[0]} if len(names) == 1 else {"enum": list(names)}
     kind = one_of | {"description": _COMMON["type"].description}
@@ -90,18 +90,19 @@ def rule_settings_schema(
 LINTING = Record(
     {
         "rules": Key(
-            value_type=ListOf(_RuleSettingsSchema()), description="Changes rules; all that are not optional are on."
+            value_type=ListOf(_RuleSettingsSchema()),
+            description="Settings of rules; all rules except optional ones are enabled by default.",
         ),
         "postgres_version": Key(
             value_type=_PostgresVersionSchema(),
-            description="The major version that the migrations are meant for; default: the newest.",
+            description="The PostgreSQL major version that the migrations target; default: the newest.",
         ),
         "block_migrations": Key(
             value_type=Choice(("error", "warning", "info", "off")),
-            description="Findings this bad, or worse, keep migrations from running.",
+            description="The lowest severity of findings that block migrations.",
             default="off",
         ),
-        "baseline": Key(value_type=TextValue(), description="The file of findings that are known and not shown."),
+        "baseline": Key(value_type=TextValue(), description="The file of known findings, which are not reported."),
         "plugins": Key(value_type=ListOf(LocatedText(), allows_single=True), description="Python modules with rules."),
     },
     noun="key of linting",
@@ -109,7 +110,7 @@ LINTING = Record(
 
 
 def build_lint_settings(fields: FieldValues | None, root: Path, file: SourceFile) -> LintSettings:
-    """The section as a value; None where it is left out."""
+    """Build the settings of lint; `fields` is None without a `linting:` section."""
     if fields is None:
         return LintSettings(file=file)
     blocking = fields.get("block_migrations")

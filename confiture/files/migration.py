@@ -1,4 +1,4 @@
-"""Migration files: what they may hold, and reading them."""
+"""Migration files: their schema, and reading them."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ _FILE_NAME = re.compile(r"(?P<version>\d[\d.]*)[_-]?(?P<name>.*)")
 
 _PHASE_TEXTS = {
     Phase.BEFORE_VALIDATION: "Checks before anything changes.",
-    Phase.BEFORE_DDL: "What must be done before the schema changes.",
+    Phase.BEFORE_DDL: "Work to do before the schema change.",
     Phase.DDL: "The schema change.",
     Phase.AFTER_DDL: "Backfills.",
     Phase.AFTER_VALIDATION: "Checks that prove the result.",
     Phase.CLEANUP: "ANALYZE, temporary objects.",
-    Phase.ON_ERROR: "Runs after a failure was rolled back, in a transaction of its own.",
-    Phase.DOWN: "Undoes the migration.",
+    Phase.ON_ERROR: "Runs after a failure and rollback, in a separate transaction.",
+    Phase.DOWN: "Rolls back the migration.",
 }
 _PHASES = _PHASE_TEXTS.items()
 
 _KEYS = {
     "version": Key(
         value_type=TextValue(allows_numbers=True, example="002"),
-        description="Unique; default: the leading digits of the file's name.",
+        description="A unique version; default: the leading digits of the file name.",
     ),
-    "name": Key(value_type=TextValue(), description="Default: the rest of the file's name."),
-    "description": Key(value_type=TextValue(), description="What the migration is for."),
+    "name": Key(value_type=TextValue(), description="Default: the rest of the file name."),
+    "description": Key(value_type=TextValue(), description="The purpose of the migration."),
     "requires": Key(
         value_type=ListOf(LocatedText(other_tags=("int", "float")), allows_single=True),
         description="Versions that must be applied before this one.",
@@ -66,7 +66,7 @@ _KEYS = {
 
 
 class MigrationSchema:
-    """What a migration file may hold whose steps are of some kinds."""
+    """The schema of migration files with some kinds of steps."""
 
     def __init__(self, kinds: Sequence[StepKindSchema]) -> None:
         self._step = StepSchema(kinds)
@@ -74,11 +74,11 @@ class MigrationSchema:
         self.record = Record(_KEYS | phases, noun="key")
 
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of a migration file."""
+        """Return the JSON Schema of a migration file."""
         return self.record.schema() | {"$defs": {"step": self._step.mapping_schema()}}
 
     def build_steps(self, fields: FieldValues) -> dict[Phase, tuple[Step, ...]]:
-        """The steps that were read, by phase."""
+        """Build the steps by phase."""
         return {
             phase: tuple(self._step.build(step) for step in fields[phase.value])
             for phase in Phase
@@ -87,9 +87,9 @@ class MigrationSchema:
 
 
 def migration_paths(folder: Path, root: Path) -> list[Path]:
-    """The migration files of a folder, sorted by name; those that begin with `.` or `_` are none.
+    """Return the migration files of a folder, sorted by name, except files that begin with `.` or `_`.
 
-    Raises InputError without the folder.
+    Raise InputError if the folder cannot be read.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -99,16 +99,16 @@ def migration_paths(folder: Path, root: Path) -> list[Path]:
             Diagnostic(
                 code="missing-folder",
                 message=f"cannot read the migrations folder {shown}: {(error.strerror or str(error)).lower()}",
-                hint=f"create it, or set `migrations:` in confiture.yaml to where they are (now: {shown})",
+                hint=f"create it, or set `migrations:` in confiture.yaml to the right folder (now: {shown})",
             )
         ) from error
-    # what cannot be read as a file is reported when it is read: passing over it would lose a migration
+    # keep entries that cannot be read: reading them reports the error, skipping them would lose a migration
     named = [path for path in entries if path.suffix in SUFFIXES and path.name[0] not in "._"]
     return [path for path in named if path.is_symlink() or not os.path.isdir(path)]  # noqa: PTH112 - is_dir() may raise
 
 
 def parse_file_version(path: Path) -> str | None:
-    """The version that a file's name says, None where it says none."""
+    """Return the version in a file name; None if it contains none."""
     match = _FILE_NAME.fullmatch(path.stem)
     return match["version"].rstrip(".") if match else None
 
@@ -116,7 +116,7 @@ def parse_file_version(path: Path) -> str | None:
 def read_migration(
     path: Path, folders: DdlFolders, schema: MigrationSchema, problems: DiagnosticCollector
 ) -> MigrationFile | None:
-    """The migration in a file. Mistakes are added to `problems`; then it is not whole, or None."""
+    """Read a migration file. Errors are added to `problems`; the result is then incomplete or None."""
     try:
         file = read_source_file(path, folders.root, (folders.root, folders.migrations))
         if path.suffix == PYTHON:
@@ -130,7 +130,9 @@ def read_migration(
         file = replace(file, shown_text=mask_nodes(file.text, secrets))
     reader = Reader(file, problems, lambda name: read_ddl(name, folders), secrets)
     if node is None:
-        reader.report(Span(path=file.path, line=1), "empty-file", "the file is empty", "write it with `confiture new`")
+        reader.report(
+            Span(path=file.path, line=1), "empty-file", "the file is empty", "create migrations with `confiture new`"
+        )
         return None
     return _read_node(node, path, schema, reader)
 
@@ -138,7 +140,7 @@ def read_migration(
 def read_migration_object(
     migration: Migration, folders: DdlFolders, schema: MigrationSchema, problems: DiagnosticCollector
 ) -> MigrationFile | None:
-    """The same of a migration that is there as an object. Raises InputError where its class's file cannot be read."""
+    """Read a migration from an object. Raise InputError if the file of its class cannot be read."""
     from inspect import getsourcefile
 
     from confiture.files.python.modules import UserCodeError
@@ -149,8 +151,8 @@ def read_migration_object(
     except TypeError:
         path = ""
     if not Path(path).is_file():
-        message = f"the class {type(migration).__name__} stands in no file, so its steps have no place"
-        hint = "write it in a module"
+        message = f"class {type(migration).__name__} is not defined in a file, so its steps cannot be located"
+        hint = "define it in a module"
         raise InputError(Diagnostic(code="no-file", message=message, hint=hint))
     file = read_source_file(Path(path), folders.root, ANYWHERE)
     try:
@@ -197,9 +199,9 @@ def _read_node(node: Node, path: Path, schema: MigrationSchema, reader: Reader) 
 def _partial_migration(
     fields: FieldValues | None, path: Path, schema: MigrationSchema, reader: Reader
 ) -> MigrationFile | None:
-    """What could be read of a file with mistakes, so that those in its SQL are told together with them.
+    """Return the readable parts of a file with errors, so that errors in its SQL are reported at the same time.
 
-    None where nothing could, or where its variables are not known: its templates cannot be judged without.
+    Return None if nothing is readable, or if the variables are not: its templates cannot be checked without them.
     """
     if fields is None or ("vars" in fields.spans and "vars" not in fields):
         return None
@@ -230,7 +232,7 @@ def _build_migration(
 
 
 def _version_and_name(fields: FieldValues, path: Path, reader: Reader) -> tuple[str, str]:
-    # as it is shown: a name that is not UTF-8 could not be kept in the history
+    # use the display path: the history cannot store a name that is not UTF-8
     stem = path.stem if path.stem.isascii() else Path(reader.file.path).stem
     match = _FILE_NAME.fullmatch(stem)
     version = fields.get("version") or parse_file_version(path)
@@ -239,10 +241,10 @@ def _version_and_name(fields: FieldValues, path: Path, reader: Reader) -> tuple[
             Span(path=reader.file.path, line=1),
             "no-version",
             "the migration has no version",
-            'begin the file\'s name with digits (`012_add_x.yaml`), or add `version: "012"`',
+            'begin the file name with digits (`012_add_x.yaml`), or add `version: "012"`',
         )
     if not _VERSION.fullmatch(version):
-        message = f"{shorten(version)!r} is not a version"
+        message = f"{shorten(version)!r} is not a valid version"
         span = fields.spans.get("version", Span(path=reader.file.path, line=1))
-        raise reader.report(span, "bad-version", message, "write digits, letters and . _ -, 60 at most, such as 012")
+        raise reader.report(span, "bad-version", message, "use at most 60 digits, letters and . _ -, such as 012")
     return version, fields.get("name") or (match["name"] if match and match["name"] else stem)

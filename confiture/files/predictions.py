@@ -1,7 +1,7 @@
-"""Remembers what dry runs predicted, so that real runs can be held against it.
+"""Storage of the predictions of dry runs, which real runs are compared with.
 
-A dry run leaves the database as it was, so predictions are kept beside the project, in `.confiture/predictions.json`.
-The file is a wire form: `format`, `version` and the keys of its entries stay as they are written here.
+A dry run does not change the database, so predictions are stored in the project, in `.confiture/predictions.json`.
+The file is a wire format: `format`, `version` and the keys of its entries must not change.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ _FORMAT, _VERSION = "confiture.predictions", 1
 
 
 class PredictionStore:
-    """The predictions of the project at `root`. A file that cannot be read counts as none."""
+    """The predictions of the project at `root`. An unreadable file counts as empty."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def load(self, database: str, checksums: Mapping[str, str]) -> dict[str, Prediction]:
-        """The newest predictions, by version, for migrations as they are now on a database, whoever connects to it.
+        """Return the newest prediction for each version with an unchanged checksum, on a database, for any role.
 
-        `checksums` are theirs, by version.
+        `checksums` are the current checksums of the migrations by version.
         """
-        place = _database_location(database)
+        location = _database_location(database)
         return {
             prediction.version: prediction
             for prediction in self._read_all()
-            if _database_location(prediction.database) == place
+            if _database_location(prediction.database) == location
             and checksums.get(prediction.version) == prediction.checksum
         }
 
     def save(self, predictions: Sequence[Prediction]) -> None:
-        """Adds predictions; the oldest go when there are too many. Raises FileAccessError."""
-        kept = [*self._read_all(), *predictions][-_MOST:]
-        write_own_file(self._root, _FILE, json.dumps(_to_document(kept), indent=1))
+        """Add predictions and drop the oldest above a limit. Raise FileAccessError."""
+        newest = [*self._read_all(), *predictions][-_MOST:]
+        write_own_file(self._root, _FILE, json.dumps(_to_document(newest), indent=1))
 
     def _read_all(self) -> list[Prediction]:
         try:
@@ -68,7 +68,7 @@ def _to_document(predictions: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def _from_document(document: Any) -> list[Prediction]:
-    """The entries of a file; the first ones had no head, just the list."""
+    """Return the predictions in a document; files of the first version are a bare list."""
     if isinstance(document, dict):
         if (document["format"], document["version"]) != (_FORMAT, _VERSION):
             return []
@@ -88,5 +88,5 @@ def _from_document(document: Any) -> list[Prediction]:
 
 
 def _database_location(label: str) -> str:
-    """Host, port and name of a database: dry runs may use a role that may less than that of the real run."""
+    """Return host, port and name of a database, without the role: dry runs may use a less privileged role."""
     return label.rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""Writes new projects and new migrations; never over a file that is there."""
+"""Creation of projects and migrations; never overwrites an existing file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SETTINGS_TEMPLATE = """\
 # yaml-language-server: $schema={schema}/settings.json
 database:
   url: embedded          # this project's own server; or a postgresql:// URL, for example "{{{{ env.DATABASE_URL }}}}"
-  lock_timeout: 2s       # how long we wait for a lock
-  max_blocking: 1s       # how long we may make others wait
+  lock_timeout: 2s       # the longest wait for a lock
+  max_blocking: 1s       # the longest that a migration may block other sessions
   retries: 20
 migrations: migrations
 schemas: schemas
@@ -50,7 +50,7 @@ after_ddl: []           # backfills
 
 after_validation: []    # checks that prove the result
 
-down: []                # what undoes the migration:
+down: []                # steps that roll back the migration:
 #  - sql: ALTER TABLE r_example DROP COLUMN note
 """
 
@@ -62,7 +62,7 @@ class {class_name}(Migration):
     description = "{description}"
 
     def up(self) -> None:
-        # recorded as steps, which are planned, linted and dry-run as those of YAML are:
+        # calls are recorded as steps; these are planned, linted and dry-run like steps in YAML:
         # self.load_ddl_files(["02_query_side/010_example.sql"])
         # self.execute("ALTER TABLE r_example ADD COLUMN note text")
         # self.check("SELECT count(*) FROM r_example WHERE tenant_id IS NULL", expect=0)
@@ -75,40 +75,40 @@ class {class_name}(Migration):
 
 
 def create_project(folder: Path, schemas: Mapping[str, str]) -> list[Path]:
-    """Makes a project in a folder: settings, empty folders, `schemas` for editors.
+    """Create a project in a folder: settings, empty folders, `schemas` for editors.
 
-    Gives what it wrote. Raises InputError where there is a project already.
+    Return the created paths. Raise InputError if there is already a project.
     """
     settings = folder / FILE_NAME
     if settings.exists():
         raise InputError(
             Diagnostic(
-                code="exists", message=f"{settings} exists already", hint="`confiture new NAME` adds a migration"
+                code="exists", message=f"{settings} already exists", hint="run `confiture new NAME` to add a migration"
             )
         )
     make_folder(folder, str(folder))
     _write_new_file(settings, _SETTINGS_TEMPLATE.format(schema=SCHEMA_FOLDER.as_posix()))
-    written = [settings]
+    paths = [settings]
     for name in ("migrations", "schemas"):
         make_folder(folder / name, str(folder / name))
-        written.append(folder / name)
+        paths.append(folder / name)
     write_schemas(folder, schemas)
     if _add_to_gitignore(folder):
-        written.append(folder / ".gitignore")
-    return written
+        paths.append(folder / ".gitignore")
+    return paths
 
 
 def write_schemas(root: Path, schemas: Mapping[str, str]) -> None:
-    """Writes schemas below `.confiture/schema/` of a project, where the files' editor mode lines look for them.
+    """Write schemas below `.confiture/schema/` of a project, which the `$schema` comments in the files refer to.
 
-    Raises InputError if they cannot be written there.
+    Raise InputError if they cannot be written.
     """
     for name, text in schemas.items():
         write_own_file(root, f"schema/{name}", text)
 
 
 def _add_to_gitignore(folder: Path) -> bool:
-    """Adds `.confiture/` to the folder's .gitignore. Gives whether that was needed."""
+    """Add `.confiture/` to the folder's .gitignore. Return whether it was missing."""
     path, line = folder / ".gitignore", f"{OWN_FOLDER}/".encode()
     content = read_file(path, str(path), (folder,)) if os.path.lexists(path) else b""
     lines = content.splitlines()
@@ -119,7 +119,7 @@ def _add_to_gitignore(folder: Path) -> bool:
 
 
 def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str], schemas: Mapping[str, str]) -> Path:
-    """Writes a YAML migration with the next version. Gives its path. Raises InputError for a name that is none."""
+    """Create a YAML migration with the next version. Return its path. Raise InputError for an invalid name."""
     slug = _make_slug(name)
     make_folder(folder, display_path(folder, root))
     write_schemas(root, schemas)
@@ -130,7 +130,7 @@ def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str
 
 
 def create_python_migration(name: str, folder: Path, versions: Sequence[str]) -> Path:
-    """The same in Python."""
+    """Create a Python migration with the next version. Return its path. Raise InputError for an invalid name."""
     slug = _make_slug(name)
     make_folder(folder, str(folder))
     path = folder / f"{next_version(versions)}_{slug}.py"
@@ -145,14 +145,16 @@ def _make_slug(name: str) -> str:
     if not slug:
         raise InputError(
             Diagnostic(
-                code="bad-name", message=f"{name!r} holds no letter or digit", hint="for example add_order_totals"
+                code="bad-name",
+                message=f"{name!r} contains no letter or digit",
+                hint="choose a name such as add_order_totals",
             )
         )
     return slug
 
 
 def next_version(versions: Sequence[str]) -> str:
-    """The version after the last numeric one, as wide as that: `012` after `011`."""
+    """Return the version after the last numeric version, padded to its width: `012` after `011`."""
     numbers = [version for version in versions if version.isdecimal()]
     if not numbers:
         return "001"

@@ -1,4 +1,4 @@
-"""The text of a YAML file as excerpts show it, with `*` for what may be a password."""
+"""Masking of possible passwords in the excerpts of YAML files with `*`."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _PUBLIC_ENVIRONMENT_SETTINGS = frozenset({"protected"})
 _SETTINGS_WITH_NUMBERS = frozenset({"lock_timeout", "max_blocking", "retries"})
 _KEY = re.compile(r"[A-Za-z_-]{1,40}|<<")
 _NUMBER = re.compile(r"[\w. -]{1,20}")
-# what stands before a password in a line that may not be YAML
+# text before a password in a line that may not be YAML
 _SIGN = re.compile(r"[@=]|:/|//|ur[li]|pass|pw|secret|token|key|cred|auth|dsn|database|user|host|\benv", re.IGNORECASE)
 _NAME = re.compile(r"(?<!\w)(\w{1,60})[\"']?[^\S\n]{0,20}:")
 _HIDDEN_CHARACTER = re.compile(r"[^\s\"'{}\[\],:#]")
 
 
 def mask_settings_lines(text: str) -> str:
-    """A text that may not be YAML, without the values in lines that may hold a password."""
+    """Mask the values in lines that may contain a password, in a text that may not be YAML."""
     return "\n".join(_mask_line(line) if _SIGN.search(line) else line for line in text.split("\n"))
 
 
 def mask_variable_lines(text: str) -> str:
-    """The same; lines that may hold a password are those that have the name of a secret variable."""
+    """Mask the values in lines with the name of a secret variable, in a text that may not be YAML."""
     return "\n".join(
         _mask_line(line) if any(map(is_secret_name, _NAME.findall(line))) else line for line in text.split("\n")
     )
 
 
 def mask_nodes(text: str, nodes: Iterable[ScalarNode]) -> str:
-    """The text without the values of scalars; places stay the same."""
+    """Mask the values of scalars in a text; offsets do not change."""
     parts, last = [], 0
     for begin, end in sorted(_value_span(text, node) for node in nodes):
         if begin >= last:
@@ -45,36 +45,37 @@ def mask_nodes(text: str, nodes: Iterable[ScalarNode]) -> str:
 
 
 def secret_settings(root: Node | None) -> list[ScalarNode]:
-    """The scalars of confiture.yaml that may hold a password: of the database, of secret variables, of unknown keys,
-    and addresses anywhere.
+    """Return the scalars of confiture.yaml that may contain a password.
+
+    These are the database settings, the values of secret variables and of unknown keys, and URLs anywhere.
     """
-    found = [node for node in iter_scalars(root) if "://" in node.value or "pass" in node.value.lower()]
+    nodes = [node for node in iter_scalars(root) if "://" in node.value or "pass" in node.value.lower()]
     for key, value in _pairs(root):
         if key.value == "environments":
             for _, environment in _pairs(value):
-                found += _secret_section(environment, _PUBLIC_ENVIRONMENT_SETTINGS)
-    return [*found, *_secret_section(root, _PUBLIC_SETTINGS | {"environments"})]
+                nodes += _secret_section(environment, _PUBLIC_ENVIRONMENT_SETTINGS)
+    return [*nodes, *_secret_section(root, _PUBLIC_SETTINGS | {"environments"})]
 
 
 def secret_variables(root: Node | None) -> list[ScalarNode]:
-    """The scalars of a migration that are values of variables with secret names."""
+    """Return the scalars of a migration that are values of variables with secret names."""
     return [node for key, value in _pairs(root) if key.value == "vars" for node in _secret_values(value)]
 
 
 def iter_scalars(root: Node | None) -> Iterator[ScalarNode]:
-    """Every scalar below a node once, however many aliases lead to it, in the order of the file."""
-    seen: set[int] = set()
-    todo = [root]
-    while todo:
-        node = todo.pop()
-        if node is None or id(node) in seen:
+    """Yield every scalar below a node once, even if several aliases refer to it, in the order of the file."""
+    visited: set[int] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node is None or id(node) in visited:
             continue
-        seen.add(id(node))
+        visited.add(id(node))
         if isinstance(node, ScalarNode):
             yield node
         elif isinstance(node, CollectionNode):
             children = [child for item in node.value for child in (item if isinstance(item, tuple) else (item,))]
-            todo += reversed(children)
+            stack += reversed(children)
 
 
 def _secret_section(section: Node | None, public: frozenset[str]) -> Iterator[ScalarNode]:
@@ -123,7 +124,7 @@ def _value_span(text: str, node: ScalarNode) -> tuple[int, int]:
 
 
 def _mask_value(value: str) -> str:
-    """Of a value what names variables of the environment stays, and its quotes."""
+    """Mask a value except its quotes and its references to environment variables."""
     if value.startswith(("|", ">")):
         header, end, rest = value.partition("\n")
         return header + end + _mask_value(rest) if end else value

@@ -1,4 +1,4 @@
-"""confiture.yaml: what it may hold, and reading it."""
+"""confiture.yaml: its schema, and reading it."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ _DATABASE = Record(
         ),
         "lock_timeout": Key(
             value_type=Duration(),
-            description="The longest that we wait for a lock.",
+            description="The longest wait for a lock.",
             default=default_of(DatabaseSettings, "lock_timeout_ms"),
         ),
         "max_blocking": Key(
             value_type=Duration(),
-            description="The longest that we may make others wait.",
+            description="The longest that a migration may block other sessions.",
             default=default_of(DatabaseSettings, "max_blocking_ms"),
         ),
         "retries": Key(
             value_type=NonNegativeInteger(),
-            description="How often a segment is tried again for a lock.",
+            description="How often a segment is retried after a lock timeout.",
             default=default_of(DatabaseSettings, "retries"),
         ),
     },
@@ -62,10 +62,10 @@ SETTINGS_SHAPE = Record(
     {
         "project": Key(
             value_type=ProjectName(),
-            description="Names the project's history in a database that several projects share.",
+            description="The name of the project's history in a database; several projects can share a database.",
             default=default_of(Settings, "project"),
         ),
-        "database": Key(value_type=_DATABASE, description="Where the database is, and how patient we are."),
+        "database": Key(value_type=_DATABASE, description="The URL and the lock timeouts of the database."),
         "migrations": Key(value_type=TextValue(), description="The folder of the migrations.", default="migrations"),
         "schemas": Key(value_type=TextValue(), description="The folder of the DDL files.", default="schemas"),
         "vars": Key(value_type=VARIABLES, description="Variables for all templates."),
@@ -74,22 +74,22 @@ SETTINGS_SHAPE = Record(
                 {
                     "column": Key(
                         value_type=TextValue(),
-                        description="The column that names the tenant.",
+                        description="The tenant column.",
                         default=default_of(TenancySettings, "column"),
                     ),
-                    "tables": Key(value_type=PATTERNS, description="Patterns of the tables that have it."),
-                    "except": Key(value_type=PATTERNS, description="Patterns of those that do not."),
+                    "tables": Key(value_type=PATTERNS, description="Patterns of the tables with this column."),
+                    "except": Key(value_type=PATTERNS, description="Patterns of the tables without it."),
                 },
                 noun="key of tenancy",
             ),
-            description="Which tables hold the rows of tenants.",
+            description="The tables that contain rows of tenants.",
         ),
         "environments": Key(
             value_type=MapOf(
                 Record(
                     {
-                        "database": Key(value_type=_DATABASE, description="Replaces keys of the database above."),
-                        "vars": Key(value_type=VARIABLES, description="Replaces variables above."),
+                        "database": Key(value_type=_DATABASE, description="Overrides keys of `database`."),
+                        "vars": Key(value_type=VARIABLES, description="Overrides keys of `vars`."),
                         "protected": Key(
                             value_type=Boolean(),
                             description="Whether a dry run needs --yes.",
@@ -103,16 +103,16 @@ SETTINGS_SHAPE = Record(
         ),
         "hooks": Key(
             value_type=ListOf(LocatedText(), allows_single=True),
-            description="Python hooks of every migration: modules that register them, module:Class, or entry points.",
+            description="Python hooks for all migrations: modules that register hooks, module:Class, or entry points.",
         ),
-        "linting": Key(value_type=LINTING, description="What `confiture lint` looks for.", lenient=True),
+        "linting": Key(value_type=LINTING, description="Settings of `confiture lint`.", lenient=True),
     }
 )
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class SettingsOverrides:
-    """What the command line says about settings; None where it says nothing."""
+    """Settings from the command line; None if an option is not given."""
 
     config: Path | None = None
     environment: str | None = None
@@ -120,17 +120,17 @@ class SettingsOverrides:
 
 
 def settings_schema() -> dict[str, Any]:
-    """The JSON Schema of confiture.yaml."""
+    """Return the JSON Schema of confiture.yaml."""
     return SETTINGS_SHAPE.schema()
 
 
 def find_settings_file(start: Path) -> Path | None:
-    """The nearest confiture.yaml in `start` or a folder above it."""
+    """Return the nearest confiture.yaml in `start` or its parent folders."""
     return next((path for folder in (start, *start.parents) if _has_entry(path := folder / FILE_NAME)), None)
 
 
 def _has_entry(path: Path) -> bool:
-    """Whether something that may be the settings stands there; if it is no regular file, reading it says so."""
+    """Whether a path other than a folder exists; reading it reports an error if it is not a regular file."""
     return os.path.lexists(path) and not os.path.isdir(path)  # noqa: PTH112 - is_dir() may raise
 
 
@@ -140,11 +140,11 @@ def load_settings(
     environ: Mapping[str, str],
     check: Callable[[Settings], None] | None = None,
 ) -> Settings:
-    """The settings of the project around `start`, for one environment.
+    """Load the settings of the project around `start` for one environment.
 
-    Later ones win: defaults, confiture.yaml, its environment, DATABASE_URL, CONFITURE_*, the command line.
-    Raises InputError with every mistake, or where there is no confiture.yaml. `check` looks at what the file's type
-    does not tell, such as the names of rules, and raises InputError: its mistakes are told together with the others.
+    In order of increasing precedence: defaults, confiture.yaml, its environment, DATABASE_URL, CONFITURE_*, the command
+    line. Raise InputError with all errors, or if there is no confiture.yaml. `check` validates what the schema cannot,
+    such as rule names, and raises InputError; its errors are reported together with the others.
     """
     path = choose_settings_path(start, overrides, environ)
     problems = DiagnosticCollector()
@@ -153,7 +153,7 @@ def load_settings(
     try:
         settings = _merge_settings(path.parent, reader, fields, overrides, environ)
     except InputError:
-        problems.raise_if_any()  # what follows from mistakes in the file is not told along
+        problems.raise_if_any()  # errors in the file hide consequential errors
         raise
     if check is not None:
         try:
@@ -165,22 +165,21 @@ def load_settings(
 
 
 def choose_settings_path(start: Path, overrides: SettingsOverrides, environ: Mapping[str, str]) -> Path:
-    """The settings file that is asked for, or the nearest. Raises InputError where there is none."""
-    asked = _requested_path(overrides, environ)
-    path = asked.absolute() if asked else find_settings_file(start.absolute())
+    """Return the requested settings file, or the nearest. Raise InputError if there is none."""
+    requested = _requested_path(overrides, environ)
+    path = requested.absolute() if requested else find_settings_file(start.absolute())
     if path is None:
         raise InputError(
             Diagnostic(
                 code="no-project",
-                message=f"there is no {FILE_NAME} in {start} or above it",
-                hint="`confiture init` makes a project here; `--config FILE` names one elsewhere",
+                message=f"there is no {FILE_NAME} in {start} or its parent folders",
+                hint="run `confiture init` to create a project here, or pass `--config FILE`",
             )
         )
-    if asked and not _has_entry(path):
-        hint = "give the file's own path, or leave it out: then confiture.yaml is looked for here and above"
-        raise InputError(
-            Diagnostic(code="no-project", message=f"there is no settings file {display_path(path, start)}", hint=hint)
-        )
+    if requested and not _has_entry(path):
+        hint = "correct the path, or remove it to use confiture.yaml here or in a parent folder"
+        message = f"the settings file {display_path(path, start)} does not exist"
+        raise InputError(Diagnostic(code="no-project", message=message, hint=hint))
     return path
 
 
@@ -207,7 +206,7 @@ def _read_settings_file(
 
 
 def _open_settings_file(path: Path, within: Sequence[Path] | None) -> SourceFile:
-    # what is no file of a folder, such as a pipe of the shell, is shown as it was given
+    # show a pipe of the shell, such as /dev/fd/63, by its full path
     root = Path.cwd() if path.parts[1:2] in (("dev",), ("proc",)) else path.parent
     try:
         return read_source_file(path, root, within)
@@ -215,7 +214,7 @@ def _open_settings_file(path: Path, within: Sequence[Path] | None) -> SourceFile
         (refused,) = error.diagnostics
         if refused.code != LEAVES_PROJECT:
             raise
-        hint = f"put the file itself into the project, or name it: --config {path.resolve()}"
+        hint = f"move the file into the project, or pass --config {path.resolve()}"
         raise InputError(replace(refused, hint=hint)) from error
 
 
@@ -226,10 +225,10 @@ def _merge_settings(
     environment = overrides.environment or environ.get("CONFITURE_ENV") or DEFAULT_ENVIRONMENT
     chosen = environments.get(environment)
     if chosen is None and environment != DEFAULT_ENVIRONMENT:
-        known = sorted({*environments, DEFAULT_ENVIRONMENT})
-        hint = did_you_mean(environment, known) or f"known environments: {', '.join(known)}"
+        names = sorted({*environments, DEFAULT_ENVIRONMENT})
+        hint = did_you_mean(environment, names) or f"known environments: {', '.join(names)}"
         raise InputError(
-            Diagnostic(code="unknown-environment", message=f"there is no environment {environment!r}", hint=hint)
+            Diagnostic(code="unknown-environment", message=f"unknown environment {environment!r}", hint=hint)
         )
     sections = [section for section in (fields.get("database"), chosen and chosen.get("database")) if section]
     tenancy = fields.get("tenancy")
@@ -291,9 +290,7 @@ def _build_database_settings(
 def _hide_passwords(
     written: LocatedSource | None, environment: str, overrides: SettingsOverrides, environ: Mapping[str, str]
 ) -> None:
-    """Hides the passwords of all addresses, also of those that are not used: nothing may show them before, or without,
-    a connection.
-    """
+    """Register the passwords of all database URLs as secrets, even of unused ones, before anything can print them."""
     url = substitute_environment(written, environ, environment, "...") if written else None
     addresses = (overrides.database, environ.get("CONFITURE_DATABASE_URL"), environ.get("DATABASE_URL"), url)
     for address in addresses:
@@ -303,7 +300,7 @@ def _hide_passwords(
 
 
 def _passwords(address: str) -> Iterator[str]:
-    """The passwords of a URL or a connection string, as they are written and as they are meant."""
+    """Yield the passwords of a URL or a connection string, in encoded and decoded form."""
     from urllib.parse import unquote
 
     match = _URL_PASSWORD.match(address)
@@ -317,17 +314,17 @@ def _passwords(address: str) -> Iterator[str]:
 
 
 def _require_parsable_url(url: str, origin: str) -> str:
-    if re.search("[\ud800-\udfff]", url):  # how Python keeps bytes of an argument that are no UTF-8
-        message = f"the database's address from {origin} is not UTF-8"
+    if re.search("[\ud800-\udfff]", url):  # Python decodes bytes that are not UTF-8 to surrogates
+        message = f"the database URL from {origin} is not UTF-8"
         raise InputError(Diagnostic(code="bad-option", message=message, hint="encode it, for example %C3%A9 for é"))
     return url
 
 
 def _substitute_environment(text: LocatedSource, file: SourceFile, environment: str, environ: Mapping[str, str]) -> str:
-    """The URL with what it takes from the environment. An empty variable counts as unset: it would mean any server."""
+    """Substitute environment variables in the URL. An empty variable counts as unset: it could mean any server."""
     if has_other_templates(text.text):
-        hint = "only {{ env.NAME }} is known here"
-        raise InputError(file.diagnostic(text.start, "bad-template", "the URL's template cannot be read", hint=hint))
+        hint = "use only {{ env.NAME }} here"
+        raise InputError(file.diagnostic(text.start, "bad-template", "the URL's template is not supported", hint=hint))
     url = substitute_environment(text, environ, environment, "postgresql://...")
     if isinstance(url, Diagnostic):
         raise InputError(url)

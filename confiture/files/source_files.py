@@ -1,4 +1,4 @@
-"""Reads text files, and YAML files into nodes that know their place."""
+"""Reading of text files, and of YAML files into located nodes."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from confiture.files.schema.yaml_loader import TooManyValues, compose
 from confiture.files.secret_masks import iter_scalars
 from confiture.models.source import SourceFile
 
-# the parser takes these for line ends, editors do not: lines would be counted differently
+# the parser treats these as line ends, editors do not: line numbers would differ
 _ODD_LINE_END = re.compile("[\r\x85\u2028\u2029]")
 _OTHER_YAML = re.compile(r"(?:[ \t]*(?:#.*)?\n|%(?!YAML).*\n)*(?P<directive>%YAML[ \t]+(?!1\.2\b).*)")
-# neither PostgreSQL nor UTF-8 can hold them
+# characters that PostgreSQL or UTF-8 cannot represent
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def read_source_file(path: Path, root: Path, within: Sequence[Path] | None) -> SourceFile:
-    """The file's text, in UTF-8, with line ends as `\\n`; it must lie below one of the folders `within`.
+    """Read a UTF-8 file with line ends converted to `\\n`; it must be below a folder in `within`.
 
-    Raises InputError if the file is missing, may not be read, or is not UTF-8.
+    Raise InputError if the file is missing, unreadable, or not UTF-8.
     """
-    shown = display_path(path, root)
+    display_name = display_path(path, root)
     try:
-        return decode_source_file(shown, read_file(path, shown, within))
+        return decode_source_file(display_name, read_file(path, display_name, within))
     except FileAccessError as refused:
-        raise InputError(refused.diagnostic_at(Span(path=shown, line=1))) from refused
+        raise InputError(refused.diagnostic_at(Span(path=display_name, line=1))) from refused
 
 
 def decode_source_file(display_name: str, content: bytes) -> SourceFile:
-    """The content of a file as text, with line ends as `\\n`. Raises InputError if it is not UTF-8."""
+    """Decode the content of a file, with line ends converted to `\\n`. Raise InputError if it is not UTF-8."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # the error counts from behind a byte order mark
+        # the error's position does not count a byte order mark
         before = error.object[: error.start].decode()
         raise InputError(
             Diagnostic(
@@ -55,9 +55,9 @@ def decode_source_file(display_name: str, content: bytes) -> SourceFile:
 
 
 def parse_yaml(file: SourceFile, mask: Callable[[str], str]) -> Node | None:
-    """The root node of a YAML file, None for an empty one. `mask` hides passwords in the lines that mistakes show.
+    """Return the root node of a YAML file; None for an empty file. `mask` hides passwords in the excerpts of errors.
 
-    Raises InputError where the text is no YAML, is more than one document, or holds what no text may.
+    Raise InputError if the text is not valid YAML, has several documents, or contains characters that cannot be stored.
     """
     try:
         return _parse_yaml(file)
@@ -84,13 +84,11 @@ def _parse_yaml(file: SourceFile) -> Node | None:
         ) from error
     except RecursionError as error:
         message = "not valid YAML: it is nested too deeply"
-        raise InputError(
-            file.diagnostic(_file_start(file), "bad-yaml", message, hint="a migration needs few levels")
-        ) from error
+        raise InputError(file.diagnostic(_file_start(file), "bad-yaml", message, hint="reduce the nesting")) from error
     except TooManyValues as error:
         span = Span(path=file.path, line=error.line + 1)
-        message = "the file holds more values than a migration needs"
-        hint = "keep data out of YAML: a migration's rows belong into SQL"
+        message = "the file contains too many values"
+        hint = "move the data from YAML to SQL"
         raise InputError(file.diagnostic(span, "too-many-values", message, hint=hint)) from error
     except (YAMLError, ValueError, AssertionError) as error:
         raise InputError(
@@ -104,30 +102,30 @@ def _parse_yaml(file: SourceFile) -> Node | None:
 def _check_line_ends(file: SourceFile) -> None:
     odd = _ODD_LINE_END.search(file.text)
     if odd:
-        message = f"not valid YAML: the character U+{ord(odd[0]):04X} ends a line for some and not for others"
-        hint = f'end lines with \\n or \\r\\n; inside text, write "\\u{ord(odd[0]):04x}" in double quotes'
+        message = f"not valid YAML: U+{ord(odd[0]):04X} is a line break for some parsers only"
+        hint = f'end lines with \\n or \\r\\n; in a text, write "\\u{ord(odd[0]):04x}" in double quotes'
         raise InputError(file.diagnostic(_span_at(file, odd.start()), "bad-yaml", message, hint=hint))
     other = _OTHER_YAML.match(file.text)
     if other:
-        message = f"not valid YAML: {other['directive'].strip()} is another YAML"
-        hint = "remove the line: files are read as YAML 1.2"
+        message = f"unsupported YAML version: {other['directive'].strip()}"
+        hint = "remove the line; files are read as YAML 1.2"
         raise InputError(file.diagnostic(_span_at(file, other.start("directive")), "bad-yaml", message, hint=hint))
 
 
 def _check_storable(root: Node | None, file: SourceFile) -> None:
-    """Raises InputError for every scalar that holds what only an escape can write and no database can store."""
-    found = [
+    """Raise InputError for every scalar with an escaped character that no database can store."""
+    diagnostics = [
         file.diagnostic(
             Span(path=file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1),
             "bad-character",
-            f"text cannot hold the character U+{ord(match[0]):04X}",
-            hint="remove the escape that writes it",
+            f"text cannot contain the character U+{ord(match[0]):04X}",
+            hint="remove its escape",
         )
         for node in iter_scalars(root)
         if (match := _UNSTORABLE.search(node.value))
     ]
-    if found:
-        raise InputError(*found)
+    if diagnostics:
+        raise InputError(*diagnostics)
 
 
 def _file_start(file: SourceFile) -> Span:
@@ -141,13 +139,13 @@ def _span_at(file: SourceFile, offset: int) -> Span:
 
 def _yaml_hint(problem: str) -> str:
     if "mapping values are not allowed" in problem:
-        return 'put a value that contains ": " in quotes, or use a block: `sql: |`'
+        return 'quote a value that contains ": ", or use a block: `sql: |`'
     if "'\\t'" in problem or "tab" in problem:
         return "indent with spaces"
     if "expected a single document" in problem or "but found another document" in problem:
-        return "a file holds one document: remove the line `---` in its middle"
+        return "remove the line `---` in the middle: a file must contain a single document"
     if "cannot start any token" in problem:
-        return "put the value in quotes"
+        return "quote the value"
     if "undefined alias" in problem:
-        return "put a value that begins with * in quotes"
-    return "look at this line and the one before it: quotes, brackets, indentation"
+        return "quote a value that begins with *"
+    return "check quotes, brackets and indentation in this line and the line before it"

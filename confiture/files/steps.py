@@ -1,4 +1,4 @@
-"""Steps of a migration: what all kinds may hold, and reading one of any kind."""
+"""Steps of a migration: the keys common to all kinds, and reading a step of any kind."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from confiture.models.records import default_of
 
 
 class StepKindSchema(Protocol):
-    """What reading a step needs to know of its kind."""
+    """The schema of a step kind."""
 
     @property
     def key(self) -> str:
-        """The key of a step that makes it one of this kind."""
+        """The key that identifies a step of this kind."""
 
     @property
     def keys(self) -> Mapping[str, Key]:
-        """The keys that a step of this kind has besides those of all steps, `key` the first of them."""
+        """The keys of a step of this kind besides the common keys; `key` is the first."""
 
     def check_keys(self, fields: FieldValues, reader: Reader) -> None:
-        """Raises InvalidValue where one of these keys lacks another. Called for steps of every kind."""
+        """Raise InvalidValue if one of these keys is used without a key that it requires. Called for all steps."""
 
     def is_complete(self, fields: FieldValues) -> bool:
-        """Whether what could be read of a step of this kind is enough to plan it."""
+        """Whether the readable part of a step of this kind is enough to plan it."""
 
     def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
-        """The step; `common_fields` are what all kinds of steps have."""
+        """Build the step; `common_fields` are the fields common to all kinds."""
 
     @property
     def dependent_keys(self) -> Mapping[str, Sequence[str]]:
-        """For the JSON Schema: which keys each of these keys needs beside it."""
+        """The keys that each of these keys requires, for the JSON Schema."""
 
 
 _FIRST_KEYS = {
-    "name": Key(value_type=TextValue(), description="What the step is called in reports."),
+    "name": Key(value_type=TextValue(), description="The name of the step in reports."),
 }
 _LAST_KEYS = {
     "once": Key(
         value_type=Boolean(),
-        description="Holds only right after the migration: `confiture verify` leaves it out.",
+        description="Only valid right after the migration: `confiture verify` skips it.",
         default=default_of(SqlStep, "once"),
     ),
     "when": Key(
         value_type=LocatedText(other_tags=("bool",)),
         description="A Jinja condition: the step is skipped if it is false.",
     ),
-    "timeout": Key(value_type=Duration(), description="The longest that each statement may run; 0 for no limit."),
+    "timeout": Key(value_type=Duration(), description="The time limit for each statement; 0 for no limit."),
     "lock_timeout": Key(value_type=Duration(), description="The longest wait for a lock; 0 for no limit."),
 }
 
@@ -81,19 +81,19 @@ class StepSchema:
         return {"anyOf": [FilePath().schema(), {"$ref": "#/$defs/step"}]}
 
     def mapping_schema(self) -> dict[str, Any]:
-        """The JSON Schema of a step that is a mapping."""
+        """Return the JSON Schema of a step in mapping form."""
         dependent = {key: list(others) for kind in self._kinds.values() for key, others in kind.dependent_keys.items()}
         return self._record.schema() | {"dependentRequired": dependent}
 
     def _is_plannable(self, fields: FieldValues | None) -> bool:
-        """Whether what could be read of a step with mistakes is one step that can be planned."""
+        """Whether the readable part of a step with errors can be planned."""
         if fields is None:
             return False
-        named = [kind for key, kind in self._kinds.items() if key in fields.spans]
-        return len(named) == 1 and named[0].is_complete(fields)
+        kinds = [kind for key, kind in self._kinds.items() if key in fields.spans]
+        return len(kinds) == 1 and kinds[0].is_complete(fields)
 
     def build(self, fields: FieldValues) -> Step:
-        """The step that was read."""
+        """Build the step."""
         common = {
             "span": fields.span,
             "name": fields.get("name"),

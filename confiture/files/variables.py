@@ -1,4 +1,4 @@
-"""The variables that templates see, as settings and migrations give them."""
+"""Template variables in settings and migrations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from confiture.files.schema.types import AnyValue
 from confiture.models.source import LocatedSource
 from confiture.models.variables import EnvironmentText
 
-# what templates call otherwise, or cannot call at all
+# names with another meaning in templates, and words that are not names in templates
 _RESERVED_NAMES = [
     "vars",
     "confiture",
@@ -45,7 +45,7 @@ _ASKS_FOR_ENVIRONMENT = re.compile(r"\{[{%]-?[^{}]*\benv\b", re.IGNORECASE)
 
 
 class VariableValue(AnyValue):
-    """Any value. Text that asks for the environment is kept with its place."""
+    """Any value. Text that refers to environment variables keeps its location."""
 
     def read(self, node: Node, reader: Reader) -> Any:
         value = super().read(node, reader)
@@ -53,13 +53,13 @@ class VariableValue(AnyValue):
             return value
         text = EnvironmentText(source=LocatedText().read(node, reader))
         if has_other_templates(value):
-            hint = "only {{ env.NAME }} is known here"
-            raise reader.report(text.source.start, "bad-template", "the variable's template cannot be read", hint)
+            hint = "use only {{ env.NAME }} here"
+            raise reader.report(text.source.start, "bad-template", "the variable's template is not supported", hint)
         return text
 
 
 def has_other_templates(text: str) -> bool:
-    """Whether a text holds more of a template than `{{ env.NAME }}`."""
+    """Whether a text contains template syntax other than `{{ env.NAME }}`."""
     rest = ENVIRONMENT_REFERENCE.sub("", text)
     return "{{" in rest or "{%" in rest
 
@@ -67,21 +67,22 @@ def has_other_templates(text: str) -> bool:
 def substitute_environment(
     text: LocatedSource, environ: Mapping[str, str], environment: str, example: str
 ) -> str | Diagnostic:
-    """The text with what it takes from the environment, or what is not set. An empty variable counts as unset."""
+    """Substitute environment variables; return a diagnostic if one is unset. An empty variable counts as unset."""
     missing = [name for name in environment_names(text) if not environ.get(name)]
     if missing:
-        message = f"the environment {environment!r} needs {' and '.join(missing)}, which is not set"
+        verb = "is" if len(missing) == 1 else "are"
+        message = f"the environment {environment!r} needs {' and '.join(missing)}, which {verb} not set"
         return text.file.diagnostic(text.start, "unset-variable", message, hint=f"export {missing[0]}={example}")
     return ENVIRONMENT_REFERENCE.sub(lambda match: environ[match[1]], text.text)
 
 
 def environment_names(text: LocatedSource) -> list[str]:
-    """The variables of the environment that a text takes, each once."""
+    """Return the environment variables that a text refers to, each once."""
     return list(dict.fromkeys(ENVIRONMENT_REFERENCE.findall(text.text)))
 
 
 VARIABLES = MapOf(
     VariableValue(),
     key_pattern=VARIABLE_NAME,
-    key_description=f"a name for a variable: letters, digits and _, but none of {', '.join(_RESERVED_NAMES)}",
+    key_description=f"a valid variable name: letters, digits and _, except {', '.join(_RESERVED_NAMES)}",
 )

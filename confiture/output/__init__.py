@@ -1,1 +1,1 @@
-"""Renders reports: terminal, JSON, GitHub annotations, JUnit. Nothing here talks to a database."""
+"""Rendering of reports: terminal, JSON, HTML, CI formats. Nothing here connects to a database."""

@@ -1,4 +1,4 @@
-"""The colors of what locks keep out and of findings: one map for all reports."""
+"""Colors of blocked access and of severities, shared by all reports."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BLOCKED_ACCESS_STYLES = {
     BlockedAccess.DDL: "cyan",
     BlockedAccess.STRONGER_DDL: "bright_black",
 }
-"""At a terminal."""
+"""Styles for a terminal."""
 
 SEVERITY_STYLES: Mapping[Severity, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 
 
 def css_class(access: BlockedAccess) -> str:
-    """The class in the HTML page; its style sheet holds the colors for light and dark screens."""
+    """Return the CSS class in the HTML page, whose style sheet has colors for light and dark screens."""
     return access.name.lower()

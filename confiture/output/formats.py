@@ -1,4 +1,4 @@
-"""The output formats: one entry each, with its writer and the documents that it writes.
+"""The output formats: one entry each, with its writer and the documents that it supports.
 
 To add a format, write a subclass of `Writer` and add an entry to `FORMATS`; docs/extending.md shows an example.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class OutputFormat:
     """A value of `--format`.
 
-    `writer` names the class as `module:class`; it is imported when something is written, since start-up must stay fast.
+    `writer` names the class as `module:class`; it is imported on first use to keep start-up fast.
     """
 
     name: str
@@ -27,13 +27,13 @@ class OutputFormat:
     documents: frozenset[Document]
 
     def open(self, context: WriterContext) -> Writer:
-        """The writer of this format."""
+        """Return the writer of this format."""
         module, _, name = self.writer.partition(":")
         return cast("type[Writer]", getattr(import_module(module), name))(context)
 
     @property
     def is_text(self) -> bool:
-        """Whether people read it at a terminal, where errors go to stderr."""
+        """Whether this is the format for a terminal, which prints errors on stderr."""
         return self is TEXT
 
     def __str__(self) -> str:
@@ -55,5 +55,5 @@ FORMATS = (
 
 
 def formats_for(document: Document) -> dict[str, OutputFormat]:
-    """The formats that write a document, by name, in the order of the help."""
+    """Return the formats that support a document, by name, in the order of the help text."""
     return {form.name: form for form in FORMATS if document in form.documents}

@@ -1,4 +1,4 @@
-"""Numbers of reports in words, the same in every format that people read."""
+"""Formatting of counts, rows and bytes, the same in every human-readable format."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _SEVERITY_NOUNS: Mapping[Severity, str] = {"error": "error", "warning": "warning
 
 
 def severity_counts(findings: Sequence[Finding]) -> str:
-    """`2 errors and 1 warning`; `Nothing found`."""
-    found = [(severity, sum(one.severity == severity for one in findings)) for severity in SEVERITIES]
-    parts = [pluralize(number, _SEVERITY_NOUNS[severity]) for severity, number in found if number]
+    """Return `2 errors and 1 warning`, or `Nothing found`."""
+    counts = [(severity, sum(finding.severity == severity for finding in findings)) for severity in SEVERITIES]
+    parts = [pluralize(number, _SEVERITY_NOUNS[severity]) for severity, number in counts if number]
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts) or "Nothing found"
 
 
 def format_rows(number: int | None) -> str:
-    """A number of rows with thousands set apart; empty for None."""
+    """Return a number of rows with thousands separators; empty for None."""
     return "" if number is None else f"{number:,}"
 
 
 def format_bytes(number: int) -> str:
-    """`512 B`, `1.2 MB`; powers of 1024."""
+    """Return a size such as `512 B` or `1.2 MB`, in powers of 1024."""
     size = float(number)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1024:

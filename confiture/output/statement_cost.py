@@ -1,4 +1,4 @@
-"""What statements of a dry run cost apart from time: rewrites, scans, indexes, WAL, temporary files."""
+"""The cost of statements of a dry run besides time: rewrites, scans, indexes, WAL, temporary files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIN_WAL_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatementCost:
-    """A statement of a dry run, or all batches of one backfill as one: its times, rows and bytes are then sums."""
+    """A statement of a dry run, or all batches of one backfill with summed times, rows and bytes."""
 
     statement: StatementTrace
     batches: int = 0
@@ -25,7 +25,7 @@ class StatementCost:
 
     @property
     def name(self) -> str:
-        """Its step's, and how many batches were taken together, or how it begins where the step has others."""
+        """The name of the step, with the number of batches, or with the start of the SQL if the step has several."""
         if not self.batches:
             step, text = self.statement.step.name, shorten_sql(self.statement.text)
             return f"{step}: {text}" if self.is_one_of_many and escape_line(step) != text else step
@@ -34,33 +34,33 @@ class StatementCost:
 
     @property
     def label(self) -> str:
-        """The same behind its migration's version."""
+        """The version of the migration and the name."""
         return f"{self.statement.step.version} {self.name}"
 
 
 def group_batches(statements: Sequence[StatementTrace]) -> list[StatementCost]:
-    """The statements in their order, batches of one backfill as one: there may be hundreds."""
-    found = []
+    """Return the statements in order, with the batches of each backfill combined: there may be hundreds."""
+    costs = []
     statements_of = Counter(_step_key(statement) for statement in statements)
     for (_, is_batch), group in groupby(statements, key=lambda statement: (statement.step, statement.is_batch)):
-        together = tuple(group)
+        members = tuple(group)
         if is_batch:
-            found.append(StatementCost(statement=_sum_batches(together), batches=len(together)))
+            costs.append(StatementCost(statement=_sum_batches(members), batches=len(members)))
         else:
-            found += [
+            costs += [
                 StatementCost(statement=statement, is_one_of_many=statements_of[_step_key(statement)] > 1)
-                for statement in together
+                for statement in members
             ]
-    return found
+    return costs
 
 
 def _step_key(statement: StatementTrace) -> tuple[str, str, int]:
-    """The step as its file has it, which may have been cut into segments."""
+    """Return the key of the step in its file; the plan may split it into segments."""
     return statement.step.version, statement.step.phase, statement.step.number
 
 
 def _sum_batches(batches: Sequence[StatementTrace]) -> StatementTrace:
-    """All batches as one statement: the text and the number are those of the first."""
+    """Combine all batches into one statement with the text and number of the first."""
     temp_bytes = [batch.temp_bytes for batch in batches if batch.temp_bytes is not None]
     return replace(
         batches[0],
@@ -81,30 +81,31 @@ def _sum_batches(batches: Sequence[StatementTrace]) -> StatementTrace:
 def _sum_rows(batches: Sequence[StatementTrace]) -> tuple[TableRows, ...]:
     sums: dict[str, TableRows] = {}
     for rows in chain.from_iterable(batch.rows for batch in batches):
-        known = sums.get(rows.table, TableRows(table=rows.table, inserted=0, updated=0, deleted=0))
+        total = sums.get(rows.table, TableRows(table=rows.table, inserted=0, updated=0, deleted=0))
         sums[rows.table] = TableRows(
             table=rows.table,
-            inserted=known.inserted + rows.inserted,
-            updated=known.updated + rows.updated,
-            deleted=known.deleted + rows.deleted,
+            inserted=total.inserted + rows.inserted,
+            updated=total.updated + rows.updated,
+            deleted=total.deleted + rows.deleted,
         )
     return tuple(sums.values())
 
 
 def _sum_scans(batches: Sequence[StatementTrace]) -> tuple[TableScan, ...]:
     scans, read = Counter[str](), Counter[str]()
-    in_part: set[str] = set()
+    lower_bounds: set[str] = set()
     for scan in chain.from_iterable(batch.scans for batch in batches):
         scans[scan.table] += scan.scans
         read[scan.table] += scan.rows
-        in_part |= {scan.table} if scan.is_lower_bound else set()
+        lower_bounds |= {scan.table} if scan.is_lower_bound else set()
     return tuple(
-        TableScan(table=table, scans=scans[table], rows=read[table], is_lower_bound=table in in_part) for table in scans
+        TableScan(table=table, scans=scans[table], rows=read[table], is_lower_bound=table in lower_bounds)
+        for table in scans
     )
 
 
 def is_notable(statement: StatementTrace) -> bool:
-    """Whether a statement rewrites, builds an index, reads many rows, or writes much WAL or temporary files."""
+    """Whether a statement rewrites a table, builds an index, scans many rows, or writes much WAL or temporary files."""
     return bool(
         statement.rewrites
         or statement.indexes_built
@@ -115,7 +116,7 @@ def is_notable(statement: StatementTrace) -> bool:
 
 
 def describe_cost(statement: StatementTrace) -> str:
-    """All of it in a line; empty where there was none."""
+    """Return the cost of a statement on one line; empty if there is none."""
     parts = [
         f"reads {'at least ' if scan.is_lower_bound else ''}{pluralize(scan.rows, 'row')} of {scan.table}"
         for scan in statement.scans

@@ -1,4 +1,4 @@
-"""Sentences that several formats share: how a run ended, how sure an estimate is, who waited."""
+"""Sentences shared by several formats: the outcome of a run, its estimate, its retries and blocked sessions."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from confiture.text import pluralize
 
 
 def run_summary(report: RunReport) -> str:
-    """How a run ended, what remains, and the next step."""
+    """Return the outcome of a run, the state it left, and the next step."""
     reached = [migration for migration in report.migrations if migration.outcome is not None]
     done = [migration for migration in reached if migration.outcome is Outcome.DONE]
     place = f"{report.database} ({report.environment})"
     where = f"on {place}"
-    verb = "undone" if report.direction is Direction.DOWN else "applied"
+    verb = "rolled back" if report.direction is Direction.DOWN else "applied"
     took = format_duration_long(report.duration_ms)
     if report.outcome is Outcome.DONE and not report.migrations:
-        undo = report.direction is Direction.DOWN
-        return f"{'Nothing to undo' if undo else 'Nothing to do: every migration is applied'} {where}."
+        is_down = report.direction is Direction.DOWN
+        return f"{'Nothing to roll back' if is_down else 'Nothing to do: every migration is applied'} {where}."
     mixed = len(report.isolation.with_verdict(IsolationVerdict.MIXED)) if report.isolation else 0
     if report.dry_run and (report.outcome is Outcome.DONE or (mixed and len(done) == len(report.migrations))):
-        written = f"{pluralize(_total_rows(done), 'row')}{' (of backfills a sample)' if report.sampled_steps else ''}"
+        written = f"{pluralize(_total_rows(done), 'row')}{' (backfills: a sample)' if report.sampled_steps else ''}"
         what = f"{pluralize(len(done), 'migration')} would be {verb}, {written}, {took}"
-        told = f", but {pluralize(mixed, 'statement')} would mix tenants" if mixed else ""
-        return f"Dry run {where}: {what}{told}. Rolled back: nothing changed."
+        warning = f", but {pluralize(mixed, 'statement')} would mix tenants" if mixed else ""
+        return f"Dry run {where}: {what}{warning}. Rolled back: nothing changed."
     if report.dry_run and not any(migration.steps for migration in report.migrations):
         return f"Dry run {where} ended before anything ran: nothing changed."
     if any(diagnostic.code == TRANSACTION_ENDED for diagnostic in report.diagnostics):
-        return f"On {place} something may be committed that nothing records. Next: look, and undo it by hand."
+        return (
+            f"Some changes on {place} may have been committed without being recorded."
+            " Next: inspect the database and revert them by hand."
+        )
     if report.dry_run:
         return f"Dry run {where} failed after {took}. Rolled back: nothing changed."
     if report.outcome is Outcome.DONE:
@@ -53,38 +56,38 @@ def _failure_summary(report: RunReport, failed: MigrationReport | None, done_cou
         return before.strip() if done_count else "Nothing was changed."
     label = f"{failed.version} {failed.name}"
     was_interrupted = any(diagnostic.code == INTERRUPTED for diagnostic in report.diagnostics)
-    mend = "" if was_interrupted else "mend the cause, then "
+    fix = "" if was_interrupted else "fix the cause, then "
     if report.outcome is Outcome.STOPPED:
         return (
-            f"{before}{label} stopped midway: what ran before the failed step is committed."
-            f" Next: {mend}`{command}` goes on from there."
+            f"{before}{label} stopped midway: the segments before the failed step are committed."
+            f" Next: {fix}run `{command}` to continue from there."
         )
     if any(diagnostic.code == CANCELLED for diagnostic in report.diagnostics):
-        return f"{before}{label} was given up: the rows that it filled stay. Next: empty its table, then `{command}`."
-    return f"{before}{label} was rolled back: nothing of it remains. Next: {mend}`{command}`."
+        return f"{before}{label} was cancelled: filled rows stay. Next: empty its table, then run `{command}`."
+    return f"{before}{label} was rolled back: it left no changes. Next: {fix}run `{command}`."
 
 
 def estimate_summary(report: RunReport) -> list[str]:
-    """How long the real run will take, how that was obtained, and how sure it is."""
-    found = report.estimate
-    if found is None:
+    """Return the estimated duration of the real run, its basis, range and confidence."""
+    estimate = report.estimate
+    if estimate is None:
         return []
-    basis = f"{pluralize(found.runs, 'dry run')} on this database"
-    if found.is_scaled:
+    basis = f"{pluralize(estimate.runs, 'dry run')} on this database"
+    if estimate.is_scaled:
         basis += ", scaled by the row counts of another"
-    sentences = [f"Estimate: {format_duration_long(found.production_ms)} ({basis})."]
-    if found.low_ms is not None and found.high_ms is not None:
-        reach = f"{format_duration_long(found.low_ms)} to {format_duration_long(found.high_ms)}"
-        sentences.append(f"Range: {reach}{_range_meaning(found)}.")
-    if found.confidence_percent is not None:
-        sentences.append(f"Confidence: {found.confidence_percent:.0f} % that it is within 15 % of the estimate.")
-    elif not found.is_representative:
+    sentences = [f"Estimate: {format_duration_long(estimate.production_ms)} ({basis})."]
+    if estimate.low_ms is not None and estimate.high_ms is not None:
+        low_to_high = f"{format_duration_long(estimate.low_ms)} to {format_duration_long(estimate.high_ms)}"
+        sentences.append(f"Range: {low_to_high}{_range_meaning(estimate)}.")
+    if estimate.confidence_percent is not None:
+        sentences.append(f"Confidence: {estimate.confidence_percent:.0f} % that it is within 15 % of the estimate.")
+    elif not estimate.is_representative:
         sentences.append(
-            "Confidence: unknown, because batches, CONCURRENTLY or VACUUM take another time in a real run."
+            "Confidence: unknown, because batches, CONCURRENTLY or VACUUM take a different time in a real run."
         )
-    elif found.is_scaled:
+    elif estimate.is_scaled:
         sentences.append("Confidence: unknown, because the times were scaled.")
-    elif found.runs < 2:
+    elif estimate.runs < 2:
         sentences.append("Confidence: unknown from one run; `--repeat 5` measures the spread.")
     else:
         sentences.append("Confidence: unknown.")
@@ -92,18 +95,18 @@ def estimate_summary(report: RunReport) -> list[str]:
 
 
 def _range_meaning(estimate: Estimate) -> str:
-    """What the range of an estimate stands for."""
+    """Return the meaning of the range of an estimate."""
     if estimate.is_scaled:
-        return ", linear scaling was 0.6 to 1.4 times the truth where it was measured"
+        return ", linear scaling gave 0.6 to 1.4 times the real duration in measurements"
     if estimate.level_percent:
-        return f", meant to hold the real time {estimate.level_percent} times of 100"
+        return f", intended to contain the real duration in {estimate.level_percent} of 100 runs"
     return ""
 
 
 def retry_summary(report: RunReport) -> list[str]:
-    """Which migrations were rolled back for a lock or a deadlock and tried again, how often."""
+    """Return the number of retries of each migration after a lock timeout or a deadlock."""
     return [
-        f"{migration.version} {migration.name}: rolled back and tried again {pluralize(migration.retries, 'time')}."
+        f"{migration.version} {migration.name}: rolled back and retried {pluralize(migration.retries, 'time')}."
         for migration in report.migrations
         if migration.retries
     ]
@@ -121,7 +124,7 @@ def server_message_text(message: ServerMessage) -> str:
 
 
 def blocked_summary(report: RunReport) -> list[str]:
-    """Who waited for us, on what, how long."""
+    """Return the sessions that waited for locks of this run, with the lock and the time."""
     return [
         f"{waiter.application_name or 'a session'} ({waiter.usename}, process {waiter.pid}) waited"
         f" {format_duration_long(waiter.waited_ms)} for {waiter.target} ({waiter.mode}):"

@@ -1,4 +1,4 @@
-"""What an output format writes: one method for each document."""
+"""The interface of output formats: one method for each document."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriterContext:
-    """Where a writer writes to, and what paths are relative to.
+    """The output functions of a writer and the folder that printed paths are relative to.
 
-    `root` is the project's folder, `environ` the environment of the process. `write` cleans text and writes it to
-    stdout. `write_clean` writes a document whose strings are clean: to look for secrets in it again would find them in
-    its own keys and numbers.
+    `root` is the project's folder, `environ` the environment of the process. `write` escapes text, hides secrets and
+    writes it to stdout. `write_clean` writes a document whose strings are already clean: a second search for secrets
+    could match its keys and numbers.
     """
 
     root: Path
@@ -40,7 +40,7 @@ class WriterContext:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LintSummary:
-    """What lint found and how it judges: `failing` are the severities that end the command with 1."""
+    """The findings of lint; `failing` are the severities at which the command exits with 1."""
 
     report: LintReport
     failing: Collection[Severity]
@@ -50,7 +50,7 @@ class LintSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusSummary:
-    """The status of the migrations on a database; `environment` and `database` are the names to print."""
+    """The migration status of a database; `environment` and `database` are the names to print."""
 
     status: MigrationStatus
     environment: str
@@ -59,7 +59,7 @@ class StatusSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdoptionSummary:
-    """A history that was renamed from `old` to `new`; `configured` is the name in confiture.yaml."""
+    """The renaming of a project's history from `old` to `new`; `configured` is the name in confiture.yaml."""
 
     database: str
     old: str
@@ -69,62 +69,62 @@ class AdoptionSummary:
 
 
 class Writer:
-    """Writes the documents of one output format. A subclass has a method for each document that the format offers."""
+    """A writer of one output format. A subclass implements a method for each document that the format supports."""
 
     def __init__(self, context: WriterContext) -> None:
         self.context = context
 
     def run(self, report: RunReport) -> None:
-        """A run of migrations, or a dry run."""
+        """Write a run of migrations, or a dry run."""
         self._refuse(Document.RUN)
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """The errors that end a command."""
+        """Write the errors that end a command."""
         self._refuse(Document.DIAGNOSTICS)
 
     def findings(self, summary: LintSummary) -> None:
-        """What lint found."""
+        """Write the findings of lint."""
         self._refuse(Document.FINDINGS)
 
     def rules(self, rules: Mapping[str, Rule], explained: Rule | None) -> None:
-        """The rules of lint, or the page of the one that is explained."""
+        """Write the lint rules, or the page of the explained rule."""
         self._refuse(Document.RULES)
 
     def status(self, summary: StatusSummary) -> None:
-        """Which migrations are applied and pending."""
+        """Write the applied and pending migrations."""
         self._refuse(Document.STATUS)
 
     def plan(self, plan: PlannedMigration) -> None:
-        """The plan of a migration."""
+        """Write the plan of a migration."""
         self._refuse(Document.PLAN)
 
     def adoption(self, summary: AdoptionSummary) -> None:
-        """A renamed history."""
+        """Write the result of renaming a project's history."""
         self._refuse(Document.ADOPTION)
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
-        """Which tables belong to tenants."""
+        """Write the tables and their tenant ownership."""
         self._refuse(Document.TENANT_MAP)
 
     def tenant_isolation(self, report: IsolationReport) -> None:
-        """Which statements keep tenants apart."""
+        """Write the results of tenant isolation proofs."""
         self._refuse(Document.TENANT_ISOLATION)
 
     def locks(self, sessions: Sequence[RunningSession], database: str) -> None:
-        """The locks of running migrations."""
+        """Write the locks of running migrations."""
         self._refuse(Document.LOCKS)
 
     def backfills(self, backfills: Sequence[BackfillState], database: str) -> None:
-        """The progress of batched backfills."""
+        """Write the progress of batched backfills."""
         self._refuse(Document.BACKFILLS)
 
     def reconcile(self, verification: VerifyReport) -> None:
-        """Tables compared with the queries that define them."""
+        """Write the comparison of tables with their defining queries."""
         self._refuse(Document.RECONCILE)
 
     def verify(self, verification: VerifyReport) -> None:
-        """The checks of applied migrations, run again."""
+        """Write the results of repeated checks of applied migrations."""
         self._refuse(Document.VERIFY)
 
     def _refuse(self, document: Document) -> NoReturn:
-        raise NotImplementedError(f"{type(self).__name__} does not write {document.value}")
+        raise NotImplementedError(f"{type(self).__name__} does not support {document.value}")

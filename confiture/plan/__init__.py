@@ -1,1 +1,1 @@
-"""From migrations to a plan: rendering, ordering, segments, checksums."""
+"""Planning of migrations: rendering, ordering, segments, checksums."""

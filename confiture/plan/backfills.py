@@ -1,4 +1,4 @@
-"""Plans the steps `backfill:` and `reconcile:`: names rendered, the statement understood."""
+"""Planning of the steps `backfill:` and `reconcile:`: rendering of names, analysis of the statement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from confiture.sql.parse_tree import parse_rendered, parse_table_ref
 def plan_backfill(
     step: BackfillStep, rendered: RenderedSql, context: RenderContext, problems: DiagnosticCollector
 ) -> PlannedBackfill | None:
-    """The plan of a backfill whose statement parses; None where something is wrong, which goes to `problems`."""
+    """Plan a backfill whose statement parses. Errors are added to `problems`; then return None."""
     names = _NameRenderer(context, problems)
     into, source = names.render_table(step.into), names.render_table(step.source)
     key = names.render_names(step.key)
@@ -38,13 +38,13 @@ def plan_backfill(
             rendered.diagnostic(
                 statements[1].offset if statements else 0,
                 "backfill-kind",
-                f"a backfill is one statement, here are {len(statements)}",
-                hint="put what is to run once into steps of their own, before or after",
+                f"a backfill must be a single statement; found {len(statements)}",
+                hint="move statements that run once to separate steps before or after it",
             )
         )
         return None
-    fill, wrong = read_batch_statement(statements[0], source, alias, into, key)
-    for problem in wrong:
+    fill, statement_problems = read_batch_statement(statements[0], source, alias, into, key)
+    for problem in statement_problems:
         problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
     if fill is None:
         return None
@@ -74,9 +74,9 @@ def plan_backfill(
 def plan_reconcile(
     step: ReconcileStep, context: RenderContext, tenant_column: str, problems: DiagnosticCollector
 ) -> PlannedReconcile | None:
-    """The plan of a reconcile; None where something is wrong, which goes to `problems`.
+    """Plan a reconcile. Errors are added to `problems`; then return None.
 
-    `tenant_column` is the column by which both sides are compared first, unless the step names another.
+    Groups are compared by `tenant_column` first, unless the step names another column.
     """
     names = _NameRenderer(context, problems)
     table, key = names.render_table(step.table), names.render_names(step.key)
@@ -87,7 +87,7 @@ def plan_reconcile(
 
 
 class _NameRenderer:
-    """Renders names. `has_failed` tells whether one of them could not be."""
+    """A renderer of names. `has_failed` is true if a name could not be rendered."""
 
     def __init__(self, context: RenderContext, problems: DiagnosticCollector) -> None:
         self._context = context
@@ -109,11 +109,11 @@ class _NameRenderer:
 
     def render_table(self, source: LocatedSource) -> TableRef | None:
         text = self.render_name(source)
-        found = parse_table_ref(text) if text else None
-        if text and found is None:
+        table = parse_table_ref(text) if text else None
+        if text and table is None:
             self._problems.add(
                 source.file.diagnostic(
-                    source.start, "bad-name", f"{text!r} is no name of a table", hint="write name or schema.name"
+                    source.start, "bad-name", f"{text!r} is not a table name", hint="write name or schema.name"
                 )
             )
-        return found
+        return table

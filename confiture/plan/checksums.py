@@ -1,7 +1,7 @@
-"""Checksums of migrations: blind to white space and comments, chained over the history.
+"""Checksums of migrations, which ignore white space and comments and are chained over the history.
 
-They are stored in databases, so what goes into them is a wire form: names of kinds and phases as they were first
-written, whatever classes and fields are called today. tests/unit/test_wire_forms.py pins them.
+They are stored in databases, so their input is a wire format: it contains the original names of step kinds and phases,
+independent of the names of classes and fields. tests/unit/test_wire_forms.py pins them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ CHAIN_START = "0" * 64
 
 
 def digest(*parts: object) -> str:
-    """The SHA-256 (64 hexadecimal digits) of values that JSON can hold."""
+    """Return the SHA-256 (64 hexadecimal digits) of JSON values."""
     return sha256(json.dumps(parts, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
 def compute_checksums(migration: MigrationFile) -> MigrationChecksums:
-    """The checksums of a migration."""
+    """Return the checksums of a migration."""
     steps = step_checksums(migration)
     return MigrationChecksums(migration_checksum(migration, steps), steps)
 
 
 def step_checksums(migration: MigrationFile) -> tuple[StepChecksum, ...]:
-    """One checksum for each step of the up phases, taken from the files before rendering."""
+    """Return a checksum for each step of the up phases, computed from the files before rendering."""
     return tuple(
         StepChecksum(phase=phase, label=label, checksum=_step_checksum(step))
         for phase in UP_PHASES
@@ -47,30 +47,30 @@ def step_checksums(migration: MigrationFile) -> tuple[StepChecksum, ...]:
 
 
 def unique_labels(steps: Iterable[Step]) -> list[tuple[str, Step]]:
-    """Steps with what people call them; those that share a name are numbered from the second on."""
-    seen: Counter[str] = Counter()
+    """Return steps with their labels; duplicate names are numbered from the second step on."""
+    counts: Counter[str] = Counter()
     result = []
     for step in steps:
         name = step.name or default_step_name(step.located_source.text)
-        seen[name] += 1
-        result.append((name if seen[name] == 1 else f"{name} #{seen[name]}", step))
+        counts[name] += 1
+        result.append((name if counts[name] == 1 else f"{name} #{counts[name]}", step))
     return result
 
 
 def migration_checksum(migration: MigrationFile, steps: Iterable[StepChecksum]) -> str:
-    """The checksum of what a migration does: its steps, phase by phase, and its own variables."""
+    """Return the checksum of a migration: of its steps by phase, and its own variables."""
     return digest(migration.variables, [(step.phase.value, step.checksum) for step in steps])
 
 
 def chain_checksum(previous: str, version: str, checksum: str) -> str:
-    """The history's checksum up to and with a version: whoever edits an earlier row breaks all that follow."""
+    """Return the checksum of the history up to a version; editing an earlier row invalidates all later checksums."""
     return digest(previous, version, checksum)
 
 
 def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
-    """Identifies what a segment does, rendered: its statements, blind to white space and comments.
+    """Return the fingerprint of a segment: of its rendered statements without white space and comments.
 
-    A resumed run compares it with what an earlier one committed.
+    A resumed run compares it with the fingerprint of the committed segment.
     """
     return digest([_execution_parts(step) for step in steps])
 
@@ -82,7 +82,7 @@ def _execution_parts(step: PlannedStep) -> tuple[object, ...]:
 
 
 def _expectation_text(expect: Expectation | None) -> str | None:
-    """An expectation as fingerprints of segments hold it, in the words of their first version."""
+    """Return an expectation in the form that the fingerprints of segments have used from the first version."""
     if expect is None:
         return None
     if isinstance(expect, ExpectedValue):

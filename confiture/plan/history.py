@@ -1,4 +1,4 @@
-"""Holds the files against the history of a database: what is pending, what drifted."""
+"""Comparison of the migration files with the history of a database: pending migrations, drift."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _MAX_ROWS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InterruptedMigration:
-    """A migration that stopped midway, on its way up or down: how many of its segments are committed.
+    """A migration whose up or down stopped midway, with the number of committed segments.
 
-    `segments` is None where its file no longer tells. `next_step` is the one that the next run goes on at, None where
-    nothing is left to run; `has_intent` says that it runs outside a transaction and had begun, so that it may be done.
+    `segments` is None if the file no longer matches the committed segments. `next_step` is the step at which the next
+    run continues, None if no step is left. `has_intent`: that step runs outside a transaction and had started, so it
+    may be complete.
     """
 
     row: AppliedMigration
@@ -32,12 +33,12 @@ class InterruptedMigration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MigrationStatus:
-    """Where a database stands.
+    """The migration status of a database.
 
-    `pending` are in the order in which they run, with those that `interrupted` midway. `drift` says where applied
-    migrations and files disagree, `out_of_order` which pending ones come before one that is applied. `lock_holder`
-    names the run that holds the lock now, None where none does: then what is midway has stopped. `other_histories` is
-    what the database holds of projects other than `project`.
+    `pending` migrations are in the order in which they run and include `interrupted` ones. `drift` lists differences
+    between applied migrations and files, `out_of_order` pending migrations older than an applied one. `lock_holder` is
+    the run that holds the migration lock; if it is None, unfinished migrations have stopped. `other_histories` are the
+    histories of projects other than `project` in the database.
     """
 
     project: str
@@ -52,19 +53,20 @@ class MigrationStatus:
     notes: tuple[str, ...] = ()
     """Sentences about the files, such as one that is not read."""
     project_mismatch: Diagnostic | None = None
-    """Why a run is refused: the history that the database holds may be this project's, under another name."""
+    """The reason to refuse a run: the database may contain this project's history under another name."""
 
     @property
     def first_interrupted(self) -> AppliedMigration | None:
-        """The row of the first one that stopped midway."""
+        """The row of the first interrupted migration."""
         return self.interrupted[0].row if self.interrupted else None
 
 
 def compare_history(
     planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str
 ) -> MigrationStatus:
-    """Compares all migrations (in order) with the history of a project (in the order of its rows), which does not say
-    how far those came that stopped midway.
+    """Compare all migrations (in order) with the history of a project (in the order of its rows).
+
+    The result does not include the progress of interrupted migrations.
     """
     rows = {version_key(row.version): row for row in history}
     finished = {key for key, row in rows.items() if row.state is MigrationState.APPLIED}
@@ -85,44 +87,43 @@ def compare_history(
 def _foreign_history(
     planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str
 ) -> Diagnostic | None:
-    """What is wrong where not one row of the history is a migration of these files: it is another project's."""
+    """Return a diagnostic if no row of the history matches these files: it belongs to another project."""
     names = {version_key(plan.version): plan.migration.name for plan in planned}
     checksums = {plan.checksum for plan in planned}
     if any(names.get(version_key(row.version)) == row.name or row.checksum in checksums for row in history):
         return None
     if not any(version_key(row.version) in names for row in history):
-        # their files may just be gone
+        # the files may have been deleted
         return None
     rows = ", ".join(f"{row.version} {row.name}" for row in history[:_MAX_ROWS])
     more = f", and {len(history) - _MAX_ROWS} more" if len(history) > _MAX_ROWS else ""
     return Diagnostic(
         code="other-project",
-        message=f"the history of the project {project!r} in this database has none of these migrations",
-        detail=(f"it has {rows}{more}",),
-        hint="check the database; if projects share it, give each its own name: `project: NAME` in confiture.yaml",
+        message=f"the history of the project {project!r} in this database contains none of these migrations",
+        detail=(f"it contains {rows}{more}",),
+        hint="check the database; if projects share it, name each project: `project: NAME` in confiture.yaml",
     )
 
 
 def find_project_mismatch(
     project: str, is_named: bool, planned: Sequence[PlannedMigration], other_histories: Sequence[OtherHistory]
 ) -> Diagnostic | None:
-    """What is wrong where a database without a history of this project holds those of others: it may be one of them
-    under a new name. None where it is not.
+    """Return a diagnostic if this project has no history, but another history may be its own under a former name.
 
-    It may be where more than half of another's rows are migrations of this project (by version and checksum), and
-    wherever the settings do not name this one.
+    This is the case if more than half of the rows of another history are migrations of this project (by version and
+    checksum), and always if the settings do not name the project.
     """
     if not other_histories:
         return None
     own = {(version_key(plan.version), plan.checksum) for plan in planned}
 
-    def same(other: OtherHistory) -> int:
+    def shared_rows(other: OtherHistory) -> int:
         return sum((version_key(version), checksum) in own for version, checksum in other.rows)
 
-    best = max(other_histories, key=lambda other: same(other) / len(other.rows))
-    if is_named and same(best) * 2 <= len(best.rows):
+    closest = max(other_histories, key=lambda other: shared_rows(other) / len(other.rows))
+    if is_named and shared_rows(closest) * 2 <= len(closest.rows):
         return None
-    return _project_mismatch(project, is_named, other_histories, best, same(best))
+    return _project_mismatch(project, is_named, other_histories, closest, shared_rows(closest))
 
 
 def _project_mismatch(
@@ -131,7 +132,7 @@ def _project_mismatch(
     names = ", ".join(repr(other.project) for other in other_histories)
     adopt = f"`confiture migrate adopt-project {closest.project} {project}`"
     if shared_migrations and is_named:
-        hint = f"if the project was renamed, run {adopt}; if not, check `project:` in confiture.yaml"
+        hint = f"if the project was renamed, run {adopt}; otherwise check `project:` in confiture.yaml"
     elif shared_migrations:
         hint = f"write `project: {closest.project}` in confiture.yaml, or rename the history: {adopt}"
     else:
@@ -142,7 +143,7 @@ def _project_mismatch(
     )
     return Diagnostic(
         code="other-project",
-        message=f"the database holds no history of the project {project!r}, but of {names}",
+        message=f"the database contains no history of the project {project!r}, only of {names}",
         detail=detail if shared_migrations else (),
         hint=hint,
     )
@@ -151,12 +152,12 @@ def _project_mismatch(
 def _changed_migrations(
     planned: Sequence[PlannedMigration], rows: dict[tuple[tuple[int, int, str], ...], AppliedMigration]
 ) -> list[Diagnostic]:
-    found = []
+    diagnostics = []
     for plan in planned:
         row = rows.get(version_key(plan.version))
         if row and row.state is MigrationState.APPLIED and row.checksum != plan.checksum:
-            found.append(replaced_migration(plan, row, planned) or _drift_diagnostic(plan, row))
-    return found
+            diagnostics.append(replaced_migration(plan, row, planned) or _drift_diagnostic(plan, row))
+    return diagnostics
 
 
 def replaced_migration(
@@ -193,9 +194,9 @@ def _drift_diagnostic(plan: PlannedMigration, row: AppliedMigration) -> Diagnost
     return plan.migration.file.diagnostic(
         span,
         "drift",
-        f"{plan.migration.label} was applied and changed since",
+        f"{plan.migration.label} has changed since it was applied",
         detail=changed_steps(plan, row),
-        hint="put the file back as it was, and make the change in a new migration",
+        hint="restore the file, and make the change in a new migration",
     )
 
 
@@ -207,10 +208,10 @@ def _describe_differences(
     changed = [key for key in after if key in before and before[key] != after[key]]
     added = [key for key in after if key not in before]
     removed = [key for key in before if key not in after]
-    told = [f"{phase}: changed: {label}" for phase, label in changed]
-    told += [f"{phase}: added: {label}" for phase, label in added]
-    told += [f"{phase}: removed: {label}" for phase, label in removed]
-    place = next(
+    lines = [f"{phase}: changed: {label}" for phase, label in changed]
+    lines += [f"{phase}: added: {label}" for phase, label in added]
+    lines += [f"{phase}: removed: {label}" for phase, label in removed]
+    span = next(
         (
             step.span
             for phase, label in (*changed, *added)
@@ -219,7 +220,7 @@ def _describe_differences(
         ),
         Span(path=migration.file.path, line=1),
     )
-    return told, place
+    return lines, span
 
 
 def _missing_migrations(
@@ -228,8 +229,8 @@ def _missing_migrations(
     return [
         Diagnostic(
             code="drift",
-            message=f"{row.version} {row.name} was applied, but its file is gone",
-            hint="bring the file back, or run where it is: another branch may have applied it",
+            message=f"{row.version} {row.name} is applied, but its file is missing",
+            hint="restore the file, or check out the branch that contains it",
         )
         for row in history
         if version_key(row.version) not in keys
@@ -245,7 +246,7 @@ def _find_broken_chain(history: Sequence[AppliedMigration]) -> list[Diagnostic]:
             return [
                 Diagnostic(
                     code="drift",
-                    message=f"the history was edited: the chain of checksums breaks at {row.version} {row.name}",
+                    message=f"the history was edited: the checksum chain breaks at {row.version} {row.name}",
                     hint="compare confiture.migrations with a backup",
                 )
             ]
@@ -254,9 +255,9 @@ def _find_broken_chain(history: Sequence[AppliedMigration]) -> list[Diagnostic]:
 
 
 def prediction_accuracy(history: Sequence[AppliedMigration]) -> str | None:
-    """How well dry runs predicted what then ran, in a sentence; None where nothing was predicted yet."""
-    outturns = [row.prediction_outcome for row in history if row.prediction_outcome]
-    if not outturns:
+    """Return a sentence on how many predictions of dry runs were correct; None if there are none."""
+    outcomes = [row.prediction_outcome for row in history if row.prediction_outcome]
+    if not outcomes:
         return None
-    held = sum(outturn.was_within_range for outturn in outturns)
-    return f"track record: {held} of {len(outturns)} predictions held when the migration ran"
+    correct = sum(outcome.was_within_range for outcome in outcomes)
+    return f"prediction accuracy: {correct} of {len(outcomes)} predictions were correct"

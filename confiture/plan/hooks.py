@@ -1,4 +1,4 @@
-"""Finds the hooks of a migration's steps, and adds the steps of those that run in every migration."""
+"""Resolution of the hooks of a migration's steps, and the steps of hooks that run in every migration."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from confiture.text import SuggestionLimit, did_you_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProjectHook:
-    """A hook that the settings name, and where they do."""
+    """A hook named in the settings, with the reference to it."""
 
     registration: HookRegistration
     reference: LocatedSource
 
 
 class HookResolver:
-    """The hooks that a project's migrations can use. What is wrong goes to `problems`.
+    """The hooks that the migrations of a project can use. Errors are added to `problems`.
 
-    In each phase a migration's own steps come first, those of the hooks that its file registers last; then come the
-    hooks of the settings, in the order given there. A hook that a step of the migration names runs only there.
+    In each phase, the steps of the migration run first, the hooks registered in its file last; then the hooks of the
+    settings run in their order there. A hook named by a step of the migration runs only in that step.
     """
 
     def __init__(self, named: Sequence[LocatedSource], root: Path, problems: DiagnosticCollector) -> None:
@@ -37,7 +37,7 @@ class HookResolver:
             self._load_hooks(reference)
 
     def resolve_hook(self, step: HookStep, migration: MigrationFile) -> HookRegistration | None:
-        """The hook of a step; None, and a problem, where there is none of its name."""
+        """Return the hook of a step. If it is unknown, add an error and return None."""
         name = step.reference.text.strip()
         own, everywhere = step.registration, self._everywhere.get(name)
         if own is not None and everywhere is not None and own is not everywhere.registration:
@@ -50,40 +50,40 @@ class HookResolver:
             self._report_unknown(step, migration)
             return None
         try:
-            (found,) = find_hooks(step.reference, self._root)
+            (registration,) = find_hooks(step.reference, self._root)
         except InputError as error:
             self._problems.extend(error.diagnostics)
             return None
-        return found
+        return registration
 
     def project_hook_steps(self, migration: MigrationFile, phase: Phase) -> Iterator[HookStep]:
-        """The steps that the settings' hooks add to a phase of a migration."""
+        """Yield the steps that the hooks of the settings add to a phase of a migration."""
         if not self._everywhere:
             return
         steps = (step for steps in migration.phases.values() for step in steps)
-        named = {step.reference.text.strip() for step in steps if isinstance(step, HookStep)}
+        step_hooks = {step.reference.text.strip() for step in steps if isinstance(step, HookStep)}
         for name, hook in self._everywhere.items():
-            if hook.registration.phase is phase and name not in named:
+            if hook.registration.phase is phase and name not in step_hooks:
                 yield HookStep(
                     span=hook.reference.start, name=name, reference=hook.reference, registration=hook.registration
                 )
 
     def _load_hooks(self, reference: LocatedSource) -> None:
         try:
-            found = find_hooks(reference, self._root)
+            registrations = find_hooks(reference, self._root)
         except InputError as error:
             self._problems.extend(error.diagnostics)
             return
-        for registration in found:
+        for registration in registrations:
             if registration.name in self._everywhere:
-                message = f"there are two hooks {registration.name!r}"
-                self._report(reference, "duplicate-hook", message, "give one of them another name, or name it once")
+                message = f"duplicate hook {registration.name!r}"
+                self._report(reference, "duplicate-hook", message, "rename one of the hooks, or remove one reference")
             self._everywhere[registration.name] = ProjectHook(registration=registration, reference=reference)
 
     def _report_duplicate(self, step: HookStep, project_hook: ProjectHook) -> None:
-        place = project_hook.reference.start
-        message = f"the hook {step.reference.text!r} is registered here, and for all migrations in {place}"
-        self._report(step.reference, "duplicate-hook", message, "give one of the two another name")
+        location = project_hook.reference.start
+        message = f"the hook {step.reference.text!r} is registered here, and for all migrations in {location}"
+        self._report(step.reference, "duplicate-hook", message, "rename one of the hooks")
 
     def _report_unknown(self, step: HookStep, migration: MigrationFile) -> None:
         near = did_you_mean(step.reference.text, self._known_names(migration)) if self._suggestions.use_one() else None
@@ -91,8 +91,9 @@ class HookResolver:
         self._report(step.reference, "unknown-hook", f"no hook is registered as {step.reference.text!r}", hint)
 
     def _known_names(self, migration: MigrationFile) -> list[str]:
-        hooks = [one.registration for one in self._everywhere.values()]
-        own = [one.registration for steps in migration.phases.values() for one in steps if isinstance(one, HookStep)]
+        hooks = [hook.registration for hook in self._everywhere.values()]
+        steps = (step for steps in migration.phases.values() for step in steps)
+        own = [step.registration for step in steps if isinstance(step, HookStep)]
         return known_hook_names([*hooks, *(hook for hook in own if hook is not None)])
 
     def _report(self, reference: LocatedSource, code: str, message: str, hint: str) -> None:
@@ -100,9 +101,9 @@ class HookResolver:
 
 
 def find_phase_problem(step: HookStep, registration: HookRegistration, phase: Phase) -> str | None:
-    """What is wrong with a hook that stands in a phase; None where nothing is."""
+    """Return the error message for a hook in the wrong phase; None if the phase is valid."""
     if registration.phase is not None and registration.phase is not phase:
-        return f"the hook {step.reference.text!r} is for {registration.phase.value}, this is {phase.value}"
+        return f"the hook {step.reference.text!r} is for {registration.phase.value}, not for {phase.value}"
     if registration.is_batched and phase in (Phase.ON_ERROR, Phase.DOWN):
-        return f"a hook that fills in batches cannot stand in {phase.value}"
+        return f"{phase.value} cannot contain a batched hook"
     return None

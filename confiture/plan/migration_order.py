@@ -1,4 +1,4 @@
-"""The order of migrations: natural order of versions, and what requires what."""
+"""The order of migrations: natural order of versions, then requirements."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from confiture.text import SuggestionLimit, closest_match
 
 VersionKey = tuple[tuple[int, int, str], ...]
 Graph = Mapping[VersionKey, set[VersionKey]]
-"""What each requires."""
+"""The requirements of each version."""
 _LONGEST_NUMBER = 100
-"""No version of a migration is as long; Python does not read numbers of any length."""
+"""More digits than any version has; Python limits the length of integers that it parses."""
 _LONGEST_CYCLE = 20
-"""How many migrations of a circle a message names."""
+"""The maximum number of migrations of a cycle in a message."""
 
 
 def version_key(version: str) -> VersionKey:
-    """Sorts versions as people count: 2 before 10, `2024.9` before `2024.10`."""
+    """Return a key for natural order: 2 before 10, `2024.9` before `2024.10`."""
     return tuple(
         (0, int(part), "") if part.isdecimal() and len(part) <= _LONGEST_NUMBER else (1, 0, part)
         for part in re.findall(r"\d+|[^\d._-]+", version)
@@ -29,14 +29,14 @@ def version_key(version: str) -> VersionKey:
 
 
 def sort_migrations(migrations: Sequence[MigrationFile], problems: DiagnosticCollector) -> tuple[MigrationFile, ...]:
-    """The migrations in the order in which they run: by version, but never before what they require.
+    """Return the migrations in the order in which they run: by version, but after their requirements.
 
-    Reports versions that stand twice, and requirements that are missing or circular; the order is then as given.
+    Report duplicate versions, and missing or circular requirements; the order is then unchanged.
     """
-    found = DiagnosticCollector()
-    result = _sort_by_requirements(migrations, found)
-    problems.extend(found)
-    return tuple(migrations) if found else result
+    order_problems = DiagnosticCollector()
+    result = _sort_by_requirements(migrations, order_problems)
+    problems.extend(order_problems)
+    return tuple(migrations) if order_problems else result
 
 
 def _sort_by_requirements(
@@ -46,10 +46,10 @@ def _sort_by_requirements(
     for migration in migrations:
         twin = by_key.setdefault(version_key(migration.version), migration)
         if twin is not migration:
-            message = f"the version {migration.version} is taken by {twin.file.path}"
+            message = f"duplicate version {migration.version}; also in {twin.file.path}"
             problems.add(
                 migration.file.diagnostic(
-                    migration.span, "duplicate-version", message, hint="give one of the two files another version"
+                    migration.span, "duplicate-version", message, hint="change the version of one of the files"
                 )
             )
     suggestions = SuggestionLimit()
@@ -75,30 +75,31 @@ def _sort_by_requirements(
 
 
 def _cycles(graph: Graph) -> Iterator[list[VersionKey]]:
-    """Keys of which each requires the next, the first one again at the end: a circle for each requirement that leads
-    back, in one walk over the graph. Of a long circle, the middle is left out.
+    """Yield a cycle for each back edge, in one traversal of the graph.
+
+    Each key of a cycle requires the next; the first key is repeated at the end. The middle of a long cycle is omitted.
     """
     done: set[VersionKey] = set()
     for start in graph:
         if start in done:
             continue
         path, position = [start], {start: 0}
-        left = [iter(sorted(graph[start]))]
+        iterators = [iter(sorted(graph[start]))]
         while path:
-            key = next(left[-1], None)
+            key = next(iterators[-1], None)
             if key is None:
-                left.pop()
+                iterators.pop()
                 done.add(path[-1])
                 del position[path.pop()]
             elif key in position:
                 first = position[key]
-                long = len(path) - first > _LONGEST_CYCLE
-                shown = [*path[first : first + _LONGEST_CYCLE - 1], path[-1]] if long else path[first:]
-                yield [*shown, key]
+                is_long = len(path) - first > _LONGEST_CYCLE
+                cycle = [*path[first : first + _LONGEST_CYCLE - 1], path[-1]] if is_long else path[first:]
+                yield [*cycle, key]
             elif key not in done:
                 position[key] = len(path)
                 path.append(key)
-                left.append(iter(sorted(graph[key])))
+                iterators.append(iter(sorted(graph[key])))
 
 
 def _cycle_diagnostic(cycle: Sequence[MigrationFile]) -> Diagnostic:
@@ -108,7 +109,7 @@ def _cycle_diagnostic(cycle: Sequence[MigrationFile]) -> Diagnostic:
     return first.file.diagnostic(
         requirement.span,
         "circular-requirement",
-        f"migrations require each other: {path}",
+        f"circular requirement: {path}",
         hint="remove one of these requirements",
     )
 
@@ -128,7 +129,7 @@ def _topological_order(graph: Graph, by_key: Mapping[VersionKey, MigrationFile])
 
 
 def find_version(version: str, migrations: Sequence[MigrationFile]) -> int:
-    """The position of a version. Raises InputError, with the nearest one, where there is none."""
+    """Return the position of a version. Raise InputError, with the closest match, if it does not exist."""
     for position, migration in enumerate(migrations):
         if version_key(migration.version) == version_key(version):
             return position
@@ -136,7 +137,7 @@ def find_version(version: str, migrations: Sequence[MigrationFile]) -> int:
         Diagnostic(
             code="unknown-version",
             message=f"there is no migration {version}",
-            hint=_closest_version(version, migrations) or "`confiture migrate status` lists them",
+            hint=_closest_version(version, migrations) or "run `confiture migrate status` to list the migrations",
         )
     )
 

@@ -1,4 +1,4 @@
-"""Turns migrations into plans: each step rendered, parsed, and put into the segment it commits with."""
+"""Planning of migrations: steps are rendered, parsed, and grouped into segments that commit together."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from confiture.sql.parser import parse_sql
 from confiture.sql.parsing import remove_concurrently
 from confiture.text import SuggestionLimit
 
-_PLAIN_NOTE = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE on tables"
+_PLAIN_NOTE = "ran without CONCURRENTLY in the dry run; the real run takes SHARE UPDATE EXCLUSIVE on tables"
 
 
 class Planner:
-    """Plans migrations for the environment of some settings. What is wrong goes to `problems`.
+    """A planner of migrations for the environment of the settings. Errors are added to `problems`.
 
-    `overrides` are variables that win over the migrations' own, as these do over those of the settings. `parse` gives
-    the trees of texts.
+    Variables in `overrides` take precedence over those of migrations, which take precedence over those of the settings.
+    `parse` returns the parse tree of a text.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Planner:
         self._hooks = HookResolver(settings.hooks, settings.root, problems)
 
     def plan(self, migration: MigrationFile, direction: Direction) -> PlannedMigration:
-        """The migration's plan. Steps with mistakes have no statements; the caller raises the problems."""
+        """Return the plan of a migration. Steps with errors have no statements; the caller raises the errors."""
         variables = merge_variables(self._settings, migration.variables, self._overrides)
         context = RenderContext(
             environment=self._settings.environment,
@@ -66,13 +66,13 @@ class Planner:
         )
         going_up = direction is Direction.UP
         phases = UP_PHASES if going_up else (Phase.DOWN,)
-        planned = _PlanContext(migration=migration, direction=direction, render_context=context)
-        steps = [step for phase in phases for step in self._plan_steps(planned, phase)]
+        plan_context = _PlanContext(migration=migration, direction=direction, render_context=context)
+        steps = [step for phase in phases for step in self._plan_steps(plan_context, phase)]
         return PlannedMigration(
             migration=migration,
             direction=direction,
             segments=split_into_segments(steps),
-            on_error=split_into_segments(self._plan_steps(planned, Phase.ON_ERROR)) if going_up else (),
+            on_error=split_into_segments(self._plan_steps(plan_context, Phase.ON_ERROR)) if going_up else (),
             checksums=cache(partial(compute_checksums, migration)),
         )
 
@@ -80,8 +80,8 @@ class Planner:
         planner = StepPlanner(context.render_context, self._problems, self._settings.tenancy.column, self._parse_text)
         steps = (*context.migration.steps(phase), *self._hooks.project_hook_steps(context.migration, phase))
         for number, step in enumerate(steps, start=1):
-            found = planner.plan(step, phase, number)
-            yield self._attach_hook(step, found, context) if isinstance(step, HookStep) else found
+            planned_step = planner.plan(step, phase, number)
+            yield self._attach_hook(step, planned_step, context) if isinstance(step, HookStep) else planned_step
 
     def _attach_hook(self, step: HookStep, planned_step: PlannedStep, context: _PlanContext) -> PlannedStep:
         registration = self._hooks.resolve_hook(step, context.migration)
@@ -89,7 +89,7 @@ class Planner:
             return planned_step
         problem = find_phase_problem(step, registration, planned_step.phase)
         if problem:
-            hint = "move the step, or change the hook's `phase`; a hook without one runs wherever a step names it"
+            hint = "move the step, or change the hook's `phase`; a hook without a phase can run in any step"
             self._problems.add(step.reference.file.diagnostic(step.span, "hook-phase", problem, hint=hint))
         hook = PlannedHook(
             name=registration.name,
@@ -102,7 +102,7 @@ class Planner:
         )
         if planned_step.skip_reason:
             return planned_step
-        # it may ask for any of them
+        # the hook may read any variable, so all must be set
         return replace(
             planned_step,
             content=hook,
@@ -112,7 +112,7 @@ class Planner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _PlanContext:
-    """What is planned, and what its templates see."""
+    """The migration, its direction and the context of its templates."""
 
     migration: MigrationFile
     direction: Direction
@@ -120,21 +120,21 @@ class _PlanContext:
 
 
 def split_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
-    """Steps grouped by what commits together: all that can share a transaction does, in order.
+    """Group steps into segments that commit together; adjacent transactional statements share a segment.
 
-    A statement that cannot run in a transaction is a segment of its own; a step that has one is cut around it.
+    A statement that cannot run in a transaction is a separate segment; a step that contains one is split around it.
     """
     groups: list[tuple[TransactionMode, list[PlannedStep]]] = []
     for step in steps:
-        for piece in _split_step(step):
-            isolation = piece.transaction_mode
-            if groups and groups[-1][0] is isolation is TransactionMode.TRANSACTIONAL:
-                groups[-1][1].append(piece)
+        for part in _split_step(step):
+            mode = part.transaction_mode
+            if groups and groups[-1][0] is mode is TransactionMode.TRANSACTIONAL:
+                groups[-1][1].append(part)
             else:
-                groups.append((isolation, [piece]))
+                groups.append((mode, [part]))
     segments = [
-        Segment(number=number, steps=tuple(group), transaction_mode=isolation)
-        for number, (isolation, group) in enumerate(groups, start=1)
+        Segment(number=number, steps=tuple(group), transaction_mode=mode)
+        for number, (mode, group) in enumerate(groups, start=1)
     ]
     return add_session_state(segments)
 
@@ -142,8 +142,8 @@ def split_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
 def _split_step(step: PlannedStep) -> list[PlannedStep]:
     runs: list[list[Statement]] = []
     for statement in step.statements:
-        together = runs and runs[-1][-1].transaction_mode is statement.transaction_mode is TransactionMode.TRANSACTIONAL
-        if together:
+        previous_mode = runs[-1][-1].transaction_mode if runs else None
+        if previous_mode is statement.transaction_mode is TransactionMode.TRANSACTIONAL:
             runs[-1].append(statement)
         else:
             runs.append([statement])
@@ -153,7 +153,7 @@ def _split_step(step: PlannedStep) -> list[PlannedStep]:
 
 
 def as_single_transaction(plan: Plan) -> Plan:
-    """The same plan with every statement in a form that can run in a transaction; steps without one are skipped."""
+    """Return the plan with every statement in a transactional form; steps without such a form are skipped."""
     return replace(plan, migrations=tuple(_merge_segments(migration) for migration in plan.migrations))
 
 
@@ -168,7 +168,7 @@ def _make_transactional(step: PlannedStep) -> PlannedStep:
         return step
     (statement,) = outside
     if not statement.is_concurrent:
-        return replace(step, statements=(), skip_reason="cannot run in a transaction, so not in a dry run either")
+        return replace(step, statements=(), skip_reason="cannot run in a transaction, so not in a dry run")
     plain = replace(
         statement,
         text=remove_concurrently(statement.text),

@@ -1,4 +1,4 @@
-"""Finds what a template makes of private variables: `{{ pw | upper }}` is as private as `pw`."""
+"""Tracking of values that a template derives from private variables: `{{ pw | upper }}` is as private as `pw`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from jinja2.runtime import Context
 from jinja2.visitor import NodeTransformer
 
 RECORD = "private result"
-"""The filter that records a result, and the name under which the template's context holds the set of them. No template
-can write it.
+"""The name of the filter that records a result, and of the set of results in the template's context.
+
+It is not a valid identifier, so templates cannot use it.
 """
 _MIN_LENGTH, _MAX_LENGTH = 4, 10_000
 _MAX_RESULTS = 10_000
 _JUDGMENTS = (nodes.Compare, nodes.Test, nodes.Not)
 _QUOTING_FILTERS = frozenset({"literal", "ident"})
-"""Output knows a value in quotes by the value."""
+"""Filters whose results need no tracking: output recognizes a quoted value by the value."""
 
 
 @pass_context
 def record_result(context: Context, value: Any) -> Any:
-    """Records a text that an expression gives, and gives it."""
+    """Record the text that an expression returns, and return it."""
     results = context.get(RECORD)
     if isinstance(value, str) and _MIN_LENGTH <= len(value) <= _MAX_LENGTH and len(results) < _MAX_RESULTS:
         results.add(str(value))
@@ -30,7 +31,7 @@ def record_result(context: Context, value: Any) -> Any:
 
 
 def record_private_results(tree: nodes.Template, names: Collection[str]) -> nodes.Template:
-    """The tree with each expression that reads one of the variables recorded."""
+    """Return the tree with a recording filter around each expression that reads one of the variables."""
     if not names or not any(node.name in names or node.name == "vars" for node in tree.find_all(nodes.Name)):
         return tree
     recorder = _Recorder(frozenset(names), _find_derived_names(tree, frozenset(names)))
@@ -38,7 +39,7 @@ def record_private_results(tree: nodes.Template, names: Collection[str]) -> node
 
 
 def reads_private_value(node: nodes.Node, names: Collection[str]) -> bool:
-    """Whether an expression may give a part of one of the variables."""
+    """Whether the result of an expression may contain a part of one of the variables."""
     if isinstance(node, nodes.Name):
         return node.name in names or (node.name == "vars" and bool(names))
     if isinstance(node, _JUDGMENTS):
@@ -52,7 +53,7 @@ def reads_private_value(node: nodes.Node, names: Collection[str]) -> bool:
 
 
 def _name_in_vars(node: nodes.Node) -> str | None:
-    """The variable that `vars.x` or `vars['x']` gives."""
+    """Return the variable that `vars.x` or `vars['x']` refers to, if any."""
     if not isinstance(node, nodes.Getattr | nodes.Getitem):
         return None
     if not (isinstance(node.node, nodes.Name) and node.node.name == "vars"):
@@ -63,22 +64,22 @@ def _name_in_vars(node: nodes.Node) -> str | None:
 
 
 def _find_derived_names(tree: nodes.Template, names: frozenset[str]) -> frozenset[str]:
-    """The template's own names that it gives private values to."""
+    """Return the template's own names to which it assigns private values."""
     derived: frozenset[str] = frozenset()
     while True:
-        found = derived | {
+        extended = derived | {
             name
             for sources, targets in _assignments(tree)
             if any(reads_private_value(source, names | derived) for source in sources)
             for name in targets
         }
-        if found == derived:
+        if extended == derived:
             return derived
-        derived = found
+        derived = extended
 
 
 def _assignments(tree: nodes.Template) -> Iterator[tuple[Sequence[nodes.Node], set[str]]]:
-    """What the template assigns, and the names that it assigns it to."""
+    """Yield the assigned expressions of the template with the names that they are assigned to."""
     macros = {macro.name: macro for macro in tree.find_all(nodes.Macro)}
     for node in tree.find_all((nodes.Assign, nodes.AssignBlock, nodes.For, nodes.With, nodes.Call)):
         match node:
@@ -101,18 +102,18 @@ def _target_names(targets: Sequence[nodes.Node]) -> set[str]:
 
 
 class _Recorder(NodeTransformer):
-    """Wraps expressions in the filter that records what they give."""
+    """A transformer that wraps expressions in the recording filter."""
 
     def __init__(self, names: frozenset[str], derived: frozenset[str]) -> None:
         self._names = names | derived
         self._derived = derived
 
     def visit(self, node: nodes.Node, *args: Any, **named: Any) -> nodes.Node:
-        """The node, wrapped if it gives a private text."""
+        """Return the node, wrapped if it returns a private text."""
         wraps = self._gives_private_text(node)
         result = super().visit(node, *args, **named)
         if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Filter) and node.node.name == RECORD:
-            node.node = cast("nodes.Expr", node.node.node)  # a function is no text
+            node.node = cast("nodes.Expr", node.node.node)  # do not wrap the called function
         return nodes.Filter(result, RECORD, [], [], None, None, lineno=node.lineno) if wraps else result
 
     def _gives_private_text(self, node: nodes.Node) -> bool:

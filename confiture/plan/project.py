@@ -1,4 +1,4 @@
-"""A project as data: its settings and its migrations, read and planned."""
+"""A project as data: its settings and its planned migrations."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ class PlannedProject:
     migrations: tuple[MigrationFile, ...]
     ups: tuple[PlannedMigration, ...]
     downs: Mapping[str, PlannedMigration] = field(repr=False)
-    """By version; a migration without `down` is not in it."""
+    """The rollback plans by version, without migrations that have no `down`."""
     unread_files: tuple[str, ...] = ()
     """Sentences about files in the migrations folder that look like migrations but are not read."""
 
     def plan_of(self, version: str, *, down: bool) -> PlannedMigration:
-        """The plan of one migration. Raises InputError where there is none of that version, no `down`, or a variable of
-        its templates is missing.
+        """Return the plan of a migration.
+
+        Raise InputError if the version does not exist, has no `down`, or if its templates use undefined variables.
         """
         position = find_version(version, self.migrations)
         if not down:
@@ -47,28 +48,29 @@ class PlannedProject:
                     migration.span,
                     "no-down",
                     f"{migration.label} has no `down`",
-                    hint="add `down:` with the steps that undo it",
+                    hint="add `down:` with the steps that roll it back",
                 )
             )
         require_variables([self.downs[migration.version]])
         return self.downs[migration.version]
 
     def missing(self) -> tuple[Diagnostic, ...]:
-        """The variables that templates miss, of all migrations up and down."""
-        return tuple(dict.fromkeys(one for plan in (*self.ups, *self.downs.values()) for one in plan.missing_variables))
+        """Return the undefined variables in the templates of all migrations, up and down."""
+        plans = (*self.ups, *self.downs.values())
+        return tuple(dict.fromkeys(diagnostic for plan in plans for diagnostic in plan.missing_variables))
 
 
 def require_variables(plans: Iterable[PlannedMigration]) -> None:
-    """Raises InputError with the variables that templates of the plans miss."""
+    """Raise InputError with the undefined variables in the templates of the plans."""
     problems = DiagnosticCollector()
-    problems.extend(dict.fromkeys(one for plan in plans for one in plan.missing_variables))
+    problems.extend(dict.fromkeys(diagnostic for plan in plans for diagnostic in plan.missing_variables))
     problems.raise_if_any()
 
 
 def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_variables: bool = True) -> PlannedProject:
-    """Reads, renders and parses every migration. `overrides` are variables that win over all others.
+    """Read, render and parse every migration. `overrides` are variables with the highest precedence.
 
-    Raises InputError with every mistake in every file; the variables that templates miss only if all are needed.
+    Raise InputError with all errors in all files; undefined variables are errors only with `needs_variables`.
     """
     problems = DiagnosticCollector()
     project = read_project(settings, overrides, problems)
@@ -81,29 +83,29 @@ def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_vari
 def read_project(
     settings: Settings, overrides: Mapping[str, Any], problems: DiagnosticCollector, parse: Parse = parse_sql
 ) -> PlannedProject:
-    """The same, with what is whole; every mistake is added to `problems`. A step with a mistake has no statements.
-    `parse` gives the trees of texts.
+    """Read, render and parse every migration that can be read; errors are added to `problems`.
 
-    Raises InputError where there is no folder of migrations.
+    A step with errors has no statements. `parse` returns the parse tree of a text. Raise InputError if the migrations
+    folder cannot be read.
     """
     folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
-    # first the settings' hooks: a migration may import the modules that register them
+    # load the hooks of the settings first: a migration may import the modules that register them
     planner = Planner(settings, overrides, problems, parse)
     read = [
         read_migration(path, folders, MIGRATION_SCHEMA, problems)
         for path in migration_paths(settings.migrations, settings.root)
     ]
-    found = [migration for migration in read if migration is not None]
-    # with a file missing from the picture, what others require of it cannot be judged
-    complete = all(migration is not None and migration.is_complete for migration in read)
-    migrations = sort_migrations(found, problems) if complete else tuple(found)
+    readable = [migration for migration in read if migration is not None]
+    # requirements cannot be checked if a file is unreadable
+    is_complete = all(migration is not None and migration.is_complete for migration in read)
+    migrations = sort_migrations(readable, problems) if is_complete else tuple(readable)
     ups = tuple(planner.plan(migration, Direction.UP) for migration in migrations)
     downs = {
         migration.version: planner.plan(migration, Direction.DOWN)
         for migration in migrations
         if migration.steps(Phase.DOWN)
     }
-    steps = (step for migration in found for steps in migration.phases.values() for step in steps)
+    steps = (step for migration in migrations for steps in migration.phases.values() for step in steps)
     return PlannedProject(
         settings=settings,
         migrations=migrations,

@@ -1,4 +1,4 @@
-"""Says in words what a comparison found."""
+"""Messages about the result of comparing a table with its defining query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_VALUE = 80
 
 
 def equal_summary(result: ReconcileResult) -> str:
-    """`300,009 rows equal, in 5,000 groups by tenant_id; not compared: id`."""
+    """Return `300,009 rows equal, in 5,000 groups by tenant_id; not compared: id`."""
     groups = f", in {pluralize(result.groups, 'group')} by {result.by}" if result.by else ""
     return (
         f"{pluralize(result.rows, 'row')} equal{groups}{''.join(f'; {remark}' for remark in limitation_lines(result))}"
@@ -22,16 +22,16 @@ def equal_summary(result: ReconcileResult) -> str:
 
 
 def limitation_lines(result: ReconcileResult) -> Iterator[str]:
-    """What limits the proof: columns that were left out, or compared as text."""
+    """Yield the limits of the comparison: columns that were skipped or compared as text."""
     if result.skipped_columns:
-        yield f"not compared: {', '.join(omitted.column for omitted in result.skipped_columns)}"
+        yield f"not compared: {', '.join(skipped.column for skipped in result.skipped_columns)}"
     if result.columns_compared_as_text:
         yield f"compared as text: {', '.join(result.columns_compared_as_text)}"
 
 
 def difference_lines(result: ReconcileResult) -> Iterator[str]:
-    """Where the two sides differ: in numbers, by group, then the first rows."""
-    yield f"{result.table} has {pluralize(result.rows, 'row')}, its query gives {result.expected_rows:,}"
+    """Yield the differences: counts, groups, then the first rows."""
+    yield f"{result.table} has {pluralize(result.rows, 'row')}, its query returns {result.expected_rows:,}"
     if result.by:
         yield (
             f"{result.differing_group_count:,} of {pluralize(result.groups, 'group')} by {result.by}"
@@ -42,39 +42,37 @@ def difference_lines(result: ReconcileResult) -> Iterator[str]:
         yield _difference_counts(differences)
         yield from map(format_difference, differences.rows)
         if not differences.rows:
-            yield "row by row they were equal: others wrote meanwhile, or a type's hash tells equals apart"
+            yield "row by row they were equal: another session wrote, or a type hashes equal values differently"
         elif _total_differences(differences) > len(differences.rows):
             yield "..."
     if not result.key:
-        yield "nothing unique is compared, so a row that changed is told as one missing and one extra"
+        yield "without a unique key, a changed row is reported as one missing and one extra row"
     yield from limitation_lines(result)
 
 
 def format_difference(difference: Difference) -> str:
-    """`changed (tenant_id=1, id=7): total 10.00, must be 12.00`."""
+    """Return `changed (tenant_id=1, id=7): total is 10.00, must be 12.00`."""
     key = f"{difference.kind.value} ({_format_pairs(difference.key)})"
     if difference.kind is DifferenceKind.CHANGED:
         return f"{key}: {'; '.join(_changed_values(difference))}"
-    given = difference.expected or difference.actual or {}
-    rest = {name: value for name, value in given.items() if name not in difference.key}
+    row = difference.expected or difference.actual or {}
+    rest = {name: value for name, value in row.items() if name not in difference.key}
     return f"{key}: {_format_pairs(rest)}" if rest else key
 
 
 def difference_diagnostic(step: PlannedStep, result: ReconcileResult) -> Diagnostic:
-    """A failed reconcile, told at its query."""
+    """Return the diagnostic of a failed reconcile, located at its query."""
     return step.rendered.diagnostic(
         step.statements[0].offset,
         "reconcile-failed",
         f"{result.table} does not equal its defining query",
         detail=tuple(difference_lines(result)),
-        hint="mend what fills the table, or the query, then run again",
+        hint="fix the query or the code that fills the table, then run again",
     )
 
 
 def shorten_value(value: str | None, compared_value: str | None = None) -> str:
-    """A value as a line can show it, without secrets; of a long one the part in which it begins to differ from the
-    other.
-    """
+    """Return a value on one line without secrets; of a long value the part around the first difference."""
     if value is None:
         return "NULL"
     text = _one_line(value)
@@ -82,18 +80,18 @@ def shorten_value(value: str | None, compared_value: str | None = None) -> str:
         return f"'{text}'"
     if len(text) <= _LONGEST_VALUE:
         return text
-    same = 0
+    prefix_length = 0
     if compared_value is not None:
         compared = _one_line(compared_value)
         pairs = zip(text, compared, strict=False)
-        same = next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(text), len(compared)))
-    start = max(0, min(same - _LONGEST_VALUE // 2, len(text) - _LONGEST_VALUE))
+        prefix_length = next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(text), len(compared)))
+    start = max(0, min(prefix_length - _LONGEST_VALUE // 2, len(text) - _LONGEST_VALUE))
     end = start + _LONGEST_VALUE
     return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
 
 
 def _one_line(value: str) -> str:
-    # hidden before it is cut: what hides secrets must see them whole
+    # hide secrets before shortening: only whole secrets are recognized
     return hide_secrets(value).replace("\n", "\\n")
 
 
@@ -103,8 +101,8 @@ def _difference_counts(differences: Differences) -> str:
         (differences.extra, "extra"),
         (differences.changed, "changed"),
     )
-    told = ", ".join(f"{number:,} {word}" for number, word in parts if number) or "none"
-    return f"rows that differ: {'' if differences.is_exact else 'at least '}{told}"
+    counts = ", ".join(f"{number:,} {word}" for number, word in parts if number) or "none"
+    return f"rows that differ: {'' if differences.is_exact else 'at least '}{counts}"
 
 
 def _total_differences(differences: Differences) -> int:
@@ -119,8 +117,8 @@ def _group_names(result: ReconcileResult) -> str:
 def _changed_values(difference: Difference) -> Iterator[str]:
     expected, actual = difference.expected or {}, difference.actual or {}
     for name in difference.columns:
-        is_, must = actual[name], expected[name]
-        yield f"{name} is {shorten_value(is_, must)}, must be {shorten_value(must, is_)}"
+        value, expected_value = actual[name], expected[name]
+        yield (f"{name} is {shorten_value(value, expected_value)}, must be {shorten_value(expected_value, value)}")
 
 
 def _format_pairs(values: Values) -> str:

@@ -1,4 +1,4 @@
-"""Renders templates in a sandbox: the same input always gives the same SQL."""
+"""Deterministic rendering of templates in a sandbox."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUILTINS = "confiture"
 FORMER_NAMES = frozenset({"environment", "version", "name", "vars"})
 """The built-in names that templates can also use without the prefix, for now; lint reports them."""
 MISSING_VALUE_CODES = ("undefined-name", "unset-variable")
-"""The codes of what a template needs and nothing gives it."""
+"""The codes of errors for undefined names and unset variables in templates."""
 _DELIMITERS = ("{{", "{%", "{#")
 _MAX_PIECES = 10_000
 _CODE = re.compile(r"\{[{%](?:(?![%}]\}).)*", re.DOTALL)
@@ -33,7 +33,7 @@ _MAX_CODE_CHARACTERS = 200_000
 _LONG_NUMBER = re.compile(r"(?<!\d)\d[\d_]{3000,}")
 _TEMPLATE_NAME = "<template>"
 _DIGITS = "for integer string conversion"
-"""What Python says of a number that it neither reads nor writes."""
+"""Part of Python's error message for an integer with too many digits."""
 _WORD = re.compile(r"\w+")
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
@@ -48,22 +48,22 @@ class TemplateProblem(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderContext:
-    """What templates see: the variables by name, the environment, the migration's version and name."""
+    """The context of a template: variables by name, the environment, the migration's version and name."""
 
     environment: str
     version: str
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     unset_variables: Mapping[str, Diagnostic] = field(default_factory=dict)
-    """Variables without a value, and why."""
+    """Variables without a value, with the reason."""
     private_values: frozenset[str] = frozenset()
-    """Values that no message may show."""
+    """Values that messages must not contain."""
     private_names: frozenset[str] = frozenset()
-    """Variables whose values, and what templates make of them, output must hide."""
+    """Variables whose values, and values derived from them, output must hide."""
     batch: str | None = None
-    """What `batch` stands for, in the statement of a backfill."""
+    """The value of `batch` in the statement of a backfill."""
     suggestions: SuggestionLimit = field(default_factory=SuggestionLimit, compare=False, repr=False)
-    """For names that are not known; all templates of a project share them."""
+    """The limit of suggestions for unknown names, shared by all templates of a project."""
 
     def template_variables(self) -> dict[str, Any]:
         """Return everything that a template can name: the variables, `confiture`, and the former built-in names."""
@@ -81,17 +81,17 @@ class RenderContext:
         }
 
     def hide_private_values(self, text: str) -> str:
-        """What a message says of a template, without private values."""
+        """Hide private values in a message."""
         return hide_values(text, self.private_values)
 
 
 def render_verbatim(source: LocatedSource) -> RenderedSql:
-    """A text that is no template."""
+    """Return a text without rendering it."""
     return RenderedSql(text=source.text, source=source)
 
 
 def render(source: LocatedSource, context: RenderContext) -> RenderedSql:
-    """The text that a template makes. Raises TemplateProblem with all that is wrong and can be known at once."""
+    """Render a template. Raise TemplateProblem with all errors that can be detected together."""
     if not any(delimiter in source.text for delimiter in _DELIMITERS):
         return render_verbatim(source)
     from confiture.plan.private_results import RECORD, record_private_results
@@ -113,7 +113,7 @@ def render(source: LocatedSource, context: RenderContext) -> RenderedSql:
 
 
 def _is_rendered_line_by_line(template: str, rendered: str) -> bool:
-    """Whether each line made the line in its place: no blocks, no expression over several lines, nothing trimmed."""
+    """Whether each rendered line comes from the same line: no blocks, multi-line expressions or trimming."""
     return (
         not any(sign in template for sign in ("{%", "{#", "{{-", "-}}"))
         and template.count("\n") == rendered.count("\n")
@@ -122,14 +122,14 @@ def _is_rendered_line_by_line(template: str, rendered: str) -> bool:
 
 
 def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool:
-    """Whether a `when` holds. Raises TemplateProblem where it is no expression, or gives neither true nor false."""
+    """Whether a `when` condition is true. Raise TemplateProblem if it is not a boolean expression."""
     if any(delimiter in condition.text for delimiter in _DELIMITERS):
         raise _template_problem(
             condition,
             0,
             "bad-condition",
-            "`when` is an expression without braces",
-            "when: confiture.environment != 'x'",
+            "`when` must be an expression without braces",
+            "write it like `when: confiture.environment != 'x'`",
         )
     from confiture.plan.private_results import reads_private_value
 
@@ -140,26 +140,26 @@ def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool
         _check_names_defined(tree, condition, context)
         value = environment.compile_expression(condition.text, undefined_to_none=False)(names)
     if not isinstance(value, bool):
-        hint = "compare it, for example `name == 'x'`"
-        shown = HIDDEN if reads_private_value(tree, context.private_names) else repr(value)
-        message = f"`when` gives {context.hide_private_values(shown)}, neither true nor false"
+        hint = "write a comparison, for example `name == 'x'`"
+        display_value = HIDDEN if reads_private_value(tree, context.private_names) else repr(value)
+        message = f"`when` must be true or false; it is {context.hide_private_values(display_value)}"
         raise _template_problem(condition, 0, "bad-condition", message, hint)
     return value
 
 
 def quote_dotted_name(value: object) -> str:
-    """A name, quoted for SQL; a dotted name is quoted part by part."""
+    """Quote a name for SQL; quote each part of a dotted name."""
     return ".".join(map(double_quote, str(value).split(".")))
 
 
 def format_literal(value: object) -> str:
-    """A value as an SQL literal: text, numbers, truth values, null."""
+    """Return a value (text, number, boolean, null) as an SQL literal."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     literal = single_quote(str(value))
-    # apart from a name that stands before it
+    # separate the E from a preceding name
     return f" {literal}" if literal.startswith("E") else literal
 
 
@@ -180,14 +180,14 @@ def template_environment() -> BoundedEnvironment:
     environment.filters[RECORD] = record_result
     environment.add_filter("ident", quote_dotted_name)
     environment.add_filter("literal", format_literal)
-    # what differs from one rendering to the next has no place in a plan
+    # nondeterministic functions are not allowed in a plan
     del environment.filters["random"]
     del environment.globals["lipsum"]
     return environment
 
 
 class _ErrorTranslation:
-    """Turns what the template engine raises into a TemplateProblem at its line."""
+    """Convert errors of the template engine to a located TemplateProblem."""
 
     def __init__(self, source: LocatedSource, context: RenderContext, private_results: Set[str] = frozenset()) -> None:
         self._source = source
@@ -208,28 +208,28 @@ class _ErrorTranslation:
         if isinstance(error, ValueError) and _DIGITS in str(error):
             error = too_many_digits()
         if isinstance(error, TemplateSyntaxError):
-            told = re.sub(r" at \d+$", "", str(error.message))
-            hint = "look at the braces: {{ value }}, {% if ... %}, {# comment #}"
+            reason = re.sub(r" at \d+$", "", str(error.message))
+            hint = "check the braces: {{ value }}, {% if ... %}, {# comment #}"
             raise _template_problem(
-                self._source, error.lineno - 1, "template-syntax", f"template: {told}", hint
+                self._source, error.lineno - 1, "template-syntax", f"template: {reason}", hint
             ) from error
         line = _find_template_line(trace)
-        told = hide_values(str(error), self._context.private_values | self._private_results)
+        reason = hide_values(str(error), self._context.private_values | self._private_results)
         if isinstance(error, UndefinedError):
-            asked = re.search(r"has no attribute '(\w+)'", told)
-            if asked and asked[1] in self._context.unset_variables:
-                raise TemplateProblem(self._context.unset_variables[asked[1]]) from error
-            hint = "define it, or give it a default: {{ x | default(...) }}"
-            raise _template_problem(self._source, line, "undefined-name", f"template: {told}", hint) from error
+            attribute = re.search(r"has no attribute '(\w+)'", reason)
+            if attribute and attribute[1] in self._context.unset_variables:
+                raise TemplateProblem(self._context.unset_variables[attribute[1]]) from error
+            hint = "define it, or add a default: {{ x | default(...) }}"
+            raise _template_problem(self._source, line, "undefined-name", f"template: {reason}", hint) from error
         if isinstance(error, SecurityError):
             raise _template_problem(
-                self._source, line, "forbidden-name", f"template: {told}", "templates see plain values only"
+                self._source, line, "forbidden-name", f"template: {reason}", "use only plain values in templates"
             ) from error
         if isinstance(error, LimitExceeded):
-            raise _template_problem(self._source, line, "template-limit", f"template: {told}", error.hint) from error
-        message, hint = f"template: {type(error).__name__}: {told}", "look at what the template does in this line"
+            raise _template_problem(self._source, line, "template-limit", f"template: {reason}", error.hint) from error
+        message, hint = f"template: {type(error).__name__}: {reason}", "fix the expression in this line"
         if isinstance(error, RecursionError | SyntaxError | MemoryError):
-            message, hint = "template: it is nested too deeply", "split the step, or let SQL do the work"
+            message, hint = "template: it is nested too deeply", "split the step, or do the work in SQL"
         raise _template_problem(self._source, line, "template-error", message, hint) from error
 
 
@@ -241,18 +241,18 @@ def _template_problem(source: LocatedSource, line: int, code: str, message: str,
 
 
 def _check_template_size(source: LocatedSource) -> None:
-    """Raises TemplateProblem for a template that would take long to compile."""
+    """Raise TemplateProblem for a template that takes too long to compile."""
     hint = "loop over a variable, or write plain SQL"
     pieces = sum(map(source.text.count, _DELIMITERS))
-    # a name takes half as long as an expression
+    # a plain name takes half the time of an expression
     if pieces > _MAX_PIECES and pieces - len(_PLAIN_NAME.findall(source.text)) / 2 > _MAX_PIECES:
-        message = f"template: it has over {_MAX_PIECES:,} expressions and blocks"
+        message = f"template: it has more than {_MAX_PIECES:,} expressions and blocks"
         raise _template_problem(source, 0, "template-limit", message, hint)
     if (
         len(source.text) > _MAX_CODE_CHARACTERS
         and sum(len(code[0]) for code in _CODE.finditer(source.text)) > _MAX_CODE_CHARACTERS
     ):
-        message = f"template: its expressions and blocks have over {_MAX_CODE_CHARACTERS:,} characters"
+        message = f"template: its expressions and blocks have more than {_MAX_CODE_CHARACTERS:,} characters"
         raise _template_problem(source, 0, "template-limit", message, hint)
     if _LONG_NUMBER.search(source.text):
         _refuse_long_numbers(source)
@@ -269,7 +269,7 @@ def _refuse_long_numbers(source: LocatedSource) -> None:
 
 
 def _find_template_line(trace: Any) -> int:
-    """The template's line (from 0) in which an error arose: the engine keeps it in the traceback's frames."""
+    """Return the line of the template (from 0) that raised an error, from the frames of the traceback."""
     line = 1
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == _TEMPLATE_NAME:
@@ -279,46 +279,46 @@ def _find_template_line(trace: Any) -> int:
 
 
 def _check_no_includes(tree: nodes.Template, source: LocatedSource) -> None:
-    """Raises TemplateProblem for a template that asks for another file."""
+    """Raise TemplateProblem for a template that includes or imports another template."""
     from jinja2 import nodes
 
     kinds: tuple[type[nodes.Node], ...] = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
-    asking = next(tree.find_all(kinds), None)
-    if asking is not None:
-        message, hint = "template: another template cannot be used here", "write what it holds into this one"
-        raise _template_problem(source, asking.lineno - 1, "forbidden-name", message, hint)
+    include = next(tree.find_all(kinds), None)
+    if include is not None:
+        message, hint = "template: other templates cannot be included", "copy the included text into this template"
+        raise _template_problem(source, include.lineno - 1, "forbidden-name", message, hint)
 
 
 def _check_names_defined(tree: nodes.Template, source: LocatedSource, context: RenderContext) -> None:
-    """Raises TemplateProblem with every name that is not known, unless the template asks whether it is defined."""
+    """Raise TemplateProblem with every undefined name, except names that the template tests or gives a default."""
     from jinja2 import meta
 
     names = context.template_variables()
-    asked = set(_names_with_fallback(tree))
-    unknown = meta.find_undeclared_variables(tree) - set(names) - set(template_environment().globals) - asked
-    found = []
+    optional = set(_names_with_fallback(tree))
+    unknown = meta.find_undeclared_variables(tree) - set(names) - set(template_environment().globals) - optional
+    diagnostics = []
     for name, (line, column) in sorted(_find_names(tree, source, unknown).items()):
         if name in context.unset_variables:
-            found.append(context.unset_variables[name])
+            diagnostics.append(context.unset_variables[name])
             continue
         hint = context.suggestions.did_you_mean(name, names) or f"define it under `vars:`, or pass --var {name}=..."
         message = f"template: {name!r} is not defined"
-        found.append(source.file.diagnostic(source.span_at(line, column), "undefined-name", message, hint=hint))
-    if found:
-        raise TemplateProblem(*found)
+        diagnostics.append(source.file.diagnostic(source.span_at(line, column), "undefined-name", message, hint=hint))
+    if diagnostics:
+        raise TemplateProblem(*diagnostics)
 
 
 def _names_with_fallback(tree: nodes.Template) -> Iterator[str]:
     from jinja2 import nodes
 
     for node in tree.find_all((nodes.Test, nodes.Filter)):
-        asks = node.name in ("defined", "undefined", "default", "d")
-        if asks and isinstance(node.node, nodes.Name):
+        has_fallback = node.name in ("defined", "undefined", "default", "d")
+        if has_fallback and isinstance(node.node, nodes.Name):
             yield node.node.name
 
 
 def _find_names(tree: nodes.Template, source: LocatedSource, names: Collection[str]) -> dict[str, tuple[int, int]]:
-    """The line and the column (both from 0) where each of the names first stands."""
+    """Return the line and column (both from 0) of the first occurrence of each name."""
     from jinja2 import nodes
 
     if not names:
@@ -334,21 +334,21 @@ def _find_names(tree: nodes.Template, source: LocatedSource, names: Collection[s
 
 
 def _word_columns(line: str) -> dict[str, int]:
-    """Where each word of a line first stands, rather inside braces: the SQL before them may say the same word."""
+    """Return the first column of each word of a line, preferably inside braces: the SQL may contain the same word."""
     columns: dict[str, int] = {}
-    inside = [(code.start(), code[0]) for code in _CODE.finditer(line)]
-    for start, text in [*inside, (0, line)]:
+    template_parts = [(code.start(), code[0]) for code in _CODE.finditer(line)]
+    for start, text in [*template_parts, (0, line)]:
         for word in _WORD.finditer(text):
             columns.setdefault(word[0], start + word.start())
     return columns
 
 
 def _find_line_marks(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
-    """Which line of the template made what, as Rendered has it.
+    """Return which line of the template produced which part of the text, as in `RenderedSql.line_marks`.
 
-    The template is rendered once more with marks in its own text: where a piece of it begins, and after line ends.
-    Marks that a filter swallowed or changed would tell lies, so a rendering that differs otherwise is not used. Fewer
-    marks disturb less; without any, line 0 stands for all.
+    Render the template again with marks in its literal text: at the start of each piece, and after line ends. A filter
+    may remove or change marks, so a rendering that differs in anything but the marks is discarded and repeated with
+    fewer marks. Without any marks, everything is attributed to line 0.
     """
     from confiture.plan.template_sizes import LimitExceeded
 
@@ -360,7 +360,7 @@ def _find_line_marks(template: str, rendered: str, names: Mapping[str, Any]) -> 
                 .from_string(template)
                 .render(names)
             )
-        except LimitExceeded:  # with marks it is longer
+        except LimitExceeded:  # marks lengthen the text
             continue
         if _MARK.sub("", marked) == rendered:
             return tuple(_parse_marks(marked))

@@ -1,4 +1,4 @@
-"""Plans one step: rendered, parsed, its kind understood."""
+"""Planning of a step: rendering, parsing, and the work of its kind."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from confiture.sql.parsing import parse_statements
 
 _PENDING_CODES = frozenset({*MISSING_VALUE_CODES, FOLDED_COMMENT})
 """The codes of problems that matter only if the step is to run: an applied migration may keep them."""
-_ADD_HINT = "write one, or remove the step"
+_ADD_HINT = "add a statement, or remove the step"
 
 
 class StepPlanner:
-    """Plans the steps of one migration. What is wrong goes to `problems`.
+    """A planner for the steps of a migration. Errors are added to `problems`.
 
-    `tenant_column` is the column that names the tenant. `parse` gives the trees of texts.
+    `tenant_column` is the name of the tenant column. `parse` returns the parse tree of a text.
     """
 
     def __init__(
@@ -44,18 +44,18 @@ class StepPlanner:
         self._parse_text = parse
 
     def plan(self, step: Step, phase: Phase, number: int) -> PlannedStep:
-        """The step; one with mistakes has no statements. A hook is not yet found."""
-        found = DiagnosticCollector()
-        planned = _StepPlanning(self._context, found, self._tenant, self._parse_text).plan_step(step, phase, number)
+        """Plan a step; a step with errors has no statements. Hooks are resolved later."""
+        problems = DiagnosticCollector()
+        planned = _StepPlanning(self._context, problems, self._tenant, self._parse_text).plan_step(step, phase, number)
         if planned.action is not StepAction.HOOK:
-            found.extend(find_folded_comments(step.located_source))
-        pending = tuple(problem for problem in found if problem.code in _PENDING_CODES)
-        self._problems.extend(problem for problem in found if problem.code not in _PENDING_CODES)
+            problems.extend(find_folded_comments(step.located_source))
+        pending = tuple(problem for problem in problems if problem.code in _PENDING_CODES)
+        self._problems.extend(problem for problem in problems if problem.code not in _PENDING_CODES)
         return replace(planned, missing_variables=pending)
 
 
 class _StepPlanning:
-    """The planning of one step."""
+    """The planning of a single step."""
 
     def __init__(self, context: RenderContext, problems: DiagnosticCollector, tenant: str, parse: Parse) -> None:
         self._context = context
@@ -72,7 +72,7 @@ class _StepPlanning:
         planned = PlannedStep(
             phase=phase,
             number=number,
-            # not what it renders to: that may hold secrets
+            # the unrendered text: the rendered text may contain secrets
             name=step.name or default_step_name(step.located_source.text),
             span=step.span,
             kind=step.kind,
@@ -118,5 +118,5 @@ class _StepPlanning:
         if kind.action.only_reads and not problems:
             kind.check_statements(statements, rendered, self._problems)
         elif not statements and not problems and rendered.text == step.located_source.text:
-            self._problems.add(rendered.diagnostic(0, "no-statement", "there is no SQL statement here", hint=_ADD_HINT))
+            self._problems.add(rendered.diagnostic(0, "no-statement", "the step has no SQL statement", hint=_ADD_HINT))
         return statements

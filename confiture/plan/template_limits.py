@@ -1,8 +1,8 @@
-"""Jinja's sandbox with bounds: a template takes a limited number of steps and makes a limited amount of text.
+"""Jinja's sandbox with limits on the steps and the text of a template.
 
-Steps and characters are counted, not seconds: the same template always ends in the same way. What an operation makes is
-charged before it is made. Loops, calls and operators are wrapped in the tree of the template, the rest by hooks of the
-sandbox.
+Steps and characters are counted instead of seconds, so the same template always has the same result. The result of an
+operation is charged before the operation runs. Loops, calls and operators are charged by nodes added to the tree of the
+template, the rest by hooks of the sandbox.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from confiture.plan.template_sizes import (
 
 MAX_STEPS = 1_000_000
 MAX_CHARACTERS = 64 * 1024 * 1024
-# a step is about a microsecond, and makes at most some 300 bytes
+# a step takes about a microsecond and allocates at most about 300 bytes
 _STEPS_PER_CALL = 20
 _STEPS_A_FILTER = 4
 _STEPS_A_TEST = 3
 _PARTS_A_STEP = 10
-"""Of a loop's or a macro's body: running it takes a step for so many of its parts, as `_PARTS` counts them."""
+"""The number of parts (see `_PARTS`) of the body of a loop or a macro that cost one step."""
 _PARTS: tuple[tuple[type[nodes.Node], int], ...] = (
     (nodes.BinExpr, 15),
     (nodes.Concat, 10),
@@ -51,39 +51,39 @@ _PARTS: tuple[tuple[type[nodes.Node], int], ...] = (
     (nodes.CallBlock, 40),
     (nodes.Block, 20),
 )
-"""What takes longer, or more memory, than other nodes, each of which is one part."""
+"""The parts of nodes that take more time or memory than other nodes, which count as one part."""
 _CHARACTERS_PER_STEP = 25
 _ITEMS_A_STEP = 2
-"""Comparing takes a step for so many characters; walking over a container takes one for so many items."""
+"""The number of items of a container that cost one step; `_CHARACTERS_PER_STEP` is the same for compared characters."""
 
 _Function = Callable[..., Any]
 
-# names that no template can write
+# not valid identifiers, so templates cannot use them
 _LOOP, _ENTER, _JOIN, _COMPARE, _MADE, _SPREAD = ("for in", "enter body", "~", "compare to", "made text", "* of")
 
 
 class RenderBudget:
-    """What a rendering may still take."""
+    """The remaining budget of a rendering."""
 
     def __init__(self) -> None:
         self._steps = MAX_STEPS
         self._characters = MAX_CHARACTERS
 
     def spend_steps(self, steps: int) -> None:
-        """Takes steps. Raises LimitExceeded if there are none left."""
+        """Spend steps. Raise LimitExceeded if the budget is exhausted."""
         self._steps -= steps
         if self._steps < 0:
-            message = f"the template takes over {MAX_STEPS:,} steps (passes of loops, calls)"
+            message = f"the template takes more than {MAX_STEPS:,} steps (loop iterations, calls)"
             raise LimitExceeded(
-                message, "shorten the loops, or let SQL make the rows: generate_series, INSERT ... SELECT"
+                message, "shorten the loops, or generate the rows in SQL: generate_series, INSERT ... SELECT"
             )
 
     def spend_characters(self, characters: int) -> None:
-        """Makes text. Raises LimitExceeded if it is too much."""
+        """Spend characters. Raise LimitExceeded if the budget is exhausted."""
         self._characters -= characters
         if self._characters < 0:
-            message = f"the template makes over {MAX_CHARACTERS:,} characters (64 MiB)"
-            raise LimitExceeded(message, "make less text, or let SQL make it: repeat(), generate_series")
+            message = f"the template produces more than {MAX_CHARACTERS:,} characters (64 MiB)"
+            raise LimitExceeded(message, "shorten the text, or generate it in SQL: repeat(), generate_series")
 
 
 class BoundedContext(Context):
@@ -100,7 +100,7 @@ class BoundedContext(Context):
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """A sandbox whose templates take a bounded time and memory."""
+    """A sandbox that limits the time and memory of templates."""
 
     context_class = BoundedContext
     intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%", "**"])
@@ -115,27 +115,27 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.tests.update({name: _bounded_test(cast(_Function, test)) for name, test in self.tests.items()})
 
     def add_filter(self, name: str, function: _Function) -> None:
-        """Adds a filter of ours."""
+        """Add a custom filter."""
         self.filters[name] = _bounded_filter(name, function)
 
     def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
         return super()._generate(_BudgetTransformer().visit(source), *args, **options)
 
     def concat(self, pieces: Iterable[str]) -> str:
-        """The pieces of an output in one text."""
-        budget, kept = RenderBudget(), []
+        """Concatenate the pieces of the output."""
+        budget, texts = RenderBudget(), []
         for piece in pieces:
             try:
                 budget.spend_characters(len(piece))
             except LimitExceeded as error:
                 if isinstance(pieces, Generator):
-                    pieces.throw(error)  # from the line of the template that made the piece
+                    pieces.throw(error)  # raise at the line of the template that produced the piece
                 raise
-            kept.append(piece)
-        return "".join(kept)
+            texts.append(piece)
+        return "".join(texts)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(argument, tuple):  # to hash one that holds others often takes for ever
+        if isinstance(argument, tuple):  # hashing deeply shared tuples takes exponential time
             RenderBudget().spend_characters(text_size(argument))
         return super().getitem(obj, argument)
 
@@ -146,18 +146,18 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def call(self, context: Context, function: Any, /, *args: Any, **named: Any) -> Any:
         budget = _find_budget(context)
         budget.spend_steps(_STEPS_PER_CALL + len(args) + len(named))
-        if not isinstance(function, Macro):  # dict() copies what it is given
+        if not isinstance(function, Macro):  # dict() copies its arguments
             for value in (*args, *named.values()):
                 if isinstance(value, (range, *CONTAINERS)):
                     _walk(budget, value)
         if isinstance(function, LoopContext):
-            args = tuple(_charge_items(budget, one, 1) for one in args)
+            args = tuple(_charge_items(budget, argument, 1) for argument in args)
         if isinstance(getattr(function, "__self__", None), LoopContext):  # loop.changed()
-            args = tuple(_compare(context, one) for one in args)
-        # a method of a text that is safe in HTML is written in Python
+            args = tuple(_compare(context, argument) for argument in args)
+        # methods of Markup are Python functions that wrap the methods of str
         method = function if isinstance(function, MethodType) else getattr(function, "__wrapped__", function)
         if isinstance(method, BuiltinMethodType) or isinstance(getattr(method, "__self__", None), str):
-            args = tuple(_materialize(one) for one in args)
+            args = tuple(map(_materialize, args))
             budget.spend_characters(method_size(method.__self__, method.__name__, args, named))
         result = super().call(context, function, *args, **named)
         if isinstance(result, str):
@@ -166,7 +166,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
 
 class _BudgetTransformer(NodeTransformer):
-    """Wraps what takes time or makes text in filters that charge for it."""
+    """A transformer that wraps nodes that take time or produce text in filters that charge the budget."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - the visitor's name
         steps = _body_steps(node)
@@ -227,7 +227,7 @@ def _charge_comparison(node: nodes.Expr) -> nodes.Expr:
 
 
 def _body_steps(node: nodes.Node) -> int:
-    """What it takes to run the body of a node once."""
+    """Return the steps of running the body of a node once."""
     return 1 + sum(map(_parts, node.find_all(nodes.Node))) // _PARTS_A_STEP
 
 
@@ -239,8 +239,8 @@ def _range(*args: int) -> range:
     try:
         return safe_range(*args)
     except OverflowError as error:
-        message = f"the template makes a range of over {MAX_RANGE:,} numbers"
-        raise LimitExceeded(message, "let SQL make the rows: generate_series") from error
+        message = f"the template uses a range of more than {MAX_RANGE:,} numbers"
+        raise LimitExceeded(message, "generate the rows in SQL: generate_series") from error
 
 
 def _find_budget(context: Context) -> RenderBudget:
@@ -280,7 +280,7 @@ def _charge_text(context: Context, value: Any) -> Any:
 
 @pass_context
 def _spread(context: Context, values: Any) -> Any:
-    """Charges for the arguments that `*` and `**` make of a value."""
+    """Charge for the arguments that `*` and `**` unpack."""
     values = _materialize(values)
     _walk(_find_budget(context), values)
     return values
@@ -288,16 +288,16 @@ def _spread(context: Context, values: Any) -> Any:
 
 @pass_context
 def _finalize(context: Context, value: Any) -> Any:
-    """Charges for a value that is put into the output; the output is counted where it is put together."""
+    """Charge for converting a value to text; `concat` charges for the text itself."""
     if not isinstance(value, str):
         _find_budget(context).spend_characters(text_size(value))
     return value
 
 
 def _charge_items(budget: RenderBudget, values: Any, steps: int) -> Any:
-    """The values, each of which takes steps. Those of an iterator become a list.
+    """Charge steps for each value and return the values, those of an iterator as a list.
 
-    A chain of iterators would recurse where nothing counts: in C, until the process crashes.
+    A chain of iterators would recurse in C without a limit, until the process crashes.
     """
     try:
         length = len(values)
@@ -315,27 +315,27 @@ def _charge_items_lazily(budget: RenderBudget, values: Iterable[Any], steps: int
 
 
 def _walk(budget: RenderBudget, values: Any) -> None:
-    """Charges for a list of what a value holds."""
+    """Charge for a list of the items of a value."""
     if hasattr(values, "__len__"):
         budget.spend_steps(len(values) // _ITEMS_A_STEP)
         budget.spend_characters(len(values) * REFERENCE)
 
 
 def _materialize(value: Any) -> Any:
-    """What an iterator gives: its size can be known then."""
+    """Convert an iterator to a list, whose size is known."""
     return list(value) if isinstance(value, Iterator) else value
 
 
 _BY_REFERENCE = frozenset({"first", "last", "length", "count", "default", "d", "attr", "items", "safe", "abs"}) | {
     *("map", "select", "reject", "selectattr", "rejectattr")
 }
-"""Filters that make nothing large and do not look into what they are given."""
+"""Filters with small results that do not iterate over their arguments."""
 _LISTS_CHARACTERS = frozenset({"list", "batch", "slice", "sort", "unique", "join", "groupby", "min", "max", "sum"})
-"""Filters that take a text for the list of its characters."""
+"""Filters that treat a text as a list of characters."""
 
 
 def _bounded_filter(name: str, function: _Function) -> _Function:
-    """The filter, charged for what it makes."""
+    """Return a filter that charges for its result."""
     passed = getattr(function, "jinja_pass_arg", None)
 
     @pass_context
@@ -344,7 +344,7 @@ def _bounded_filter(name: str, function: _Function) -> _Function:
         budget = _find_budget(context)
         budget.spend_steps(_STEPS_A_FILTER)
         if name not in _BY_REFERENCE:
-            args = tuple(_materialize(one) for one in args)
+            args = tuple(map(_materialize, args))
             if args and (name in _LISTS_CHARACTERS or not isinstance(args[0], str)):
                 _walk(budget, args[0])
             budget.spend_characters(filter_size(name, args, named))
@@ -356,7 +356,7 @@ def _bounded_filter(name: str, function: _Function) -> _Function:
 
 
 def _bounded_test(function: _Function) -> _Function:
-    """The test, charged for what it compares."""
+    """Return a test that charges for its comparisons."""
     passed = getattr(function, "jinja_pass_arg", None)
 
     @pass_context

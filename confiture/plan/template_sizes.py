@@ -1,4 +1,4 @@
-"""How much text the operators, filters and methods of templates make at most, known before they make it."""
+"""Upper bounds for the results of operators, filters and methods of templates, computed before they run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from jinja2.utils import Namespace
 
 REFERENCE = 24
-"""What an item of a list takes, in characters: its place in the list, and part of what stands there."""
+"""The cost of a list item in characters: its slot in the list and part of its object."""
 MAX_DIGITS = 3_000
 _BITS_PER_DIGIT = 3
 
 
 class LimitExceeded(Exception):
-    """A template that would take too much time or memory; `hint` is the next step."""
+    """A template would take too much time or memory; `hint` is the next step."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -28,9 +28,9 @@ CONTAINERS: tuple[type[Any], ...] = (list, tuple, set, frozenset, Mapping, *_VIE
 
 
 def text_size(value: Any, sizes: dict[int, int] | None = None) -> int:
-    """About how many characters a value takes as text. What a container holds several times counts several times.
+    """Estimate the number of characters of a value as text. Repeated items of a container count repeatedly.
 
-    Raises LimitExceeded for a number with too many digits.
+    Raise LimitExceeded for a number with too many digits.
     """
     if isinstance(value, str | bytes):
         return len(value) if value.isascii() else 2 * len(value)
@@ -48,7 +48,7 @@ def text_size(value: Any, sizes: dict[int, int] | None = None) -> int:
         return 24
     sizes = {} if sizes is None else sizes
     if id(value) not in sizes:
-        sizes[id(value)] = 0  # while it is weighed: a container may hold itself
+        sizes[id(value)] = 0  # during the computation: a container may contain itself
         sizes[id(value)] = sum(REFERENCE + text_size(item, sizes) for item in _items(value))
     return sizes[id(value)]
 
@@ -64,15 +64,15 @@ def _items(value: Any) -> Iterator[Any]:
 
 
 def check_digits(number: int) -> None:
-    """Raises LimitExceeded if a number would have more digits than templates calculate with."""
+    """Raise LimitExceeded if a number has more digits than templates support."""
     if number > MAX_DIGITS:
         raise too_many_digits()
 
 
 def too_many_digits() -> LimitExceeded:
-    """The error for a number that templates do not calculate with."""
-    message = f"the template calculates with a number of over {MAX_DIGITS:,} digits"
-    return LimitExceeded(message, "let SQL calculate: its numeric type has the digits")
+    """Return the error for a number with too many digits."""
+    message = f"the template uses a number with more than {MAX_DIGITS:,} digits"
+    return LimitExceeded(message, "calculate in SQL: its type numeric supports more digits")
 
 
 def _measure_number(value: Any, *rest: Any, **named: Any) -> int:
@@ -81,13 +81,13 @@ def _measure_number(value: Any, *rest: Any, **named: Any) -> int:
 
 
 def _check_operands(operator: str, left: int, right: int) -> None:
-    """Raises LimitExceeded if a number is too large to calculate with, or a power would be."""
+    """Raise LimitExceeded if an operand or the result of a power has too many digits."""
     bits = left.bit_length() * max(right, 0) if operator == "**" else 0
     check_digits(max(left.bit_length(), right.bit_length(), bits) // _BITS_PER_DIGIT)
 
 
 def operation_size(operator: str, left: Any, right: Any) -> int:
-    """What an operator makes. Raises LimitExceeded for a number with too many digits."""
+    """Return an upper bound for the result of an operator. Raise LimitExceeded for too many digits."""
     if isinstance(left, int) and isinstance(right, int):
         _check_operands(operator, left, right)
         return 0
@@ -106,9 +106,9 @@ _CONVERSION = re.compile(r"%(?:\([^()]*\))?[-#0 +]*(?P<width>\*|\d*)(?:\.(?P<pre
 
 
 def _percent_format_size(text: str | bytes, values: Any) -> int:
-    """What `text % values` makes at most."""
+    """Return an upper bound for `text % values`."""
     text = text if isinstance(text, str) else text.decode("latin-1")
-    widths = [found for match in _CONVERSION.finditer(text) for found in match.groups() if found]
+    widths = [width for match in _CONVERSION.finditer(text) for width in match.groups() if width]
     size = len(text) + text_size(values) * (text.count("%") if isinstance(values, Mapping) else 1)
     if "*" in widths:
         size += _largest_number(values if isinstance(values, tuple) else ()) * len(widths)
@@ -116,7 +116,7 @@ def _percent_format_size(text: str | bytes, values: Any) -> int:
 
 
 def _format_method_size(text: str, values: Sequence[Any]) -> int:
-    """What `text.format(values)` makes at most."""
+    """Return an upper bound for `text.format(values)`."""
     fields = text.count("{")
     size = len(text) + sum(map(int, re.findall(r"\d+", text)))
     is_nested = bool(re.search(r"\{[^{}]*\{", text))
@@ -124,9 +124,9 @@ def _format_method_size(text: str, values: Sequence[Any]) -> int:
 
 
 def _largest_number(values: Iterable[Any]) -> int:
-    """The largest number among values and what they hold, without its sign."""
-    inner = [one for value in values for one in (_items(value) if isinstance(value, CONTAINERS) else (value,))]
-    return max((abs(one) for one in inner if isinstance(one, int)), default=0)
+    """Return the largest absolute integer in the values and their items."""
+    items = [item for value in values for item in (_items(value) if isinstance(value, CONTAINERS) else (value,))]
+    return max((abs(item) for item in items if isinstance(item, int)), default=0)
 
 
 def _format_filter_size(text: Any, *values: Any, **named: Any) -> int:
@@ -158,7 +158,7 @@ def _join_size(values: Any, separator: Any = "", *_: Any, **named: Any) -> int:
 
 
 def _sum_filter_size(values: Any, attribute: Any = None, start: Any = 0) -> int:
-    # lists are copied once for each that is added
+    # adding lists copies the sum for each list
     return text_size(values) * (1 if isinstance(start, int | float | Decimal) else 1 + len(values))
 
 
@@ -176,13 +176,13 @@ def _json_size(value: Any, indent: Any = None) -> int:
 
 
 def _quadratic_size(value: Any, *rest: Any, **named: Any) -> int:
-    """What takes time with the square of its length."""
+    """Return the cost of a filter that takes quadratic time."""
     length = text_size(value)
     return length * (1 + length // 1_000 + _sum_of_sizes(*rest, **named))
 
 
 def _expansion_size(value: Any, *rest: Any, **named: Any) -> int:
-    """What turns a character into several."""
+    """Return an upper bound for a filter that replaces a character by several."""
     return 12 * text_size(value) + _sum_of_sizes(*rest, **named)
 
 
@@ -210,18 +210,18 @@ _SIZES: Mapping[str, Callable[..., int]] = {
     "wordwrap": _quadratic_size,
     "xmlattr": _expansion_size,
 }
-"""What filters make at most, in characters; of others, what they are given."""
+"""Upper bounds for the results of filters, in characters; other filters return at most the size of their arguments."""
 
 
 def filter_size(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> int:
-    """What a filter makes at most."""
+    """Return an upper bound for the result of a filter."""
     return _checked_size(_SIZES.get(name, _sum_of_sizes), args, named)
 
 
 def _checked_size(size: Callable[..., int], args: Sequence[Any], named: Mapping[str, Any]) -> int:
     try:
         return size(*args, **named)
-    except TypeError:  # arguments that the filter does not take either, or by names that only it knows
+    except TypeError:  # invalid arguments, or keyword names that only the filter knows
         return _sum_of_sizes(*args, **named) * (1 + _largest_number([*args, *named.values()]))
 
 
@@ -229,8 +229,8 @@ _LOOKS = frozenset({"get", "items", "keys", "values"})
 
 
 def method_size(owner: Any, name: str, args: Sequence[Any], named: Mapping[str, Any]) -> int:
-    """What a method of a text or a number makes at most."""
-    if isinstance(owner, Mapping):  # a copy, unless it is one that only looks
+    """Return an upper bound for the result of a method of a text, a number or a mapping."""
+    if isinstance(owner, Mapping):  # all other methods return a copy
         return _sum_of_sizes(*args, **named) + (0 if name in _LOOKS else 2 * REFERENCE * len(owner))
     if not isinstance(owner, str):
         return text_size(owner) + _padding_size("", *args, **named)

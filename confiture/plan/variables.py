@@ -1,4 +1,4 @@
-"""Merges the variables that templates see, and says which of their values output must hide."""
+"""Merging of template variables, and classification of the values that output must hide."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _COMMENTS = frozenset({pb.Token.SQL_COMMENT, pb.Token.C_COMMENT})
 
 
 def merge_variables(settings: Settings, own: Mapping[str, Any], overrides: Mapping[str, Any]) -> Variables:
-    """The variables of a migration: its `own` win over those of the settings, `overrides` over all."""
+    """Return the variables of a migration, in order of increasing precedence: settings, `own`, `overrides`."""
     values: dict[str, Any] = {}
     private: set[str] = set()
     private_names: set[str] = set()
     unset: dict[str, Diagnostic] = {}
-    for name, written in {**settings.variables, **own, **overrides}.items():
+    for name, raw in {**settings.variables, **own, **overrides}.items():
         try:
-            values[name] = _resolve_value(written, settings, private)
+            values[name] = _resolve_value(raw, settings, private)
         except _UnsetVariable as error:
             unset[name] = error.diagnostic
             continue
@@ -45,24 +45,25 @@ def merge_variables(settings: Settings, own: Mapping[str, Any], overrides: Mappi
 
 
 def classify_private_values(rendered: RenderedSql, private: Iterable[str], *, is_broken: bool) -> None:
-    """Tells output what to hide of the private values in a text: what stands in a literal is secret, what is a name or
-    a number is not. In a text that does not parse, all are.
+    """Register the private values in a text as secret or public for output.
+
+    A value in a literal is secret, a name or a number is public. In a text that does not parse, all values are secret.
     """
     if rendered.text == rendered.source.text:
         return
-    here = [
+    values = [
         value
         for value in {*private, *rendered.private_values}
         if any(form in rendered.text for form in _quoted_forms(value))
     ]
-    if here and is_broken:
-        for value in here:
+    if values and is_broken:
+        for value in values:
             _hide_parts(value)
         return
-    for token, text in _tokens(rendered.text) if here else ():
+    for token, text in _tokens(rendered.text) if values else ():
         if token in _COMMENTS or text in rendered.source.text:
-            continue  # it is the template's own
-        for value in here:
+            continue  # part of the template itself
+        for value in values:
             if any(form in text for form in _quoted_forms(value)):
                 (add_secret if token in _LITERALS else add_public_value)(value)
 
@@ -114,13 +115,13 @@ def _hide_texts(texts: Iterable[str]) -> None:
 
 
 def _hide_parts(value: str) -> None:
-    """Hides a value with its words: an error names the one that it came to."""
+    """Hide a value and each word in it: an error may quote a single word."""
     for part in (value, *value.replace("'", " ").split()):
         add_secret(part, is_certain=True)
 
 
 def _quoted_forms(value: str) -> set[str]:
-    """A value as literals and names write it."""
+    """Return the forms of a value in literals and quoted names."""
     doubled = value.replace("'", "''")
     return {value, doubled, doubled.replace("\\", "\\\\"), value.replace('"', '""')}
 
@@ -134,5 +135,5 @@ def _tokens(sql: str) -> Iterator[tuple[int, str]]:
     for token in tokens:
         text = encoded[token.start : token.end].decode()
         body = _BODY.fullmatch(text)
-        # a literal in dollars is code as a rule
+        # a dollar-quoted literal usually contains code
         yield from _tokens(body["code"]) if body else [(token.token, text)]

@@ -344,7 +344,7 @@ def test_a_stopped_one_can_be_given_up(made, database):
     fill(made, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
     assert migrate_up(made).code == 5
     assert "its next run begins paused" in made.run("backfill", "pause").err
-    assert "nobody runs it" in made.run("backfill", "resume").err
+    assert "is not running" in made.run("backfill", "resume").err
     made.run("backfill", "cancel")
     assert database.rows(OURS) == []
     database.execute("TRUNCATE r_totals")

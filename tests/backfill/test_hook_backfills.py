@@ -132,7 +132,7 @@ def test_one_that_fills_must_say_that_it_is_batched(orders):
 def test_the_plan_says_so(orders):
     batched(orders, FILL)
     shown = orders.run("migrate", "show", "002").out
-    assert "apart from the transaction, in batches" in shown
+    assert "in batches outside the transaction" in shown
 
 
 def test_a_fill_that_failed_is_not_done_because_the_hook_caught_it(orders, database_18):

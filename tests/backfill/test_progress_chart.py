@@ -139,7 +139,7 @@ def test_what_earlier_runs_did_is_not_the_rate_of_this_one() -> None:
     }
     found = draw_chart(report.backfills[0])
     assert found.summary == (
-        "2,000 rows of the driving table in 30.0 s, 67 a second, 20 batches of 100 (median), 1 tried again,"
+        "2,000 rows of the driving table in 30.0 s, 67 per second, 20 batches of 100 (median), 1 retried,"
         " 100,000 rows done by earlier runs."
     )
 
@@ -155,8 +155,8 @@ def test_curves_lie_within_their_frames_and_shades_where_it_was_held_back() -> N
     (shade,) = found.bands
     assert shade.x == pytest.approx(LEFT + 0.4 * (RIGHT - LEFT), abs=0.2)
     assert shade.width == pytest.approx(0.2 * (RIGHT - LEFT), abs=0.2)
-    assert shade.title == f"held back for 20.0 s: {LAG}"
-    assert found.legend == (("hold0", "held back for 20.0 s: a replica lags … s (limit 10 s)"),)
+    assert shade.title == f"throttled for 20.0 s: {LAG}"
+    assert found.legend == (("hold0", "throttled for 20.0 s: a replica lags … s (limit 10 s)"),)
     rate, size = found.panels
     assert [label for _, label in rate.ticks] == ["200", "100", "0"]
     assert len({point.split(",")[1] for point in size.points.split()}) == 1
@@ -188,8 +188,8 @@ def test_the_page_shows_each_backfill_and_needs_no_network() -> None:
     )
     assert "Backfills over time" in page
     assert "012 after_ddl: fill &lt;all&gt;" in page
-    assert f"<title>held back for 1.0 s: {LAG}</title>" in page
-    assert "<title>batches tried again: 1</title>" in page
+    assert f"<title>throttled for 1.0 s: {LAG}</title>" in page
+    assert "<title>retried batches: 1</title>" in page
     assert not re.findall(r"<script|https?://|@import|url\(", page)
 
 

@@ -121,9 +121,9 @@ def test_variables_hold_whatever_follows_the_first_equals_sign(
     [
         (("migrate", "up", "--to", "02x"), "did you mean '002'?"),
         (("migrate", "up", "--to", "2_second"), "did you mean '002'?"),
-        (("migrate", "up", "--to", "zzz"), "`confiture migrate status` lists them"),
-        (("migrate", "show", "zzz"), "`confiture migrate status` lists them"),
-        (("migrate", "show", ""), "lists them"),
+        (("migrate", "up", "--to", "zzz"), "run `confiture migrate status` to list the migrations"),
+        (("migrate", "show", "zzz"), "run `confiture migrate status` to list the migrations"),
+        (("migrate", "show", ""), "to list the migrations"),
     ],
 )
 def test_a_version_that_is_not_there_is_told_with_the_nearest(
@@ -203,16 +203,16 @@ def test_without_arguments_it_says_where_the_project_stands(
 ) -> None:
     nowhere = Project(tmp_path_factory.mktemp("nowhere"))
     assert nowhere.run().out == (
-        "There is no confiture.yaml here or above.\n"
-        "Next: `confiture init` makes a project here; `confiture --help` lists the commands.\n"
+        "There is no confiture.yaml here or in a parent folder.\n"
+        "Next: `confiture init` creates a project here; `confiture --help` lists the commands.\n"
     )
     first = f"Project {project.root}, environment development\n"
-    assert project.run().out == f"{first}No migrations yet. Next: `confiture new NAME`.\n"
+    assert project.run().out == f"{first}No migrations yet. Next: run `confiture new NAME`.\n"
     project.migration("001_a", "ddl: [{sql: CREATE TABLE a ()}]")
     project.migration("002_b", "ddl: [{sql: CREATE TABLE b ()}]")
     assert project.run().out == (
         f"{first}2 migrations, none applied: the embedded server does not exist yet.\n"
-        "Next: `confiture migrate up` makes it and applies them.\n"
+        "Next: `confiture migrate up` creates it and applies the migrations.\n"
     )
     assert not (project.root / ".confiture").exists()
     project.environ["DATABASE_URL"] = "postgresql://127.0.0.1:1/x"
@@ -222,9 +222,9 @@ def test_without_arguments_it_says_where_the_project_stands(
     project.run("migrate", "up", "--to", "1")
     assert "2 migrations: 1 applied, 1 pending on " in project.run().out
     project.run("migrate", "up")
-    assert project.run().out.endswith("Nothing to do. `confiture new NAME` writes the next migration.\n")
+    assert project.run().out.endswith("Nothing to do. `confiture new NAME` creates the next migration.\n")
     project.migration("001_a", "ddl: [{sql: CREATE TABLE changed ()}]")
-    assert "Applied files changed. Next: `confiture migrate status`." in project.run().out
+    assert "Files of applied migrations have changed. Next: run `confiture migrate status`." in project.run().out
     project.migration("003_c", "dll: 1")
     assert "did you mean 'ddl'?" in project.run(expect=2).err
 
@@ -232,7 +232,7 @@ def test_without_arguments_it_says_where_the_project_stands(
 def test_a_project_made_from_nothing_is_valid_and_runs(tmp_path: Path, database_18: Database) -> None:
     here = Project(tmp_path, {"DATABASE_URL": database_18.url})
     made = here.run("init", "shop")
-    assert "Next: `confiture new NAME`" in made.err
+    assert "Next: run `confiture new NAME`" in made.err
     shop = Project(tmp_path / "shop", here.environ)
     first = shop.run("new", "Add Order-Totals!").out.strip()
     assert first == "migrations/001_add_order_totals.yaml"
@@ -256,7 +256,7 @@ def test_init_writes_over_nothing(tmp_path: Path) -> None:
     here.run("init")
     assert (tmp_path / ".gitignore").read_text() == "*.log\n.confiture/\n"
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert "exists already" in here.run("init", expect=2).err
+    assert "already exists" in here.run("init", expect=2).err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -273,7 +273,7 @@ def test_new_counts_on(project: Project, monkeypatch: pytest.MonkeyPatch, there:
 def test_new_needs_a_name_that_files_can_have(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     result = invoke(project, monkeypatch, "new", "äöü!")
     assert result.code == 2
-    assert "holds no letter or digit" in result.err
+    assert "contains no letter or digit" in result.err
 
 
 def test_new_works_below_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +359,7 @@ def test_a_database_to_scale_to_that_is_none_is_told(
     project.migration("001_a", STEP)
     result = invoke(project, monkeypatch, "migrate", "--dry-run", "--scale-to", url)
     assert (result.code, result.out) == (2, "")
-    assert "is no database URL" in result.err
+    assert "is not a database URL" in result.err
     assert "--scale-to" in result.err
     assert "s3cret" not in result.err
     assert not (project.root / ".confiture").exists()
@@ -369,7 +369,7 @@ def test_the_page_is_refused_before_the_run_where_it_cannot_be_written(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     project.migration("001_a", STEP)
-    for page, told in ((str(tmp_path), "is a folder"), ("nowhere/x.html", "there is no folder nowhere")):
+    for page, told in ((str(tmp_path), "is a folder"), ("nowhere/x.html", "the folder nowhere does not exist")):
         result = invoke(project, monkeypatch, "migrate", "up", "--report", page)
         assert (result.code, result.out) == (2, "")
         assert told in result.err
@@ -402,7 +402,7 @@ def test_a_closed_stdout_is_no_error_and_a_full_one_is_told(project: Project) ->
 
     closed, full = version("&-"), version("/dev/full")
     assert (closed.returncode, closed.stderr) == (0, "")
-    assert (full.returncode, full.stderr) == (1, "stdout could not be written: No space left on device\n")
+    assert (full.returncode, full.stderr) == (1, "cannot write to stdout: No space left on device\n")
 
 
 def test_file_names_that_are_no_utf_8_are_shown_as_well_as_can_be(shop_18: Project) -> None:
@@ -413,7 +413,7 @@ def test_file_names_that_are_no_utf_8_are_shown_as_well_as_can_be(shop_18: Proje
 
 def test_options_of_migrate_alone_are_refused(project: Project) -> None:
     for options in (["--to", "001"], ["--repeat", "3"], ["--env", "production", "status"]):
-        assert "put options behind the command" in project.run("migrate", *options, expect=2).err
+        assert "put options after the command" in project.run("migrate", *options, expect=2).err
 
 
 def test_migrations_out_of_order_can_be_rehearsed_by_the_short_form(

@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(name: str
 def test_a_full_disk_does_not_stop_the_migration(shop_18: Project, database_18: Database) -> None:
     shop_18.migration("001_a", _TABLE)
     done = shop_18.run("migrate", "up", "--events", "/dev/full")
-    assert "--events /dev/full ends before the run: No space left on device" in done.err
+    assert "--events /dev/full is incomplete: No space left on device" in done.err
     assert database_18.value("SELECT to_regclass('w_a')") == "w_a"
 
 
@@ -194,7 +194,7 @@ def test_a_disk_that_gets_full_leaves_whole_lines(shop_18: Project, database_18:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "--events run.jsonl ends before the run" in done.stderr
+    assert "--events run.jsonl is incomplete" in done.stderr
     assert [event["event"] for event in lines(tmp_path / "run.jsonl")][:1] == ["run_started"]
     assert (tmp_path / "run.jsonl").stat().st_size < 500
     assert database_18.value("SELECT to_regclass('w_a')") == "w_a"
@@ -206,6 +206,6 @@ def test_a_reader_that_does_not_keep_up_does_not_stop_the_migration(shop_18: Pro
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     try:
         done = shop_18.run("migrate", "up", "--events", "pipe")
-        assert "--events pipe ends before the run" in done.err
+        assert "--events pipe is incomplete" in done.err
     finally:
         os.close(reader)

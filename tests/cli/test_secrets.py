@@ -209,8 +209,8 @@ def test_one_that_is_not_set(shop_18: Project, text: str, command: list[str]) ->
 def test_only_names_are_read_from_the_environment(project: Project, text: str) -> None:
     project.write("confiture.yaml", f"vars: {{a: {json.dumps(text)}}}\n")
     err = project.run("migrate", "validate", expect=2).err
-    assert "error[bad-template]: the variable's template cannot be read" in err
-    assert "next: only {{ env.NAME }} is known here" in err
+    assert "error[bad-template]: the variable's template is not supported" in err
+    assert "next: use only {{ env.NAME }} here" in err
 
 
 def test_checksums_do_not_depend_on_the_environment(project: Project) -> None:

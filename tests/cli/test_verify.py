@@ -83,7 +83,7 @@ def test_verify_prints_what_fails_and_what_cannot_run(applied, database_18, snap
 def test_what_cannot_run_any_more_fails_only_if_asked_for(applied, database_18):
     database_18.execute("ALTER TABLE w_orders RENAME tax TO vat")
     out = applied.run("verify").out
-    assert 'cannot run any more: column "tax" does not exist' in out
+    assert 'can no longer run: column "tax" does not exist' in out
     applied.run("verify", "--strict", expect=1)
     database_18.execute("DROP TABLE r_totals")
     steps = applied.run("verify", "1", "--format", "json").json["steps"]
@@ -104,7 +104,10 @@ def test_verify_writes_nothing(applied, database_18):
     )
     applied.migration("003_noisy", "after_validation: [{check: SELECT noisy(), expect: 0}]")
     applied.run("migrate", "up")
-    assert "cannot run read-only: cannot execute INSERT in a read-only transaction" in applied.run("verify").out
+    assert (
+        "cannot run in a read-only transaction: cannot execute INSERT in a read-only transaction"
+        in applied.run("verify").out
+    )
     assert database_18.value("SELECT count(*) FROM log") == 1
 
 
@@ -159,12 +162,12 @@ def test_reconcile_a_table(applied, database_18, snapshot: SnapshotAssertion):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["r_totals", "--sql", "SELECT 1", "--file", "x.sql"], "--sql and --file exclude each other"),
-        (["r_totals", "--key", "id"], "--key and --by need a query"),
+        (["r_totals", "--sql", "SELECT 1", "--file", "x.sql"], "--sql and --file are mutually exclusive"),
+        (["r_totals", "--key", "id"], "--key and --by require --sql or --file"),
         (["r_totals", "--file", "nowhere.sql"], "nowhere.sql: no such file or directory"),
         (["r_totals", "--sql", "SELEKT 1"], "syntax error"),
-        (["r_totals", "--sql", "SELECT 1; SELECT 2"], "a reconcile is one query, here are 2 statements"),
-        (["r_totals", "--sql", "DELETE FROM r_totals"], "a reconcile is a query: SELECT, VALUES, TABLE or WITH"),
+        (["r_totals", "--sql", "SELECT 1; SELECT 2"], "a reconcile must be a single query; found 2 statements"),
+        (["r_totals", "--sql", "DELETE FROM r_totals"], "a reconcile must be a query: SELECT, VALUES, TABLE or WITH"),
         (["r totals", "--sql", "SELECT 1 AS x"], "'r totals' is not a table name"),
         (["r_nothing", "--sql", "SELECT 1 AS x"], "there is no table r_nothing"),
         (["r_totals", "--sql", "SELECT 1 AS totals"], "did you mean totals AS total?"),

@@ -85,7 +85,7 @@ def test_what_takes_another_time_in_a_real_run_gives_no_range(
     report = rehearse(shop_18, "--repeat", "2").json
     assert report["estimated_production_time_ms"] > 0
     assert (report["estimated_range_low_ms"], report["confidence_percent"]) == (None, None)
-    assert "take another time in a real run" in shop_18.run("migrate", "--dry-run", "--repeat", "2").out
+    assert "take a different time in a real run" in shop_18.run("migrate", "--dry-run", "--repeat", "2").out
 
 
 def test_scaling_multiplies_by_the_rows_of_the_other_database(filled: Project, database: Database) -> None:
@@ -294,9 +294,9 @@ def test_predictions_are_held_against_what_happened(filled: Project) -> None:
     assert applied["predicted_low_ms"] <= applied["predicted_ms"] <= applied["predicted_high_ms"]
     assert applied["steps_took_ms"] > 0
     shown = filled.run("migrate", "status").out
-    assert re.search(r"Track record: [01] of 1 predictions held", shown)
+    assert re.search(r"Prediction accuracy: [01] of 1 predictions were correct", shown)
     filled.migration("002_more", "ddl: [{sql: SELECT 1}]")
-    assert any("track record" in note for note in rehearse(filled).json["notes"])
+    assert any("prediction accuracy" in note for note in rehearse(filled).json["notes"])
 
 
 def test_a_changed_migration_has_no_prediction(filled: Project) -> None:

@@ -107,7 +107,7 @@ def test_rows_of_a_sample_are_marked_as_such(filled, tmp_path):
     marks = {step["name"]: step["rows_affected_sampled"] for step in migration["steps"]}
     assert marks == {"fill": True, "all are there": False}
     assert (report["rows_affected_sampled"], migration["rows_affected_sampled"]) == (True, True)
-    assert "Rows written (of backfills a sample)" in page.read_text()
+    assert "Rows written (backfills: a sample)" in page.read_text()
     report = filled.run("migrate", "up", "--dry-run", "--full", "--repeat", "2", "--format", "json").json
     assert (report["estimated_range_low_ms"], report["confidence_percent"]) == (None, None), "commits are not in it"
     assert not report["rows_affected_sampled"]

@@ -133,12 +133,12 @@ def test_every_format_names_the_tenants(tenants_18: Project) -> None:
     sentence = "tenant 1: 5 rows that it gets only because of other tenants' rows"
     assert sentence in text.out and "tenant_id = 1, customer_id = 1, spent = " in text.out
     assert "2 migrations" not in text.out and "but 1 statement would mix tenants. Rolled back" in text.out
-    assert "The proofs took " in text.out and "All tenants were looked at" in text.out
+    assert "The proofs took " in text.out and "All tenants were checked" in text.out
     assert "error[tenants-mixed]" in text.err
     assert sentence.replace("'", "&#39;") in (tenants_18.root / "page.html").read_text()
     assert '"standing": "mixed"' in (tenants_18.root / "run.jsonl").read_text()
     markdown = rehearse(tenants_18, "--format", "markdown", expect=1).out
-    assert "#### Tenants" in markdown and sentence in markdown
+    assert "#### Tenant isolation" in markdown and sentence in markdown
     assert "tenants-mixed" in rehearse(tenants_18, "--format", "github", expect=1).out
 
 

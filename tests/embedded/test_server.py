@@ -535,7 +535,7 @@ def test_db_start_status_url_stop(cli: Callable[..., object], server: EmbeddedSe
     assert "started" in started.stderr
     status = cli("status")
     assert status.exit_code == 0
-    assert status.stdout.startswith("server: running\nkept: yes\n")
+    assert status.stdout.startswith("server: running\npersistent: yes\n")
     printed = cli("url")
     assert printed.stderr == ""
     assert run(printed.stdout.strip(), "SELECT 1") == 1
@@ -560,7 +560,7 @@ def test_db_psql_passes_words_and_exit_code_on(server: EmbeddedServer, tmp_path:
 def test_db_reset_asks(cli: Callable[..., object], server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with server.started():
         pass
-    with pytest.raises(InputError, match="without a terminal"):
+    with pytest.raises(InputError, match="needs a terminal"):
         cli("reset")
     monkeypatch.setattr(db, "_is_interactive", lambda: True)
     assert cli("reset", input="n\n").exit_code != 0

@@ -61,7 +61,7 @@ def test_a_file_that_is_gone_is_drift(shop: Project) -> None:
     table(shop, 1)
     migrate_up(shop).expect(0)
     (shop.root / "migrations/001_t1.yaml").unlink()
-    assert "its file is gone" in migrate_up(shop).expect(7).diagnostic.message
+    assert "its file is missing" in migrate_up(shop).expect(7).diagnostic.message
     assert "its file is missing" in migrate_down(shop).expect(7).diagnostic.message
 
 
@@ -439,10 +439,11 @@ def test_status_says_how_many_segments_are_committed_and_where_the_next_run_goes
         "begun": False,
     }
     assert (
-        "001 t1 stopped midway: 2 of 3 segments committed. It goes on at ddl: SELECT 1 / 0 (migrations/001_t1.yaml:5)."
+        "001 t1 stopped midway: 2 of 3 segments committed."
+        " The next run continues at ddl: SELECT 1 / 0 (migrations/001_t1.yaml:5)."
     ) in told(shop)
     table(shop, 1, WORKS.format(1) + "  - sql: VACUUM\n  - sql: SELECT 2\n")
-    assert "2 of 5 segments committed. It goes on at ddl: SELECT 1 (" in told(shop), "as its file is now"
+    assert "2 of 5 segments committed. The next run continues at ddl: SELECT 1 (" in told(shop), "as its file is now"
     table(shop, 1, "  - sql: VACUUM t1\n")
     assert "2 of 2 segments committed, nothing is left to run." in told(shop)
     migrate_up(shop).expect(0)
@@ -470,26 +471,27 @@ def test_status_says_that_a_statement_outside_a_transaction_had_begun(shop: Proj
         process = shop.start("migrate", "up")
         wait_until(lambda: database.value(waiting), "the build waits for the holder")
         meanwhile = told(shop)
-        assert "001 t1 is midway: 1 of 2 segments committed." in meanwhile and "goes on" not in meanwhile
-        assert "1 pending. Under way now: confiture migrate up (" in meanwhile
+        assert "001 t1 is midway: 1 of 2 segments committed." in meanwhile and "continues" not in meanwhile
+        assert "1 pending. Running now: confiture migrate up (" in meanwhile
         process.kill()
         process.communicate()
         locked = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND {HERE}"
         wait_until(lambda: not database.value(locked), "the server notices that the run is gone")
         found = stopped(shop)
         assert (found["segments_committed"], found["segments"], found["next_step"]["begun"]) == (1, 2, True)
-        assert "1 of 2 segments committed. It had begun ddl: index (migrations/001_t1.yaml:4), and looks" in told(shop)
+        assert "1 of 2 segments committed. It had started ddl: index (migrations/001_t1.yaml:4); the" in told(shop)
 
 
 def test_status_says_how_far_a_down_came(shop: Project) -> None:
     shop.migration("001_a", DOWN_STOPS.format("SELECT 1 / 0"))
     migrate_up(shop).expect(0)
     migrate_down(shop).expect(5)
-    assert "The down of 001 a stopped midway: 2 of 3 segments committed. It goes on at down: SELECT 1 / 0" in told(shop)
+    stop = "The rollback of 001 a stopped midway: 2 of 3 segments committed. "
+    assert f"{stop}The next run continues at down: SELECT 1 / 0" in told(shop)
     assert stopped(shop)["state"] == "reverting"
     migrate_down(shop).expect(5)
     shop.migration("001_a", DOWN_STOPS.format("DROP TABLE t1").partition("down:")[0])
-    assert "The down of 001 a stopped midway: 2 segments committed." in told(shop), "its file has no down any more"
+    assert "The rollback of 001 a stopped midway: 2 segments committed." in told(shop), "its file has no down any more"
 
 
 def test_status_tells_of_every_one_that_stopped_midway(shop: Project) -> None:

@@ -591,15 +591,15 @@ MISTAKES = {
     "unknown": ("002.yaml", "after_ddl: [{hook: work}]\n", "unknown-hook", "no hook is registered as 'work'"),
     "no module": ("002.yaml", "ddl: [{hook: 'nowhere:X'}]\n", "bad-hook", "No module named 'nowhere'"),
     "no class": ("002.yaml", "ddl: [{hook: 'json:X'}]\n", "bad-hook", "has no attribute 'X'"),
-    "no hook": ("002.yaml", "ddl: [{hook: 'json:JSONDecoder'}]\n", "bad-hook", "is no hook: give the class"),
-    "two kinds": ("002.yaml", "ddl: [{hook: x, sql: SELECT 1}]\n", "step-kind", "sql and hook stand together"),
+    "no hook": ("002.yaml", "ddl: [{hook: 'json:JSONDecoder'}]\n", "bad-hook", "is not a hook: pass a class"),
+    "two kinds": ("002.yaml", "ddl: [{hook: x, sql: SELECT 1}]\n", "step-kind", "found sql and hook"),
     "wrong phase": (
         "002.py",
         IMPORTS
         + "class X(Hook):\n    phase = HookPhase.CLEANUP\n    def execute(self, conn, context):\n        pass\n\n"
         "register_hook('x', X)\n\nclass A(Migration):\n    def up(self):\n        self.hook('x', phase='after_ddl')\n",
         "hook-phase",
-        "the hook 'x' is for cleanup, this is after_ddl",
+        "the hook 'x' is for cleanup, not for after_ddl",
     ),
     "same name": (
         "002.py",
@@ -608,14 +608,14 @@ MISTAKES = {
         "python-failed",
         "this file registers two hooks as 'x'",
     ),
-    "no class registered": ("002.py", IMPORTS + "register_hook('x', 5)\n", "python-failed", "5 is no hook"),
+    "no class registered": ("002.py", IMPORTS + "register_hook('x', 5)\n", "python-failed", "5 is not a hook"),
     "batched in down": (
         "002.py",
         IMPORTS + "class X(Hook):\n    batched = True\n    def execute(self, conn, context):\n        pass\n\n"
         "register_hook('x', X)\n\nclass A(Migration):\n    def up(self):\n        self.execute('SELECT 1')\n"
         "    def down(self):\n        self.hook('x')\n",
         "hook-phase",
-        "a hook that fills in batches cannot stand in down",
+        "down cannot contain a batched hook",
     ),
 }
 
@@ -670,9 +670,9 @@ def test_a_hook_registered_by_an_imported_module_is_told(project):
 
 
 def test_register_hook_takes_classes_only():
-    with pytest.raises(TypeError, match="is no hook"):
+    with pytest.raises(TypeError, match="is not a hook"):
         register_hook("x", object)
-    with pytest.raises(TypeError, match="registered under a name"):
+    with pytest.raises(TypeError, match="must be a string"):
         register_hook("", object)
     assert issubclass(HookRefused, RuntimeError)
 

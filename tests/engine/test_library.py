@@ -169,7 +169,7 @@ def test_what_is_no_migration_is_refused(orders, database_18):
         for wrong in (None, AddNotes):
             with pytest.raises(TypeError, match="expected an instance of a subclass of Migration"):
                 Migrator(conn).dry_run(wrong)
-        with pytest.raises(InputError, match="stands in no file"):
+        with pytest.raises(InputError, match="is not defined in a file"):
             Migrator(conn).dry_run(made["Nowhere"](conn))
     with pytest.raises(InputError, match="the connection is closed"):
         Migrator(conn).dry_run(AddNotes(conn))

@@ -98,7 +98,7 @@ def test_a_history_without_one_migration_of_ours_may_be_anothers(tmp_path: Path,
         err = other.run("migrate", command, expect=7).err
         assert "error[other-project]" in err
         assert "`project: NAME`" in err
-        assert "put the file back" not in err
+        assert "restore the file" not in err
 
 
 @pytest.mark.parametrize("command", ["up", "up --dry-run", "down", "baseline 001"])
@@ -122,7 +122,7 @@ def test_a_renamed_project_goes_on_after_its_history_was_renamed(tmp_path: Path,
     _project(tmp_path, database_18, None, _A).run("migrate", "up")
     renamed = _project(tmp_path, database_18, "shop", {**_A, "003_third": "CREATE TABLE a3 (id int)"})
     told = renamed.run("migrate", "adopt-project", "default", "shop").out
-    assert told == "The history of default, with 2 migrations, is now that of shop.\n"
+    assert told == "Renamed the history of default (2 migrations) to shop.\n"
     assert [row[0] for row in database_18.rows("SELECT DISTINCT project FROM confiture.journal")] == ["shop"]
     renamed.run("migrate", "up")
     assert _rows(database_18) == [("shop", "001"), ("shop", "002"), ("shop", "003")]
@@ -144,9 +144,9 @@ def test_adopting_as_json(tmp_path: Path, database_18: Database) -> None:
         ("unknown shop", 2, "name one of its projects: billing, default"),
         ("default billing", 2, "already has a history of the project 'billing'"),
         ("default default", 2, "are the same name"),
-        ("default .hidden", 2, "'.hidden' cannot name a project"),
-        ("default ", 2, "'' cannot name a project"),
-        (f"default {'n' * 64}", 2, "cannot name a project"),
+        ("default .hidden", 2, "'.hidden' is not a valid project name"),
+        ("default ", 2, "'' is not a valid project name"),
+        (f"default {'n' * 64}", 2, "is not a valid project name"),
     ],
 )
 def test_what_cannot_be_adopted(tmp_path: Path, database_18: Database, arguments: str, code: int, told: str) -> None:

@@ -110,7 +110,7 @@ def test_what_falls_back_to_text_does_so_within_the_transaction(shop, database):
 
 def test_the_plan_shows_it(shop_18):
     _migration(shop_18, more="by: tenant_id")
-    assert "must be what r_orders holds, by tenant_id" in shop_18.run("migrate", "show", "1").out
+    assert "compared with r_orders, by tenant_id" in shop_18.run("migrate", "show", "1").out
 
 
 def test_the_plan_for_machines_holds_it(shop_18):
@@ -142,7 +142,7 @@ def test_rows_that_differ_are_named(shop, database):
     assert ran.diagnostic.code == "reconcile-failed"
     assert str(ran.diagnostic.span) == "migrations/001_reconcile.yaml:9:9"
     assert ran.diagnostic.detail == (
-        "r_orders has 30 rows, its query gives 30",
+        "r_orders has 30 rows, its query returns 30",
         "1 of 3 groups by tenant_id differ: 1",
         "rows that differ: 1 missing, 1 extra, 1 changed",
         "missing (order_id=4): tenant_id=1, amount=4.00, note=note 4",

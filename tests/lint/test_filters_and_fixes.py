@@ -156,7 +156,7 @@ def test_the_baseline_knows_old_findings_while_lines_move_and_shows_new_ones(pro
     assert known(project, "--baseline", "known.json", expect=1) == ["3 w_c"]
     settings(project, "{baseline: known.json}")
     assert known(project, expect=1) == ["3 w_c"]
-    assert "2 known to the baseline" in project.run("lint", "--rule", KEY, expect=None).out
+    assert "2 in the baseline" in project.run("lint", "--rule", KEY, expect=None).out
     assert json.loads((project.root / "known.json").read_text())["findings"][0]["rule"] == KEY
 
 
@@ -350,7 +350,7 @@ def test_a_file_of_mixed_line_ends_is_left_as_it_is(project: Project) -> None:
     project.migration("001_a", "ddl: [a.sql]")
     text = b"SELECT 1;\r\nSELECT bad;\n"
     (project.root / "schemas/a.sql").write_bytes(text)
-    assert "left 1 finding whose fix" in fixing(project, "_not", expect=1)
+    assert "did not fix 1 finding" in fixing(project, "_not", expect=1)
     assert (project.root / "schemas/a.sql").read_bytes() == text
 
 
@@ -358,7 +358,7 @@ def test_a_fix_that_does_not_stand_is_taken_back(project: Project) -> None:
     project.ddl("a.sql", "SELECT bad;\n")
     project.migration("001_a", "ddl: [a.sql]")
     for new in ("(", " + 1", "_not -- what follows"):
-        assert "left 1 finding whose fix" in fixing(project, new, expect=1), new
+        assert "did not fix 1 finding" in fixing(project, new, expect=1), new
         assert (project.root / "schemas/a.sql").read_text() == "SELECT bad;\n"
 
 

@@ -106,7 +106,7 @@ info[sql-syntax]: w_a has no primary key: 100 %
    | ^
 
 2 errors, 2 warnings and 1 note in 12 files (1,340 statements, 3 tables) by 60 rules; 2 ignored by comments; """
-        "1 known to the baseline; 412 ms\n"
+        "1 in the baseline; 412 ms\n"
     )
 
 

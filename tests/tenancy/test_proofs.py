@@ -470,7 +470,7 @@ def test_command(shop_18: Shop, project) -> None:
     project.migration("002_mix", f"after_ddl:\n  - sql: |\n{steps.replace(' AND o.tenant_id = c.tenant_id', '')}")
     mixed = project.run("tenancy", "prove", "--tenants", "2", expect=1)
     assert "r_totals mixes tenants" in mixed.out
-    assert "2 of 4 tenants were looked at: the largest, the smallest." in mixed.out
+    assert "2 of 4 tenants were checked: the largest, the smallest." in mixed.out
     assert "that it gets only because of other tenants' rows" in mixed.out
     assert shop_18.database.value("SELECT count(*) FROM r_totals") == 0
     project.run("tenancy", "prove", "--tenants", "2", "--all", expect=2)

@@ -57,16 +57,16 @@ def assert_told(found: list[Diagnostic], expected: list[str]) -> None:
 YAML_MISTAKES = {
     "empty": ("", ["1:1 empty-file: empty -> confiture new"]),
     "only a comment": ("# nothing\n", ["1:1 empty-file: empty -> confiture new"]),
-    "mapping value in a value": ("a: b: c\n", ["1:5 bad-yaml: mapping values are not allowed -> quotes"]),
+    "mapping value in a value": ("a: b: c\n", ["1:5 bad-yaml: mapping values are not allowed -> quote"]),
     "tab at the start": ("\tddl: []\n", ["1:1 bad-yaml: '\\t' -> indent with spaces"]),
     "tab as indentation": ("ddl:\n\t- a\n", ["2:1 bad-yaml: '\\t' -> indent with spaces"]),
-    "two documents": ("a: 1\n---\nb: 2\n", ["2:1 bad-yaml: another document -> one document"]),
+    "two documents": ("a: 1\n---\nb: 2\n", ["2:1 bad-yaml: another document -> a single document"]),
     "unclosed bracket": ("ddl: [{sql: SELECT 1}\n", ["2:1 bad-yaml: expected ',' -> brackets"]),
     "unclosed quote": ("name: 'x\nddl: []\n", ["3:1 bad-yaml: end of stream -> quotes"]),
     "unknown alias": ("ddl: *nothing\n", ["1:6 bad-yaml: undefined alias -> begins with *"]),
-    "character that cannot begin": ("name: @x\n", ["1:7 bad-yaml: '@' -> quotes"]),
-    "another YAML": ("%YAML 1.1\n---\n" + STEP, ["1:1 bad-yaml: %YAML 1.1 is another YAML -> YAML 1.2"]),
-    "YAML from the future": ("# x\n%YAML 9.9\n---\n" + STEP, ["2:1 bad-yaml: another YAML -> YAML 1.2"]),
+    "character that cannot begin": ("name: @x\n", ["1:7 bad-yaml: '@' -> quote"]),
+    "another YAML": ("%YAML 1.1\n---\n" + STEP, ["1:1 bad-yaml: unsupported YAML version: %YAML 1.1 -> YAML 1.2"]),
+    "YAML from the future": ("# x\n%YAML 9.9\n---\n" + STEP, ["2:1 bad-yaml: unsupported YAML version -> YAML 1.2"]),
     "NUL": ("ddl:\n  - \0\n", ["2:5 bad-yaml: U+0000 -> remove"]),
     "bell": ("ddl:\n  - a\a\n", ["2:6 bad-yaml: U+0007 -> remove"]),
     "lone carriage return": ("ddl:\r  - a\n", ["1:5 bad-yaml: U+000D -> \\u000d"]),
@@ -74,7 +74,7 @@ YAML_MISTAKES = {
     "next line": ("# é\nname: a\x85\n", ["2:8 bad-yaml: U+0085 -> \\u0085"]),
     "nested beyond the parser": (
         "vars: {a: " + "[" * 3000 + "]" * 3000 + "}\n",
-        ["1:1 bad-yaml: too deeply -> few levels"],
+        ["1:1 bad-yaml: too deeply -> reduce the nesting"],
     ),
     "nested too deeply": (
         "vars: {a: " + "[" * 60 + "]" * 60 + "}\n" + STEP,
@@ -85,9 +85,9 @@ YAML_MISTAKES = {
         'vars: {a: "\\ud800"}\nname: "\\x00"\n' + STEP,
         ["1:11 bad-character: U+D800 -> remove", "2:7 bad-character: U+0000 -> remove"],
     ),
-    "a list": ("- a\n", ["1:1 wrong-type: expected a mapping with version, name, -> one `key: value` a line"]),
+    "a list": ("- a\n", ["1:1 wrong-type: expected a mapping with version, name, -> one `key: value` per line"]),
     "a word": ("foo\n", ["1:1 wrong-type: found the text 'foo' -> `key: value`"]),
-    "null": ("~\n", ["1:1 wrong-type: found nothing -> write it"]),
+    "null": ("~\n", ["1:1 wrong-type: found nothing -> add a value"]),
 }
 
 KEY_MISTAKES = {
@@ -97,10 +97,10 @@ KEY_MISTAKES = {
         "ddl:\n  - sql: SELECT 1\n    timeot: 3s\n",
         ["3:5 unknown-key: unknown key of a step 'timeot' -> did you mean 'timeout'?"],
     ),
-    "duplicate": ("name: a\nname: b\n" + STEP, ["2:1 duplicate-key: twice; first on line 1 -> remove one"]),
+    "duplicate": ("name: a\nname: b\n" + STEP, ["2:1 duplicate-key: first on line 1 -> remove one"]),
     "duplicate in a step": (
         "ddl:\n  - sql: SELECT 1\n    sql: SELECT 2\n",
-        ["3:5 duplicate-key: 'sql' stands twice; first on line 2 -> remove one"],
+        ["3:5 duplicate-key: duplicate key 'sql'; first on line 2 -> remove one"],
     ),
     "key that is no text": ("[a]: 1\n" + STEP, ["1:1 wrong-type: a key must be text -> key: value"]),
     "tag on a key": ("!x name: a\n" + STEP, ["1:1 unknown-tag: unknown tag !x -> remove the tag"]),
@@ -122,15 +122,15 @@ VALUE_MISTAKES = {
     "text for a list": ("ddl: a.sql\n", ["1:6 wrong-type: expected a list, found the text 'a.sql' -> `- `"]),
     "mapping for a list": ("ddl: {sql: SELECT 1}\n", ["1:6 wrong-type: expected a list, found a mapping -> `- `"]),
     "number for text": ("name: 3\n" + STEP, ["1:7 wrong-type: expected text, found the number 3 -> in quotes"]),
-    "truth for text": ("name: true\n" + STEP, ["1:7 wrong-type: found the truth value true -> in quotes"]),
+    "truth for text": ("name: true\n" + STEP, ["1:7 wrong-type: found the boolean true -> in quotes"]),
     "number for SQL": ("ddl: [{sql: 3}]\n", ["1:13 wrong-type: expected text, found the number 3 -> in quotes"]),
     "nothing for text": ("name:\n\n# x\n" + STEP, ["1:5 wrong-type: expected text, found nothing -> remove the key"]),
     "empty text": ("name: ''\n" + STEP, ["1:7 empty-value: expected text -> remove the key"]),
     "empty SQL": ("ddl:\n  - sql: ' '\n", ["2:10 empty-value: expected text -> remove the key"]),
     "list for a version": ("version: [1]\n" + STEP, ["1:10 wrong-type: expected text, found a list -> write text"]),
-    "version with a space": ("version: 1 2\n" + STEP, ["1:1 bad-version: '1 2' is not a version -> such as 012"]),
-    "version without a digit or letter": ("version: '-.'\n" + STEP, ["1:1 bad-version: is not a version -> 012"]),
-    "endless version": (f"version: '{'1' * 9999}'\n" + STEP, ["1:1 bad-version: 111... -> 60 at most"]),
+    "version with a space": ("version: 1 2\n" + STEP, ["1:1 bad-version: '1 2' is not a valid version -> such as 012"]),
+    "version without a digit or letter": ("version: '-.'\n" + STEP, ["1:1 bad-version: is not a valid version -> 012"]),
+    "endless version": (f"version: '{'1' * 9999}'\n" + STEP, ["1:1 bad-version: 111... -> at most 60"]),
     "timeout without a unit": ("ddl: [{sql: SELECT 1, timeout: 3}]\n", ["1:32 wrong-type: a duration -> 500ms, 2s"]),
     "timeout in odd units": ("ddl: [{sql: SELECT 1, timeout: 3y}]\n", ["1:32 wrong-type: '3y' -> 500ms, 2s"]),
     "negative timeout": ("ddl: [{sql: SELECT 1, timeout: -3s}]\n", ["1:32 wrong-type: '-3s' -> 500ms, 2s"]),
@@ -154,7 +154,7 @@ VALUE_MISTAKES = {
     ),
     "more than null": (
         "ddl: [{check: SELECT 1, expect: {'>': ~}}]\n",
-        ["1:34 wrong-value: nothing is > null -> use ="],
+        ["1:34 wrong-value: > cannot be used with null -> use ="],
     ),
     "a list is expected": ("ddl: [{check: SELECT 1, expect: [1]}]\n", ["1:33 wrong-type: found a list -> write text"]),
     "rows of mappings": (
@@ -168,7 +168,7 @@ VALUE_MISTAKES = {
     "taken name of a variable": (
         "vars: {name: 1, version: 2, environment: 3, vars: 4, self: 5, if: 6, true: 7}\n" + STEP,
         [
-            f"1:{column} bad-name: is not a name for a variable -> another name"
+            f"1:{column} bad-name: is not a valid variable name -> another name"
             for column in (8, 17, 29, 45, 54, 63, 70)
         ],
     ),
@@ -193,14 +193,14 @@ STEP_MISTAKES = {
     "empty mapping": ("ddl: [{}]\n", ["1:7 step-kind: exactly one of -> add `file:`"]),
     "two kinds": (
         "ddl:\n  - sql: SELECT 1\n    check: SELECT 2\n    expect: 1\n",
-        ["2:5 step-kind: sql and check stand together -> split it"],
+        ["2:5 step-kind: found sql and check -> split it"],
     ),
     "check without expect": ("ddl: [{check: SELECT 1}]\n", ["1:8 missing-key: a check needs `expect` -> expect: 0"]),
     "expect without check": (
         "ddl: [{sql: SELECT 1, expect: 0}]\n",
-        ["1:23 unknown-key: `expect` belongs to a `check` -> `check:`"],
+        ["1:23 unknown-key: `expect` is only valid with `check` -> `check:`"],
     ),
-    "null": ("ddl:\n  -\n  - sql: SELECT 1\n", ["2:3 wrong-type: expected text, found nothing -> write it"]),
+    "null": ("ddl:\n  -\n  - sql: SELECT 1\n", ["2:3 wrong-type: expected text, found nothing -> add a value"]),
     "number": ("ddl: [3]\n", ["1:7 wrong-type: found the number 3 -> quotes"]),
     "list": ("ddl: [[]]\n", ["1:7 wrong-type: expected a mapping with name, file, sql -> key: value"]),
     "no step at all": ("ddl: []\n", ["1:1 no-steps: no steps -> `ddl:`"]),
@@ -210,7 +210,7 @@ STEP_MISTAKES = {
     ),
     "check of two queries": (
         "ddl:\n  - check: |\n      SELECT 1;\n      SELECT 2\n    expect: 1\n",
-        ["4:7 check-not-a-query: here are 2 statements -> one check for each"],
+        ["4:7 check-not-a-query: found 2 statements -> one check for each"],
     ),
     "check of an update": (
         "ddl: [{check: UPDATE a SET b = 1, expect: 1}]\n",
@@ -228,8 +228,8 @@ FILE_NAME_MISTAKES = {
     "upwards": ("ddl: [../a.sql]\n", ["1:7 path-leaves-project: ../a.sql leaves -> below the schemas folder"]),
     "up and down": ("ddl: [01/../../a.sql]\n", ["1:7 path-leaves-project: leaves -> below the schemas folder"]),
     "absolute": ("ddl: [/etc/a.sql]\n", ["1:7 path-leaves-project: /etc/a.sql leaves -> below the schemas folder"]),
-    "no SQL": ("ddl: [01/a.txt]\n", ["1:7 not-sql: 01/a.txt is no SQL file -> .sql.j2"]),
-    "a folder": ("ddl: ['01']\n", ["1:8 not-sql: 01 is no SQL file -> .sql.j2"]),
+    "no SQL": ("ddl: [01/a.txt]\n", ["1:7 not-sql: 01/a.txt is not an SQL file -> .sql.j2"]),
+    "a folder": ("ddl: ['01']\n", ["1:8 not-sql: 01 is not an SQL file -> .sql.j2"]),
     "a folder that looks like a file": (
         "ddl: [folder.sql]\n",
         ["1:7 not-a-file: schemas/folder.sql is a folder -> a regular file"],
@@ -240,15 +240,15 @@ FILE_NAME_MISTAKES = {
     ),
     "link that leaves": (
         "ddl: [outside.sql]\n",
-        ["1:7 path-leaves-project: schemas/outside.sql leads out of the project, to -> into the project"],
+        ["1:7 path-leaves-project: schemas/outside.sql is outside the project, at -> into the project"],
     ),
     "link to itself": (
         "ddl: [loop.sql]\n",
-        ["1:7 unreadable-file: schemas/loop.sql: too many levels of symbolic links -> name another"],
+        ["1:7 unreadable-file: schemas/loop.sql: too many levels of symbolic links -> check that"],
     ),
     "link to nothing": (
         "ddl: [dangling.sql]\n",
-        ["1:7 unreadable-file: schemas/dangling.sql: no such file -> name another"],
+        ["1:7 unreadable-file: schemas/dangling.sql: no such file -> check that"],
     ),
 }
 
@@ -273,10 +273,13 @@ TEMPLATE_MISTAKES = {
         "vars: {a: [1]}\nddl: [{sql: 'SELECT {{ a.append(1) }}'}]\n",
         ["2:14 forbidden-name: 'append' -> plain values"],
     ),
-    "include": ("ddl: [{sql: \"{% include 'x' %}\"}]\n", ["1:14 forbidden-name: another template -> into this one"]),
+    "include": (
+        "ddl: [{sql: \"{% include 'x' %}\"}]\n",
+        ["1:14 forbidden-name: other templates -> into this template"],
+    ),
     "import": (
         "ddl:\n  - sql: |\n      SELECT 1;\n      {% import 'x' as y %}\n",
-        ["4:7 forbidden-name: template -> write"],
+        ["4:7 forbidden-name: template -> copy"],
     ),
     "syntax": (
         "ddl:\n  - sql: |\n      SELECT 1;\n\n      {% for x in %}{% endfor %}\n",
@@ -299,7 +302,7 @@ TEMPLATE_MISTAKES = {
     "division by zero": ("ddl: [{sql: '{{ 1 / 0 }}'}]\n", ["1:14 template-error: ZeroDivisionError -> this line"]),
     "endless range": (
         "ddl: [{sql: '{{ range(9999999) }}'}]\n",
-        ["1:14 template-limit: a range of over 100,000 -> SQL"],
+        ["1:14 template-limit: a range of more than 100,000 -> SQL"],
     ),
     "nested too deeply": (
         "ddl: [{sql: 'SELECT {{ " + "(" * 3000 + "1" + ")" * 3000 + " }}'}]\n",
@@ -319,7 +322,7 @@ TEMPLATE_MISTAKES = {
     ),
     "condition that is text": (
         "ddl: [{sql: SELECT 1, when: version}]\n",
-        ["1:29 bad-condition: neither -> compare it"],
+        ["1:29 bad-condition: must be true or false -> comparison"],
     ),
     "condition undefined": ("ddl: [{sql: SELECT 1, when: prod}]\n", ["1:29 undefined-name: 'prod' -> --var prod="]),
     "condition that is no expression": (
@@ -462,8 +465,8 @@ DDL_MISTAKES = {
     "byte order mark": (b"\xef\xbb\xbfSELEC 1;\n", "schemas/a.sql:1:1 sql-syntax: SELEC -> this place"),
     "tabs": ("SELECT 1;\n\t\tSELEC 1;\n", "schemas/a.sql:2:3 sql-syntax: SELEC -> this place"),
     "other letters": ("SELECT 'é日😀' SELEC x;\n", 'schemas/a.sql:1:20 sql-syntax: near "x" -> this place'),
-    "empty": ("", "schemas/a.sql:1:1 no-statement: no SQL statement -> write one"),
-    "only a comment": ("-- later\n", "schemas/a.sql:1:1 no-statement: no SQL statement -> write one"),
+    "empty": ("", "schemas/a.sql:1:1 no-statement: no SQL statement -> add a statement"),
+    "only a comment": ("-- later\n", "schemas/a.sql:1:1 no-statement: no SQL statement -> add a statement"),
     "NUL": ("SELECT 1;\n\0", "schemas/a.sql:2:1 sql-syntax: U+0000 -> remove"),
     "Latin-1": ("-- é\nSELECT 'é".encode() + b"\xe9';", "schemas/a.sql:2:10 not-utf-8: 0xe9 -> save the file as UTF-8"),
     "Latin-1 behind a mark": (b"\xef\xbb\xbf\n-- \xe9", "schemas/a.sql:2:4 not-utf-8: 0xe9 -> save the file as UTF-8"),
@@ -528,11 +531,11 @@ def test_merges_that_stand_for_billions_of_keys_end_quickly(tmp_path: Path) -> N
 ORDER_MISTAKES = {
     "one version twice": (
         {"001_a": STEP, "1_b": STEP},
-        ["migrations/1_b.yaml:1:1 duplicate-version: taken by migrations/001_a.yaml -> another version"],
+        ["migrations/1_b.yaml:1:1 duplicate-version: also in migrations/001_a.yaml -> change the version"],
     ),
     "one version twice, written": (
         {"001_a": STEP, "b": "# b\nversion: '1'\n" + STEP},
-        ["migrations/b.yaml:2:1 duplicate-version: taken by migrations/001_a.yaml -> another version"],
+        ["migrations/b.yaml:2:1 duplicate-version: also in migrations/001_a.yaml -> change the version"],
     ),
     "no version": ({"a": STEP}, ["migrations/a.yaml:1:1 no-version: has no version -> 012_add_x.yaml"]),
     "missing requirement": (
@@ -604,18 +607,18 @@ SETTINGS_MISTAKES = {
         ["1:1 unknown-key: 'databse' -> did you mean 'database'?", "2:1 unknown-key: 'migration' -> 'migrations'?"],
     ),
     "unknown key of the database": ("database: {retires: 3}\n", ["1:12 unknown-key: key of database -> 'retries'?"]),
-    "duplicate key": ("vars: {a: 1, a: 2}\n", ["1:14 duplicate-key: 'a' stands twice -> remove one"]),
+    "duplicate key": ("vars: {a: 1, a: 2}\n", ["1:14 duplicate-key: duplicate key 'a' -> remove one"]),
     "sections left empty": (
         "linting:\n# x\nvars:\ndatabase:  # y\n",
         [
-            "1:8 wrong-type: mapping with rules, postgres_version, -> write it",
-            "4:9 wrong-type: found nothing -> write it",
+            "1:8 wrong-type: mapping with rules, postgres_version, -> add a value",
+            "4:9 wrong-type: found nothing -> add a value",
         ],
     ),
     "a list": ("- a\n", ["1:1 wrong-type: expected a mapping with project, database -> key: value"]),
-    "bad YAML": ("a: b: c\n", ["1:5 bad-yaml: mapping values -> quotes"]),
+    "bad YAML": ("a: b: c\n", ["1:5 bad-yaml: mapping values -> quote"]),
     "not UTF-8": (b"vars: {a: \xe9}\n", ["1:11 not-utf-8: 0xe9 -> UTF-8"]),
-    "negative retries": ("database: {retries: -1}\n", ["1:21 wrong-type: a whole number -> 0 or more"]),
+    "negative retries": ("database: {retries: -1}\n", ["1:21 wrong-type: an integer -> 0 or more"]),
     "broken retries": ("database: {retries: 3.5}\n", ["1:21 wrong-type: found the number 3.5 -> 0 or more"]),
     "retries in quotes": ("database: {retries: '3'}\n", ["1:21 wrong-type: found the text '3' -> 0 or more"]),
     "endless retries": (f"database: {{retries: {'9' * 5000}}}\n", ["1:21 wrong-value: too large -> at most"]),
@@ -630,7 +633,7 @@ SETTINGS_MISTAKES = {
         "migrations: confiture.yaml\n",
         ["- missing-folder: not a directory -> create it, or set"],
     ),
-    "environment without keys": ("environments: {production: }\n", ["1:26 wrong-type: database, vars -> write it"]),
+    "environment without keys": ("environments: {production: }\n", ["1:26 wrong-type: database, vars -> add a value"]),
     "unknown rule": (
         "linting: {rules: [{type: requires_tenant_idd}]}\n",
         ["1:26 unknown-rule: 'requires_tenant_idd' -> did you mean 'requires_tenant_id'?"],
@@ -653,7 +656,7 @@ SETTINGS_MISTAKES = {
     ),
     "rule with a key twice": (
         "linting: {rules: [{type: requires_column, type: requires_column}]}\n",
-        ["1:43 duplicate-key: 'type' stands twice -> remove one"],
+        ["1:43 duplicate-key: duplicate key 'type' -> remove one"],
     ),
     "rule that merges itself": (
         "linting: {rules: [&a {type: requires_column, <<: *a}]}\n",
@@ -673,7 +676,7 @@ SETTINGS_MISTAKES = {
     ),
     "PostgreSQL too old for lint": (
         "linting: {postgres_version: 9}\n",
-        ["1:29 wrong-value: does not know PostgreSQL 9 -> 14 to 18"],
+        ["1:29 wrong-value: does not support PostgreSQL 9 -> 14 to 18"],
     ),
     "plugin that is not there": (
         "linting: {plugins: no.such_module}\n",
@@ -684,10 +687,10 @@ SETTINGS_MISTAKES = {
         "linting: {rules: [{type: requires_primary_key, severity: eror}]}\n",
         ["1:58 wrong-type: one of error, warning, info -> did you mean 'error'?"],
     ),
-    "taken name of a variable": ("vars: {name: x}\n", ["1:8 bad-name: is not a name for a variable -> another name"]),
+    "taken name of a variable": ("vars: {name: x}\n", ["1:8 bad-name: is not a valid variable name -> another name"]),
     "variable that is not set": (
         "database: {url: 'host={{ env.A }} dbname={{ env.B }}'}\n",
-        ["1:18 unset-variable: needs A and B, which is not set -> export A="],
+        ["1:18 unset-variable: needs A and B, which are not set -> export A="],
     ),
     "variable that is empty": (
         "database: {url: '{{ env.EMPTY }}'}\n",
@@ -695,9 +698,9 @@ SETTINGS_MISTAKES = {
     ),
     "template in the URL": (
         "database: {url: '{{ env.X | upper }}'}\n",
-        ["1:18 bad-template: cannot be read -> env.NAME"],
+        ["1:18 bad-template: is not supported -> env.NAME"],
     ),
-    "statement in the URL": ("database: {url: '{% if x %}'}\n", ["1:18 bad-template: cannot be read -> env.NAME"]),
+    "statement in the URL": ("database: {url: '{% if x %}'}\n", ["1:18 bad-template: is not supported -> env.NAME"]),
 }
 
 
@@ -746,7 +749,7 @@ def test_settings_that_are_not_there_are_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError) as asked:
             load_settings(tmp_path, overrides, environ)
-        assert_told(list(asked.value.diagnostics), ["- no-project: no settings file -> leave it out"])
+        assert_told(list(asked.value.diagnostics), ["- no-project: does not exist -> remove it"])
 
 
 @pytest.mark.parametrize(("asked", "hint"), [("prod", "known environments: development, live"), ("liv", "'live'?")])

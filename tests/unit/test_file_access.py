@@ -77,10 +77,10 @@ WRONG_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     "link to a folder": (_link_to("/"), "is a folder, not a regular file"),
     "link to itself": (lambda path: path.symlink_to(path.name), "too many levels of symbolic links"),
     "link to nothing": (_link_to("nothing"), "no such file or directory"),
-    "link out": (_link_out, "leads out of the project"),
-    "relative link out": (_relative_link_out, "leads out of the project"),
-    "link to a link out": (_chain_of_links_out, "leads out of the project"),
-    "link into /proc": (_link_to("/proc/self/environ"), "leads out of the project"),
+    "link out": (_link_out, "is outside the project"),
+    "relative link out": (_relative_link_out, "is outside the project"),
+    "link to a link out": (_chain_of_links_out, "is outside the project"),
+    "link into /proc": (_link_to("/proc/self/environ"), "is outside the project"),
     "too large": (_too_large, "the limit is 67,108,864 bytes (64 MiB)"),
 }
 
@@ -166,7 +166,7 @@ def test_a_folder_of_the_settings_may_be_a_link(
     project.migration("001_a", "ddl: [b.sql]" if name == "schemas" else "ddl: [a.sql]")
     if name == "migrations":
         (elsewhere / "002_b.yaml").symlink_to(outside)
-    assert "leads out of the project" in project.run("migrate", "validate", expect=2).err
+    assert "is outside the project" in project.run("migrate", "validate", expect=2).err
 
 
 def test_a_folder_below_the_schemas_that_leads_out_is_not_read(project: Project, tmp_path_factory) -> None:
@@ -174,7 +174,7 @@ def test_a_folder_below_the_schemas_that_leads_out_is_not_read(project: Project,
     (outside / "a.sql").write_text("SELECT 1;")
     (project.root / "schemas" / "linked").symlink_to(outside)
     project.migration("001_a", "ddl: [linked/a.sql]")
-    assert "schemas/linked/a.sql leads out of the project" in project.run("migrate", "validate", expect=2).err
+    assert "schemas/linked/a.sql is outside the project" in project.run("migrate", "validate", expect=2).err
 
 
 OPTIONS = {
@@ -220,7 +220,7 @@ def test_a_file_that_is_replaced_between_the_looks_at_it_is_judged_as_it_was_ope
         return found
 
     monkeypatch.setattr(access.os, "stat", replaced)
-    with pytest.raises(FileAccessError, match="leads out of the project"):
+    with pytest.raises(FileAccessError, match="is outside the project"):
         read_file(path, "a.sql", (path.parent,))
 
 
@@ -257,7 +257,7 @@ def test_where_a_file_lies_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (project / "a").write_text("a")
     (project / "b").symlink_to("../project_b")
     assert read_file(tmp_path / root / "a", "a", (tmp_path / root,)) == b"a"
-    with pytest.raises(FileAccessError, match="b leads out of the project"):
+    with pytest.raises(FileAccessError, match="b is outside the project"):
         read_file(tmp_path / root / "b", "b", (tmp_path / root,))
 
 
@@ -318,7 +318,7 @@ def test_nothing_else_is_written(tmp_path: Path, make: Callable[[Path], None]) -
 def test_our_own_folder_may_not_lead_out(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (project.root / ".confiture").symlink_to(outside)
-    assert "leads out of the project" in project.run("schema", "--install", expect=2).err
+    assert "is outside the project" in project.run("schema", "--install", expect=2).err
     assert list(outside.iterdir()) == []
 
 
@@ -327,7 +327,7 @@ def test_a_baseline_is_not_written_through_a_link_out(project: Project, tmp_path
     outside.write_text("kept")
     project.ddl("a.sql", "SELECT 1;")
     (project.root / "confiture-baseline.json").symlink_to(outside)
-    assert "leads out of the project" in project.run("lint", "--write-baseline", expect=2).err
+    assert "is outside the project" in project.run("lint", "--write-baseline", expect=2).err
     assert outside.read_text() == "kept"
 
 
@@ -390,7 +390,7 @@ def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nothing")
     (tmp_path / "a").write_text("kept")
     for name in ("a", "link"):
-        with pytest.raises(FileAccessError, match="exists already"):
+        with pytest.raises(FileAccessError, match="already exists"):
             create_file(tmp_path / name, name, b"new")
     create_file(tmp_path / "b", "b", b"new")
     assert {one.name for one in tmp_path.iterdir()} == {"a", "b", "link"}
@@ -436,7 +436,7 @@ def test_settings_that_are_a_link_elsewhere(project: Project, tmp_path_factory: 
     target.write_text("{}", encoding="utf-8")
     (project.root / "confiture.yaml").unlink()
     (project.root / "confiture.yaml").symlink_to(target)
-    assert f"or name it: --config {target}" in project.run("migrate", "validate", expect=2).err
+    assert f"or pass --config {target}" in project.run("migrate", "validate", expect=2).err
 
 
 def test_settings_that_are_a_pipe_of_the_shell(project: Project) -> None:

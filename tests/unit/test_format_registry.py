@@ -34,6 +34,6 @@ def test_a_document_without_a_method_is_refused() -> None:
     written: list[str] = []
     write: Callable[[str], None] = written.append
     writer = Writer(WriterContext(root=Path(), environ={}, write=write, write_clean=write))
-    with pytest.raises(NotImplementedError, match="Writer does not write diagnostics"):
+    with pytest.raises(NotImplementedError, match="Writer does not support diagnostics"):
         writer.diagnostics([])
     assert written == []

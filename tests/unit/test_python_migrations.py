@@ -245,12 +245,12 @@ def test_reading_leaves_no_compiled_files(project):
     [
         ("class A(Migration:\n    pass\n", "bad-python", "not valid Python", 4),
         ("import no_such_module_at_all\n", "python-failed", "No module named 'no_such_module_at_all'", 4),
-        ("x = 1\n", "no-migration", "there is no migration here", 1),
+        ("x = 1\n", "no-migration", "the file contains no migration", 1),
         ("class A(Migration):\n    pass\n", "no-steps", "the migration has no steps", 4),
         (
             "class A(Migration):\n    def up(self):\n        pass\n\nclass B(A):\n    pass\n\nclass C(A):\n    pass\n",
             "several-migrations",
-            "here are 2: B, C",
+            "found 2: B, C",
             11,
         ),
         ("class A(Migration):\n    def up(self):\n        1 / 0\n", "python-failed", "ZeroDivisionError", 6),
@@ -379,7 +379,7 @@ def test_a_module_of_hooks_may_be_imported_by_a_migration_too(project):
         (
             "from confiture.models import Migration\nx = []; x.append(x)\nclass A(Migration):\n    vars = {'a': x}\n"
             "    def up(self): self.execute('SELECT 1')\n",
-            "a value has more than 50 levels, or holds itself",
+            "a value has more than 50 levels or contains itself",
         ),
     ],
 )

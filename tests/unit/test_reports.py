@@ -153,7 +153,7 @@ def test_notes_and_retries_are_in_every_report() -> None:
     migration = MigrationReport(version="001", name="a", outcome=Outcome.DONE, duration_ms=1.0, retries=2)
     report = dry_run(migrations=(migration,), notes=("the holder of <all> locks",))
     for name, text in everywhere(report).items():
-        assert "001 a: rolled back and tried again 2 times." in text
+        assert "001 a: rolled back and retried 2 times." in text
         # at a terminal, notes are told as they come
         assert "the holder of" in text or name == "text"
 
@@ -169,7 +169,9 @@ def test_a_run_that_ended_before_anything_ran_was_not_rolled_back() -> None:
 def test_names_keep_their_capitals() -> None:
     ended = Diagnostic(code=TRANSACTION_ENDED, message="a hook ended it")
     report = replace(dry_run(), database="Host/Shop", environment="DE", outcome=Outcome.FAILED, diagnostics=(ended,))
-    assert run_summary(replace(report, dry_run=False)).startswith("On Host/Shop (DE) something may be committed")
+    assert run_summary(replace(report, dry_run=False)).startswith(
+        "Some changes on Host/Shop (DE) may have been committed"
+    )
 
 
 def estimate(**changes: object) -> Estimate:
@@ -185,7 +187,10 @@ def test_how_sure_an_estimate_is() -> None:
     assert said()[-1] == "Confidence: unknown from one run; `--repeat 5` measures the spread."
     assert said(is_scaled=True)[-1] == "Confidence: unknown, because the times were scaled."
     assert said(low_ms=2.0, high_ms=4.0, level_percent=None)[1] == "Range: 2.0 ms to 4.0 ms."
-    assert said(low_ms=2.0, high_ms=4.0)[1] == "Range: 2.0 ms to 4.0 ms, meant to hold the real time 90 times of 100."
+    assert (
+        said(low_ms=2.0, high_ms=4.0)[1]
+        == "Range: 2.0 ms to 4.0 ms, intended to contain the real duration in 90 of 100 runs."
+    )
 
 
 def test_the_last_tick_of_the_page_is_not_cut_off() -> None:
@@ -216,4 +221,4 @@ def test_status_says_by_what_a_prediction_from_a_single_run_is_judged(low_ms: fl
         console, MigrationStatus(project="default", applied=(row,), pending=(), drift=(), out_of_order=()), "db", "dev"
     )
     said = console.file.getvalue()  # type: ignore[attr-defined]
-    assert ("A prediction without a range counts as held within 15 % of it." in said) == (low_ms is None)
+    assert ("A prediction without a range counts as correct within 15 %." in said) == (low_ms is None)

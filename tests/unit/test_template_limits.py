@@ -182,9 +182,9 @@ TOO_MANY_DIGITS = {
 }
 
 REFUSED = {
-    **{f"time: {name}": (template, f"over {MAX_STEPS:,} steps") for name, template in TOO_LONG.items()},
-    **{f"text: {name}": (template, f"over {MAX_CHARACTERS:,} characters") for name, template in TOO_LARGE.items()},
-    **{f"digits: {name}": (template, "over 3,000 digits") for name, template in TOO_MANY_DIGITS.items()},
+    **{f"time: {name}": (template, f"more than {MAX_STEPS:,} steps") for name, template in TOO_LONG.items()},
+    **{f"text: {name}": (template, f"more than {MAX_CHARACTERS:,} characters") for name, template in TOO_LARGE.items()},
+    **{f"digits: {name}": (template, "more than 3,000 digits") for name, template in TOO_MANY_DIGITS.items()},
 }
 
 
@@ -226,24 +226,24 @@ def test_a_template_that_takes_too_much_is_refused(endings: Mapping[str, str], n
     ended = endings[name]
     assert ended.startswith("2 template-limit: template: the template "), ended
     assert REFUSED[name][1] in ended
-    assert "let SQL" in ended
+    assert "in SQL" in ended
 
 
 def test_the_command_says_where_and_what_to_do(project: Project) -> None:
     project.migration("001_a", "ddl:\n  - sql: |\n      SELECT 1;\n      SELECT '{{ 'x' * 10 ** 10 }}';\n")
     told = project.run("migrate", "validate", expect=2).err
-    for piece in ("migrations/001_a.yaml:4:7", "over 67,108,864 characters", "next: make less text"):
+    for piece in ("migrations/001_a.yaml:4:7", "more than 67,108,864 characters", "next: shorten the text"):
         assert piece in told
 
 
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        pytest.param("{{ version ~ 1 }}" * 10_001, "over 10,000 expressions and blocks", id="expressions"),
-        pytest.param("{% if true %}{% endif %}\n" * 5_001, "over 10,000 expressions and blocks", id="blocks"),
-        pytest.param("{# #}" * 10_001, "over 10,000 expressions and blocks", id="comments"),
-        pytest.param(f"{{{{ [{'1, ' * 100_000}] | length }}}}", "over 200,000 characters", id="long expression"),
-        pytest.param(f"{{{{ {'1, ' * 100_000}", "over 200,000 characters", id="expression without an end"),
+        pytest.param("{{ version ~ 1 }}" * 10_001, "more than 10,000 expressions and blocks", id="expressions"),
+        pytest.param("{% if true %}{% endif %}\n" * 5_001, "more than 10,000 expressions and blocks", id="blocks"),
+        pytest.param("{# #}" * 10_001, "more than 10,000 expressions and blocks", id="comments"),
+        pytest.param(f"{{{{ [{'1, ' * 100_000}] | length }}}}", "more than 200,000 characters", id="long expression"),
+        pytest.param(f"{{{{ {'1, ' * 100_000}", "more than 200,000 characters", id="expression without an end"),
         pytest.param("{{ " + "(" * 50_000, "nested too deeply", id="brackets"),
         pytest.param("{% if true %}" * 2_000 + "{% endif %}" * 2_000, "nested too deeply", id="nested blocks"),
         pytest.param("{{ 1" + " + 1" * 5_000 + " }}", "nested too deeply", id="long sum"),
@@ -261,7 +261,7 @@ def test_a_name_may_be_used_often() -> None:
 
 def test_a_condition_is_bounded_too(project: Project) -> None:
     project.migration("001_a", 'ddl:\n  - sql: SELECT 1\n    when: ("x" * 10 ** 10) == name\n')
-    assert "over 67,108,864 characters" in project.run("migrate", "validate", expect=2).err
+    assert "more than 67,108,864 characters" in project.run("migrate", "validate", expect=2).err
 
 
 def test_filters_on_filters_do_not_recurse() -> None:

@@ -1,1 +1,1 @@
-"""Python migrations and hooks of a project."""
+"""The Python migrations and hooks of a project."""

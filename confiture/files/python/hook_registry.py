@@ -1,4 +1,4 @@
-"""The hooks that the users' Python has registered so far."""
+"""The registry of hooks in the user's Python code."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from confiture.models.hooks import parse_phase
 from confiture.models.migration import HookRegistration
 
 _registrations_by_file: dict[tuple[str, str], HookRegistration] = {}
-"""By file and name."""
+"""Registrations by file and name."""
 
 
 def add_registration(name: str, hook: type[Any], call: CallSite) -> None:
-    """Registers a hook for the file of a call. Raises TypeError or ValueError."""
+    """Register a hook for the file of a call. Raise TypeError or ValueError."""
     registration = build_registration(name, hook, call)
-    known = _registrations_by_file.setdefault((call.file, name), registration)
-    if known.hook.__qualname__ != hook.__qualname__:
-        raise ValueError(f"this file registers two hooks as {name!r}: give one of them another name")
+    existing = _registrations_by_file.setdefault((call.file, name), registration)
+    if existing.hook.__qualname__ != hook.__qualname__:
+        raise ValueError(f"this file registers two hooks as {name!r}: rename one of them")
     _registrations_by_file[call.file, name] = registration
 
 
 def registrations_in(file: str) -> tuple[HookRegistration, ...]:
-    """The hooks that a file (an absolute path) registered, in that order."""
+    """Return the hooks that a file (an absolute path) registered, in order of registration."""
     return tuple(hook for (path, _), hook in _registrations_by_file.items() if path == file)
 
 
 def registered_hook_names() -> set[tuple[str, str]]:
-    """Who registered what so far: files and names."""
+    """Return the file and the name of every registered hook."""
     return set(_registrations_by_file)
 
 
 def clear_registrations(file: str) -> None:
-    """Takes back what a file registered: it is about to be read again."""
+    """Remove the registrations of a file before it is read again."""
     for key in [key for key in _registrations_by_file if key[0] == file]:
         del _registrations_by_file[key]
 
 
 def build_registration(name: str, hook: type[Any], call: CallSite) -> HookRegistration:
-    """The registration of a class. Raises TypeError or ValueError for what is no hook."""
+    """Build the registration of a hook class. Raise TypeError or ValueError if it is not a valid hook."""
     if not isinstance(name, str) or not name.strip():
-        raise TypeError(f"a hook is registered under a name, not {name!r}")
+        raise TypeError(f"the name of a hook must be a string, not {name!r}")
     if not isinstance(hook, type) or not callable(getattr(hook, "execute", None)):
-        raise TypeError(f"{hook!r} is no hook: give the class, with execute(self, conn, context)")
+        raise TypeError(f"{hook!r} is not a hook: pass a class with execute(self, conn, context)")
     if isabstract(hook) or iscoroutinefunction(hook.execute):
-        raise TypeError(f"{hook!r} cannot run: its execute is abstract, or async")
+        raise TypeError(f"{hook!r} cannot run: its execute method is abstract or async")
     phase = getattr(hook, "phase", None)
     return HookRegistration(
         name=name,

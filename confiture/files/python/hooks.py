@@ -1,4 +1,4 @@
-"""Finds the hooks that settings and steps name."""
+"""Lookup of the hooks named by settings and steps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from confiture.models.migration import HookRegistration
 from confiture.models.source import LocatedSource
 
 ENTRY_POINTS = "confiture.hooks"
-"""The group of entry points by which packages offer hooks: each a class."""
+"""The entry point group in which packages provide hook classes."""
 
 
 def find_hooks(reference: LocatedSource, root: Path) -> tuple[HookRegistration, ...]:
-    """The hooks that a name stands for: an entry point, `module:Class`, or all that a module registers.
+    """Return the hooks for a name: an entry point, `module:Class`, or all hooks that a module registers.
 
-    Modules are also looked for in `root`. Raises InputError, placed at the name, for what cannot be found or loaded.
+    Modules are also searched for in `root`. Raise InputError, located at the name, if it cannot be found or loaded.
     """
     name = reference.text.strip()
     module, colon, class_name = name.partition(":")
@@ -38,20 +38,20 @@ def find_hooks(reference: LocatedSource, root: Path) -> tuple[HookRegistration, 
     except (Exception, SystemExit) as error:
         message = f"the hook {name!r} cannot be loaded: {type(error).__name__}: {error}"
         raise _hook_error(reference, message, _hint(name)) from error
-    found = registrations_in(str(loaded.__file__))
-    if not found:
-        hint = 'call register_hook("name", Class) in it, or name the class: module:Class'
+    registrations = registrations_in(str(loaded.__file__))
+    if not registrations:
+        hint = 'call register_hook("name", Class) in it, or name a class as module:Class'
         raise _hook_error(reference, f"the module {name!r} registers no hooks", hint)
-    return found
+    return registrations
 
 
 def known_hook_names(hooks: Sequence[HookRegistration]) -> list[str]:
-    """Every name that a step can give to a hook that is registered, or offered by a package."""
+    """Return all hook names that a step can use: of registered hooks and of entry points."""
     return [*(hook.name for hook in hooks), *(entry.name for entry in entry_points(group=ENTRY_POINTS))]
 
 
 def is_reference(name: str) -> bool:
-    """Whether a name that nobody registered can be looked up nonetheless."""
+    """Whether an unregistered name is a `module:Class` reference or an entry point."""
     return ":" in name or bool(entry_points(group=ENTRY_POINTS, name=name))
 
 
@@ -61,22 +61,22 @@ def _registration_for_class(name: str, hook: type[Any]) -> HookRegistration:
 
 
 def _find_attribute(module: object, path: str) -> Any:
-    found: Any = module
+    value: Any = module
     for part in path.split("."):
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _find_entry_point(name: str) -> EntryPoint | None:
-    """Raises ValueError where two packages offer different hooks of that name."""
-    found = {entry.value: entry for entry in entry_points(group=ENTRY_POINTS, name=name)}
-    if len(found) > 1:
-        raise ValueError(f"two packages offer a hook {name!r}: {', '.join(found)}; name one as module:Class")
-    return next(iter(found.values()), None)
+    """Return the entry point of a hook, if any. Raise ValueError if packages provide different hooks of that name."""
+    entries = {entry.value: entry for entry in entry_points(group=ENTRY_POINTS, name=name)}
+    if len(entries) > 1:
+        raise ValueError(f"several packages provide a hook {name!r}: {', '.join(entries)}; use module:Class")
+    return next(iter(entries.values()), None)
 
 
 def _hint(name: str) -> str:
-    return "name a module that Python finds, or one in the project's folder" + (
+    return "name an importable module, or a module in the project's folder" + (
         "" if ":" in name else ", or an entry point"
     )
 

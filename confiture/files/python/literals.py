@@ -1,4 +1,4 @@
-"""Finds where in a Python file a text is written that its code passed on."""
+"""Lookup of string literals in a Python file by the values that its code passed on."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from confiture.models.source import LocatedSource, SourceFile
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _NodeRange = tuple[int, int, int | None, int | None]
-"""The line and the column where something begins, and those where it ends, as Python counts them."""
+"""The first line and column and the last line and column of a node, as in `ast`."""
 
 
 class SourceLiterals:
-    """The literals of a Python file, whose text is valid Python."""
+    """The literals of a Python file; its text must be valid Python."""
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
-        # as Python counts lines; editors do not take a lone \r for an end
+        # Python's lines; unlike Python, editors do not treat a lone \r as a line end
         self._lines = _LINE.findall(file.text)
         self._starts = [0, *accumulate(map(len, self._lines))]
         self._ends = [0, *(match.end() for match in re.finditer("\n", file.text))]
@@ -37,16 +37,16 @@ class SourceLiterals:
                 self._constants.setdefault(node.value, []).append(node)
 
     def locate_argument(self, text: str, call: CallSite) -> LocatedSource:
-        """A text that a call was given, where it is written: among its arguments, or once elsewhere in the file.
+        """Locate a text passed to a call: a literal among its arguments, or a unique literal elsewhere in the file.
 
-        Text that the code puts together is placed at the call.
+        Computed text is located at the call.
         """
         start = self.offset(call.line, call.column)
-        found = self._find_argument(text, call)
-        if found is None:
-            elsewhere = self._constants.get(text, [])
-            found = elsewhere[0] if len(elsewhere) == 1 else None
-        return self.locate_literal(text, found) if found is not None else self._locate(text, start)
+        literal = self._find_argument(text, call)
+        if literal is None:
+            literals = self._constants.get(text, [])
+            literal = literals[0] if len(literals) == 1 else None
+        return self.locate_literal(text, literal) if literal is not None else self._locate(text, start)
 
     def locate_literal(self, text: str, node: ast.expr) -> LocatedSource:
         """Locate a text in the literal `node`; escapes are located at the string that contains them."""
@@ -59,32 +59,32 @@ class SourceLiterals:
         return LocatedSource(text=text, file=self._file, line=line, column=column)
 
     def find_attribute(self, class_name: str, name: str) -> ast.expr | None:
-        """The value that the body of a class gives to a name."""
+        """Return the value assigned to a name in the body of a class, if any."""
         return next((node.value for node in self._assignments(class_name) if _target_name(node) == name), None)
 
     def find_class(self, qualified_name: str) -> ast.ClassDef | None:
-        """The class at the top of the file, or within classes there."""
+        """Return the class with a qualified name, if any: at the top of the file, or nested in other classes."""
         body: list[ast.stmt] = self._tree.body
-        found: ast.ClassDef | None = None
+        result: ast.ClassDef | None = None
         for name in qualified_name.split("."):
             classes = [node for node in body if isinstance(node, ast.ClassDef) and node.name == name]
             if not classes:
                 return None
-            found = classes[-1]
-            body = found.body
-        return found
+            result = classes[-1]
+            body = result.body
+        return result
 
     def lines(self, first: int, last: int) -> str:
-        """The text from one line to another, both from 1 and whole, as Python counts them."""
+        """Return the text of Python's lines `first` to `last` (from 1, inclusive)."""
         return "".join(self._lines[first - 1 : last])
 
     def offset(self, line: int, column: int) -> int:
-        """Where in the text a line (from 1) and a column (from 0, in bytes of UTF-8) are."""
+        """Return the offset of a line (from 1) and a column (from 0, in bytes of UTF-8) in the text."""
         before = self._lines[line - 1].encode()[:column].decode("utf-8", "ignore")
         return self._starts[line - 1] + len(before)
 
     def line_and_column(self, offset: int) -> tuple[int, int]:
-        """The line and the column, both from 1, of a character."""
+        """Return the line and the column (both from 1) of an offset."""
         line = bisect_right(self._ends, offset)
         return line, offset - self._ends[line - 1] + 1
 
@@ -96,8 +96,8 @@ class SourceLiterals:
 
     def _find_argument(self, text: str, call: CallSite) -> ast.Constant | None:
         node = self._calls.get((call.line, call.column, call.end_line, call.end_column))
-        inside = ast.walk(node) if node is not None and text in self._constants else ()
-        return next((one for one in inside if isinstance(one, ast.Constant) and one.value == text), None)
+        children = ast.walk(node) if node is not None and text in self._constants else ()
+        return next((child for child in children if isinstance(child, ast.Constant) and child.value == text), None)
 
     def _assignments(self, class_name: str) -> list[ast.Assign | ast.AnnAssign]:
         body = getattr(self.find_class(class_name), "body", [])

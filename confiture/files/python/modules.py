@@ -1,4 +1,4 @@
-"""Runs the users' Python: migration files, and the modules that settings name."""
+"""Execution of the user's Python code: migration files, and modules named in the settings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from confiture.models.source import SourceFile
 from confiture.text import error_text
 
 MIGRATION_MODULE = "confiture_migration_"
-"""How the names of modules begin that migration files become."""
+"""The prefix of the module names of migration files."""
 
 
 class UserCodeError(Exception):
-    """Code of the user's failed; `diagnostic` says how, at the line of its file."""
+    """User code failed; `diagnostic` has the error and the line in the file."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.message)
@@ -26,7 +26,7 @@ class UserCodeError(Exception):
 
 @contextmanager
 def extended_sys_path(folder: Path | None) -> Iterator[None]:
-    """Lets Python find modules in a folder."""
+    """Add a folder to `sys.path` inside."""
     entry = str(folder)
     if folder is None or entry in sys.path:
         yield
@@ -40,14 +40,14 @@ def extended_sys_path(folder: Path | None) -> Iterator[None]:
 
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """What the user's code prints goes to stderr: stdout is the report."""
+    """Redirect output of user code to stderr: stdout is for reports."""
     with redirect_stdout(sys.stderr):
         yield
 
 
 @contextmanager
 def locate_user_errors(file: SourceFile, path: Path) -> Iterator[None]:
-    """Raises UserCodeError for whatever the user's code raises inside, placed at the innermost line of the file."""
+    """Convert any exception of user code to UserCodeError, located at the innermost line in the file."""
     try:
         with stdout_to_stderr():
             yield
@@ -55,33 +55,33 @@ def locate_user_errors(file: SourceFile, path: Path) -> Iterator[None]:
         if error.filename != str(path):
             raise UserCodeError(_user_code_diagnostic(file, path, error)) from error
         span = Span(path=file.path, line=error.lineno or 1, column=error.offset or 1)
-        hint = "mend this line, or the one before it"
+        hint = "fix this line or the line before it"
         raise UserCodeError(file.diagnostic(span, "bad-python", f"not valid Python: {error.msg}", hint=hint)) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        # also what asyncio and sys.exit raise is the code's own: only Ctrl-C ends the run
+        # including errors of asyncio and sys.exit: only Ctrl-C ends the run
         raise UserCodeError(_user_code_diagnostic(file, path, error)) from error
 
 
 def run_file(file: SourceFile, path: Path, root: Path) -> ModuleType:
-    """The module that the file's text makes, run once; modules of the project's root can be imported by it.
+    """Run a file as a module and return it. It can import modules in the project's root.
 
-    Raises UserCodeError.
+    Raise UserCodeError.
     """
     module = ModuleType(f"{MIGRATION_MODULE}{path.stem}")
     module.__file__ = str(path)
     with locate_user_errors(file, path):
         code = compile(file.text, str(path), "exec", dont_inherit=True)
-        # dataclasses and pickle look their module up by its name
+        # dataclasses and pickle look up the module by its name
         sys.modules[module.__name__] = module
         with extended_sys_path(root):
-            exec(code, module.__dict__)  # noqa: S102 - what the user asked to run
+            exec(code, module.__dict__)  # noqa: S102 - running the user's code is the purpose
     return module
 
 
 def traceback_line(path: str, trace: TracebackType | None) -> int | None:
-    """The innermost line (from 1) of a file in a traceback; None where it is not in it."""
+    """Return the innermost line (from 1) of a file in a traceback; None if the file does not occur."""
     line = None
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == path:
@@ -94,5 +94,5 @@ def _user_code_diagnostic(file: SourceFile, path: Path, error: BaseException) ->
     line = traceback_line(str(path), error.__traceback__) or 1
     text = file.excerpt(line) or ""
     span = Span(path=file.path, line=line, column=len(text) - len(text.lstrip()) + 1)
-    hint = "reading a migration runs its file, and its up() and down(), without a database"
+    hint = "fix the code; reading a migration runs its file, up() and down() without a database"
     return file.diagnostic(span, "python-failed", error_text(error), hint=hint)

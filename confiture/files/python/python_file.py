@@ -1,4 +1,4 @@
-"""Migrations written in Python: run once to record their steps, then read as the YAML that says the same."""
+"""Migrations written in Python: run once to record their steps, then read like equivalent YAML."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from confiture.models.records import record
 from confiture.models.source import SourceFile
 
 _HEADER_FIELDS = ("version", "name", "description", "requires", "vars")
-_SEVERAL_HINT = "keep one in this file, and give each of the others a file of its own"
+_SEVERAL_HINT = "keep one in this file and move the others to separate files"
 _MOST_LEVELS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class _YamlMark:
-    """A place in a file as nodes of YAML have it: all count from 0."""
+    """A position in a file like the marks of YAML nodes; all numbers count from 0."""
 
     index: int
     line: int
@@ -41,7 +41,7 @@ class _YamlMark:
 
 
 class PythonFile:
-    """A Python file: what its code passed on, as nodes that know where it is written."""
+    """A Python file that converts the values passed by its code to located YAML nodes."""
 
     def __init__(self, file: SourceFile, path: str) -> None:
         self._file = file
@@ -49,7 +49,7 @@ class PythonFile:
         self._literals = SourceLiterals(file)
 
     def migration_node(self, migration: type[Migration], recorded_steps: Sequence[RecordedStep]) -> Node:
-        """The mapping that a YAML file of the same migration would hold."""
+        """Return the mapping of an equivalent YAML migration."""
         call = self._class_call_site(migration)
         header = [
             self._pair_nodes(name, value, self._attribute_call_site(migration, name, call))
@@ -72,7 +72,7 @@ class PythonFile:
         return self._mapping_node([*header, *steps], call)
 
     def class_source(self, hook: type[Any]) -> str:
-        """A class as the file writes it, without comments and white space; of one made otherwise, the whole file."""
+        """Return the source of a class without comments and white space; of a dynamic class, the whole file."""
         node = self._literals.find_class(hook.__qualname__)
         if node is None:
             return _normalize_code(self._file.text)
@@ -80,7 +80,7 @@ class PythonFile:
         return _normalize_code(self._literals.lines(first, node.end_lineno or node.lineno))
 
     def class_span(self, cls_: type[Any]) -> Span:
-        """Where a class begins."""
+        """Return the location of a class definition."""
         node = self._literals.find_class(cls_.__qualname__)
         return Span(path=self._file.path, line=node.lineno if node else 1)
 
@@ -104,9 +104,9 @@ class PythonFile:
         return self._scalar_node(key, call), self.value_node(value, call)
 
     def value_node(self, value: Any, call: CallSite, level: int = 0) -> Node:
-        """A value that a call was given, as YAML would have it. Raises ValueError if it is nested too deeply."""
+        """Convert a value passed to a call to a YAML node. Raise ValueError if it is nested too deeply."""
         if level > _MOST_LEVELS:
-            raise ValueError(f"a value has more than {_MOST_LEVELS} levels, or holds itself")
+            raise ValueError(f"a value has more than {_MOST_LEVELS} levels or contains itself")
         if isinstance(value, Mapping):
             pairs: list[tuple[Node, Node]] = [
                 (self._scalar_node(str(key), call), self.value_node(item, call, level + 1))
@@ -135,14 +135,16 @@ class PythonFile:
         start = self._literals.offset(call.line, call.column)
         line, column = self._literals.line_and_column(start)
         mark = _YamlMark(start, line - 1, column - 1)
-        # a node of no length would be taken for one that is left out
+        # an empty node would count as a missing value
         return mark, replace(mark, index=start + 1)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class RecordedMigration:
-    """What running a migration's file gave: the mapping that a YAML file of the same migration would hold, and the
-    hooks that the file registered, each with its class as the file writes it.
+    """The result of running a migration file.
+
+    `node` is the mapping of an equivalent YAML migration. `hooks` are the hooks that the file registered by name,
+    `sources` the source code of their classes.
     """
 
     node: Node
@@ -151,33 +153,33 @@ class RecordedMigration:
 
 
 def run_migration(file: SourceFile, path: Path, root: Path, problems: DiagnosticCollector) -> RecordedMigration | None:
-    """Runs a migration's file. What is wrong is added to `problems`; None where there is no migration then."""
+    """Run a migration file. Errors are added to `problems`; return None if there is no migration."""
     clear_registrations(str(path))
     before = registered_hook_names()
     try:
         module = run_file(file, path, root)
-        read = PythonFile(file, str(path))
-        found = _find_single_migration(module, read, file)
+        python_file = PythonFile(file, str(path))
+        migration = _find_single_migration(module, python_file, file)
         with locate_user_errors(file, path):
-            recorded = record_steps(found())
-            run = _build_recorded_migration(read, found, recorded, str(path))
+            steps = record_steps(migration())
+            run = _build_recorded_migration(python_file, migration, steps, str(path))
     except UserCodeError as failure:
         problems.add(failure.diagnostic)
         return None
-    stray = sorted(name for where, name in registered_hook_names() - before if where != str(path))
+    stray = sorted(name for registering, name in registered_hook_names() - before if registering != str(path))
     if stray:
-        problems.add(_wrong_count_diagnostic(read, found, file, stray))
+        problems.add(_wrong_count_diagnostic(python_file, migration, file, stray))
     return run
 
 
 def record_migration(migration: Migration, file: SourceFile, path: str) -> RecordedMigration:
-    """What a migration records that is there as an object; `file` is that of its class, at `path`.
+    """Record the steps of a migration object; `file` at `path` defines its class.
 
-    Raises UserCodeError.
+    Raise UserCodeError.
     """
-    read = PythonFile(file, path)
+    python_file = PythonFile(file, path)
     with locate_user_errors(file, Path(path)):
-        return _build_recorded_migration(read, type(migration), record_steps(migration), path)
+        return _build_recorded_migration(python_file, type(migration), record_steps(migration), path)
 
 
 def _build_recorded_migration(
@@ -192,7 +194,7 @@ def _build_recorded_migration(
 
 
 def attach_hook(step: Step, recorded: RecordedMigration) -> Step:
-    """The step, with the hook where it names one that the file registers."""
+    """Return the step; if it names a hook that the file registers, with that hook."""
     if not isinstance(step, HookStep) or step.reference.text not in recorded.hooks:
         return step
     name = step.reference.text
@@ -202,28 +204,28 @@ def attach_hook(step: Step, recorded: RecordedMigration) -> Step:
 def _phase_hook_steps(
     registrations: Sequence[HookRegistration], recorded: Sequence[RecordedStep]
 ) -> list[RecordedStep]:
-    """The steps of the hooks that have a phase, and that no step names."""
-    named = {step.fields.get("hook") for step in recorded}
+    """Return steps for the hooks that have a phase and are not named by a step."""
+    named_hooks = {step.fields.get("hook") for step in recorded}
     return [
         RecordedStep(phase=hook.phase, fields={"name": hook.name, "hook": hook.name}, call_site=hook.call_site)
         for hook in registrations
-        if hook.phase is not None and hook.name not in named
+        if hook.phase is not None and hook.name not in named_hooks
     ]
 
 
 def _find_single_migration(module: ModuleType, read: PythonFile, file: SourceFile) -> type[Migration]:
-    """The one migration of a module: what it derives others from does not count. Raises UserCodeError."""
+    """Return the single migration class of a module, ignoring base classes. Raise UserCodeError."""
     classes = [value for value in vars(module).values() if isinstance(value, type)]
-    found = [one for one in classes if issubclass(one, Migration) and one.__module__ == module.__name__]
-    leaves = [one for one in dict.fromkeys(found) if not any(one in other.__mro__[1:] for other in found)]
+    own = [cls for cls in classes if issubclass(cls, Migration) and cls.__module__ == module.__name__]
+    leaves = [cls for cls in dict.fromkeys(own) if not any(cls in other.__mro__[1:] for other in own)]
     if not leaves:
-        hint = "write `class Name(Migration)` with up(); begin the name of a file that is no migration with _"
+        hint = "write `class Name(Migration)` with up(); to exclude the file, begin its name with _"
         raise UserCodeError(
-            file.diagnostic(Span(path=file.path, line=1), "no-migration", "there is no migration here", hint=hint)
+            file.diagnostic(Span(path=file.path, line=1), "no-migration", "the file contains no migration", hint=hint)
         )
     if len(leaves) > 1:
-        names = ", ".join(one.__name__ for one in leaves)
-        message = f"a file holds one migration, here are {len(leaves)}: {names}"
+        names = ", ".join(cls.__name__ for cls in leaves)
+        message = f"a file must contain a single migration; found {len(leaves)}: {names}"
         raise UserCodeError(
             file.diagnostic(read.class_span(leaves[1]), "several-migrations", message, hint=_SEVERAL_HINT)
         )
@@ -236,13 +238,13 @@ def _wrong_count_diagnostic(
     return file.diagnostic(
         read.class_span(migrations),
         "stray-hook",
-        f"a module that this file imports registers {', '.join(map(repr, names))}: for which migrations?",
-        hint="register it in this file, or name the module under `hooks:` in confiture.yaml: then it runs for all",
+        f"a module imported by this file registers {', '.join(map(repr, names))}",
+        hint="register it in this file, or add the module to `hooks:` in confiture.yaml to run it for all migrations",
     )
 
 
 def _yaml_tag_and_text(value: object) -> tuple[str, str]:
-    """A value's YAML type and how YAML writes it; an object of another kind is of none that YAML knows."""
+    """Return the YAML tag and text of a value; other objects get a tag that YAML does not define."""
     if value is None:
         return "null", "null"
     if isinstance(value, bool):
@@ -255,12 +257,12 @@ def _yaml_tag_and_text(value: object) -> tuple[str, str]:
 
 
 def _normalize_code(source: str) -> str:
-    """Python code without comments and white space, the same for every version of Python.
+    """Return Python code without comments and white space, the same for every version of Python.
 
-    Newer tokenizers cut f-strings in pieces; what stands between an f-string's ends is taken as it is written.
+    Newer tokenizers split f-strings; an f-string is kept as it is written.
     """
     lines = source.split("\n")
-    kept: list[str] = []
+    parts: list[str] = []
     begins: list[tuple[int, int]] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         name = tokenize.tok_name[token.type]
@@ -269,10 +271,10 @@ def _normalize_code(source: str) -> str:
         elif name == "FSTRING_END":
             begin = begins.pop()
             if not begins:
-                kept.append(_text_between(lines, begin, token.end))
+                parts.append(_text_between(lines, begin, token.end))
         elif not begins and name not in ("COMMENT", "NL", "ENDMARKER"):
-            kept.append(name if name in ("INDENT", "DEDENT", "NEWLINE") else token.string)
-    return " ".join(kept)
+            parts.append(name if name in ("INDENT", "DEDENT", "NEWLINE") else token.string)
+    return " ".join(parts)
 
 
 def _text_between(lines: Sequence[str], begin: tuple[int, int], end: tuple[int, int]) -> str:

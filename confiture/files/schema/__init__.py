@@ -1,1 +1,1 @@
-"""The types of YAML files: they read, check and describe themselves as JSON Schema."""
+"""The schema types of YAML files: they read and check values, and generate JSON Schema."""

@@ -1,4 +1,4 @@
-"""Shapes that hold others: lists, mappings, records. They read on after a mistake, so one pass finds every mistake."""
+"""Container types: lists, mappings, records. They continue after an error, so one pass reports all errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from confiture.text import did_you_mean
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list. With `allows_single`, one item may stand without its list."""
+    """A list. With `allows_single`, a single item need not be in a list."""
 
     item: SchemaType
     allows_single: bool = False
@@ -32,28 +32,28 @@ class ListOf:
             if self.allows_single:
                 return [self.item.read(node, reader)]
             raise reader.report_wrong_type(node, "a list", "begin each item with `- `")
-        found: list[Any] = []
-        broken = False
+        items: list[Any] = []
+        has_errors = False
         with reader.cycle_guarded(node):
             for child in node.value:
                 try:
-                    found.append(self.item.read(child, reader))
+                    items.append(self.item.read(child, reader))
                 except InvalidValue as error:
-                    broken = True
+                    has_errors = True
                     if error.partial is not None:
-                        found.append(error.partial)
-        if broken:
-            raise InvalidValue(found)
-        return found
+                        items.append(error.partial)
+        if has_errors:
+            raise InvalidValue(items)
+        return items
 
     def schema(self) -> dict[str, Any]:
-        listed = {"type": ["array", "null"], "items": self.item.schema()}
-        return {"anyOf": [self.item.schema(), listed]} if self.allows_single else listed
+        array = {"type": ["array", "null"], "items": self.item.schema()}
+        return {"anyOf": [self.item.schema(), array]} if self.allows_single else array
 
 
 @dataclass(frozen=True)
 class MapOf:
-    """A mapping with keys of the user's choosing."""
+    """A mapping with arbitrary keys."""
 
     value: SchemaType
     key_pattern: str | None = None
@@ -65,22 +65,22 @@ class MapOf:
             return {}
         if not isinstance(node, MappingNode):
             raise reader.report_wrong_type(node, "a mapping")
-        found: dict[str, Any] = {}
-        broken = False
+        values: dict[str, Any] = {}
+        has_errors = False
         with reader.cycle_guarded(node):
             for key, value in reader.pairs(node):
                 if self.key_pattern and not re.fullmatch(self.key_pattern, key.value):
                     message = f"{reader.format_value(key)!r} is not {self.key_description}"
                     reader.report(reader.span(key), "bad-name", message, "choose another name")
-                    broken = True
+                    has_errors = True
                     continue
                 try:
-                    found[key.value] = self.value.read(value, reader)
+                    values[key.value] = self.value.read(value, reader)
                 except InvalidValue:
-                    broken = True
-        if broken:
+                    has_errors = True
+        if has_errors:
             raise InvalidValue
-        return found
+        return values
 
     def schema(self) -> dict[str, Any]:
         names = {"propertyNames": {"pattern": f"^{self.key_pattern}$"}} if self.key_pattern else {}
@@ -89,10 +89,10 @@ class MapOf:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A key of a record: its type, and what it means (shown by editors).
+    """A key of a record: its type and a description for editors.
 
-    `default` is as reading gives it. What could be read of a value with mistakes is kept if that is a list, or the key
-    is `lenient`.
+    `default` is a value as reading returns it. The readable part of a value with errors is kept if it is a list, or if
+    the key is `lenient`.
     """
 
     value_type: SchemaType
@@ -104,9 +104,9 @@ class Key:
 
 @dataclass(frozen=True)
 class FieldValues:
-    """What a record held: the values that were there, where their keys stand, and where it begins itself.
+    """The contents of a record: its values, the locations of their keys, and the location of the record.
 
-    `defaults` are the values of keys that were not.
+    `defaults` are the values of missing keys.
     """
 
     values: dict[str, Any]
@@ -124,12 +124,12 @@ class FieldValues:
         return key in self.values
 
 
-_KEYS = "write one `key: value` a line"
+_KEYS = "write one `key: value` per line"
 
 
 @dataclass(frozen=True)
 class Record:
-    """A mapping with known keys. Of the keys in `one_of`, exactly one must stand there."""
+    """A mapping with known keys. Exactly one of the keys in `one_of` must be present."""
 
     keys: dict[str, Key]
     noun: str = "key"
@@ -137,7 +137,7 @@ class Record:
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
-        """The values of the keys that have one if they are left out."""
+        """Default values by key."""
         return {name: key.default for name, key in self.keys.items() if key.default is not None}
 
     def read(self, node: Node, reader: Reader) -> FieldValues:
@@ -147,22 +147,22 @@ class Record:
                 node, f"a mapping with {_join_names(list(self.keys))}", None if is_null(node) else _KEYS
             )
         fields = FieldValues({}, {}, reader.span(node), self.defaults)
-        broken = has_unknown = False
+        has_errors = has_unknown = False
         with reader.cycle_guarded(node):
             for key, value in reader.pairs(node):
-                known = self.keys.get(key.value)
-                if known is None:
+                definition = self.keys.get(key.value)
+                if definition is None:
                     self._report_unknown(key, reader)
-                    broken = has_unknown = True
+                    has_errors = has_unknown = True
                     continue
                 fields.spans[key.value] = reader.span(key)
                 try:
-                    fields.values[key.value] = known.value_type.read(value, reader)
+                    fields.values[key.value] = definition.value_type.read(value, reader)
                 except InvalidValue as error:
-                    broken = True
-                    if isinstance(error.partial, list) or (known.lenient and error.partial is not None):
+                    has_errors = True
+                    if isinstance(error.partial, list) or (definition.lenient and error.partial is not None):
                         fields.values[key.value] = error.partial
-        if not self._check_required(fields, reader, has_unknown=has_unknown) or broken:
+        if not self._check_required(fields, reader, has_unknown=has_unknown) or has_errors:
             raise InvalidValue(fields)
         return fields
 
@@ -177,23 +177,24 @@ class Record:
             reader.report(fields.span, "missing-key", f"the key {name!r} is missing", f"add `{name}:`")
         chosen = [name for name in self.one_of if name in fields.spans]
         if has_unknown and not chosen:
-            return False  # the kind may be what is misspelt
+            return False  # the unknown key may be the misspelt kind
         if self.one_of and len(chosen) != 1:
-            one = f"exactly one of {', '.join(self.one_of)}"
-            message = f"{' and '.join(chosen)} stand together: a step is {one}" if chosen else f"a step is {one}"
-            hint = "split it into one step each" if chosen else f"add `{self.one_of[0]}:`, or remove the step"
+            message = f"a step must have exactly one of {', '.join(self.one_of)}"
+            if chosen:
+                message += f"; found {' and '.join(chosen)}"
+            hint = "split it into separate steps" if chosen else f"add `{self.one_of[0]}:`, or remove the step"
             reader.report(fields.span, "step-kind", message, hint)
             return False
         return not missing
 
     def schema(self) -> dict[str, Any]:
-        described = {
+        properties = {
             name: key.value_type.schema()
             | {"description": key.description}
             | ({"default": _written_default(key)} if key.default is not None else {})
             for name, key in self.keys.items()
         }
-        schema: dict[str, Any] = {"type": "object", "properties": described, "additionalProperties": False}
+        schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
         required = [name for name, key in self.keys.items() if key.required]
         if required:
             schema["required"] = required

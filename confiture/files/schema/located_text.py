@@ -1,4 +1,4 @@
-"""Text whose place in the file matters, down to the character."""
+"""Text whose location in the file is known to the character."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from confiture.models.source import LocatedSource, SourceFile
 
 
 class LocatedScalar(ScalarNode):
-    """Text that was not read from YAML, and knows where it stands."""
+    """A scalar that was not read from YAML, with its location."""
 
     def __init__(self, passage: LocatedSource, tag: str, start_mark: Any, end_mark: Any) -> None:
         super().__init__(tag, passage.text, start_mark, end_mark)
@@ -22,10 +22,10 @@ class LocatedScalar(ScalarNode):
 
 @dataclass(frozen=True)
 class LocatedText:
-    """Text whose place in the file matters, down to the character: SQL, templates, conditions."""
+    """Text whose location is known to the character: SQL, templates, conditions."""
 
     other_tags: tuple[str, ...] = ()
-    """Which of YAML's other types count as the text they are written as, such as `int` and `bool`."""
+    """Other YAML types, such as `int` and `bool`, that are accepted and kept as written."""
 
     def read(self, node: Node, reader: Reader) -> LocatedSource:
         reader.check_tag(node)
@@ -33,7 +33,7 @@ class LocatedText:
             raise reader.report_wrong_type(node, "text", "put the value in quotes" if is_number_or_bool(node) else None)
         if not node.value.strip():
             raise reader.report(
-                reader.span(node), "empty-value", "expected text, found nothing", "write it, or remove the key"
+                reader.span(node), "empty-value", "expected text, found nothing", "add a value, or remove the key"
             )
         return node.passage if isinstance(node, LocatedScalar) else _locate_scalar(node, reader.file)
 
@@ -46,12 +46,12 @@ _JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
 
 
 def scalar_start(text: str, node: ScalarNode) -> int:
-    """Where a scalar begins in a text, behind its tag and its anchor."""
+    """Return the offset of a scalar in a text, after its tag and its anchor."""
     return _PROPERTIES.match(text, node.start_mark.index, node.end_mark.index).end()  # type: ignore[union-attr]
 
 
 def _locate_scalar(node: ScalarNode, file: SourceFile) -> LocatedSource:
-    """A scalar's text and its place: behind its tag and anchor, behind its quote or below its `|`."""
+    """Return the text and location of a scalar: after its tag and anchor, after its quote or below its `|`."""
     start = scalar_start(file.text, node)
     if node.style == "|":
         line = file.text.count("\n", 0, start) + 2
@@ -62,23 +62,23 @@ def _locate_scalar(node: ScalarNode, file: SourceFile) -> LocatedSource:
     elif node.style in ("'", '"'):
         start += 1
     line, column = file.text.count("\n", 0, start) + 1, start - file.text.rfind("\n", 0, start)
-    written = file.text[start : node.end_mark.index]
-    as_written = node.style != ">" and written.startswith(node.value) and "\n" not in node.value
-    offsets = () if as_written else _character_offsets(node.value, written, start, node.style)
+    raw = file.text[start : node.end_mark.index]
+    is_literal = node.style != ">" and raw.startswith(node.value) and "\n" not in node.value
+    offsets = () if is_literal else _character_offsets(node.value, raw, start, node.style)
     return LocatedSource(text=node.value, file=file, line=line, column=column, offsets=offsets)
 
 
-# a tag and an anchor before a scalar, and the comments and line ends between them
+# a tag and an anchor before a scalar, with comments and line ends between them
 _PROPERTIES = re.compile(r"(?:[!&]\S*(?:\s+|#[^\n]*\n)*)*")
-# what stands for one character inside each kind of quotes; otherwise each stands for itself
+# the units that represent one character inside each kind of quotes; elsewhere each character represents itself
 _CHARACTER_UNITS = {"'": re.compile(r"''|[\s\S]"), '"': re.compile(r"\\(?:x..|u.{4}|U.{8}|[\s\S])|[\s\S]")}
 _BLANK_ESCAPES = frozenset("nrtv f_NLP\t\n")
 
 
 def _character_offsets(value: str, raw: str, start: int, style: str | None) -> tuple[int, ...]:
-    """Where each character of a scalar stands in the file.
+    """Return the offset in the file of each character of a scalar.
 
-    Folding changes white space only, so what is visible comes in the same order in both.
+    Folding only changes white space, so visible characters have the same order in both.
     """
     units = (_CHARACTER_UNITS.get(style or "") or re.compile(r"[\s\S]")).finditer(raw)
     visible = [start + unit.start() for unit in units if not _is_blank(unit[0])]
@@ -100,7 +100,7 @@ def _is_blank(unit: str) -> bool:
 
 
 def _block_indent(file: SourceFile, line: int, value: str) -> int:
-    """The columns that YAML took off each line of a literal block: what its first line with text has more."""
+    """Return the indentation that YAML removes from each line of a literal block, from its first non-blank line."""
     number = next(n for n, text in enumerate(value.split("\n")) if text.strip())
-    written = file.excerpt(line + number) or ""
-    return len(written) - len(value.split("\n")[number]) if written.strip() else 0
+    raw = file.excerpt(line + number) or ""
+    return len(raw) - len(value.split("\n")[number]) if raw.strip() else 0

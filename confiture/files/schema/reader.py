@@ -1,4 +1,4 @@
-"""The file that types read from: where nodes stand, what was found wrong, and guards against endless aliases."""
+"""The context of reading a YAML file: locations of nodes, collected errors, and guards against recursive aliases."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _KNOWN_TAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null"
 _SECRET = re.compile(r"(://|pass\w{0,20}\s{0,20}[:=]).*", re.IGNORECASE | re.DOTALL)
 _MAX_LEVELS = 50
 _MAX_NODES = 100_000
-"""How many values one file may hold, each alias counted as what it stands for: few lines can stand for billions."""
+"""The maximum number of values in a file with aliases expanded: a few lines can expand to billions of values."""
 
 
 class InvalidValue(Exception):
-    """The node cannot be read; why is already with the reader's problems.
+    """The node cannot be read; the reader has already recorded the reason.
 
-    `partial` is what could be read of a list or a record, None of anything else.
+    `partial` is the readable part of a list or a record, otherwise None.
     """
 
     def __init__(self, partial: Any = None) -> None:
@@ -33,8 +33,9 @@ class InvalidValue(Exception):
 
 
 class Reader:
-    """The file that is read, and what was found wrong with it. `open_named` reads a file that this one names; no
-    message shows one of the `secrets`.
+    """A YAML file and its errors.
+
+    `open_named` reads a file named in this file. Messages never contain the values of `secrets`.
     """
 
     def __init__(
@@ -52,34 +53,34 @@ class Reader:
         self._node_count = 0
 
     def span(self, node: Node) -> Span:
-        """Where a node begins; for a value that is left out, where its key ends."""
+        """Return the start of a node; for a missing value, the end of its key."""
         if is_null(node) and node.start_mark.index == node.end_mark.index:
             return self._missing_value_span(node.start_mark.index)
         return Span(path=self.file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
 
     def _missing_value_span(self, offset: int) -> Span:
-        # the parser only notices at the next word, which may stand lines below
+        # the parser's position is the next token, which may be lines below
         lines = self.file.text[:offset].split("\n")
         while len(lines) > 1 and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
             lines.pop()
         return Span(path=self.file.path, line=len(lines), column=len(lines[-1].rstrip()) or 1)
 
     def report(self, span: Span, code: str, message: str, hint: str) -> InvalidValue:
-        """Records a mistake and the next step. Gives the exception to raise where nothing can be read."""
+        """Record an error and its hint. Return the exception to raise if the value cannot be read."""
         self.problems.add(self.file.diagnostic(span, code, message, hint=hint))
         return InvalidValue()
 
     def report_wrong_type(self, node: Node, expected: str, hint: str | None = None) -> InvalidValue:
-        """Records that a node is of another type than expected."""
-        hint = hint or ("write it, or remove the key" if is_null(node) else f"write {expected}")
+        """Record that a node has the wrong type. Return the exception to raise."""
+        hint = hint or ("add a value, or remove the key" if is_null(node) else f"write {expected}")
         return self.report(self.span(node), "wrong-type", f"expected {expected}, found {self._describe(node)}", hint)
 
     def format_value(self, node: Node) -> str:
-        """The beginning of a value, for messages."""
+        """Return the beginning of a value for messages; hide secrets."""
         return HIDDEN if id(node) in self._secrets else shorten(node.value)
 
     def _describe(self, node: Node) -> str:
-        """A node in words: `the number 3`, `a list`."""
+        """Describe a node: `the number 3`, `a list`."""
         if isinstance(node, MappingNode):
             return "a mapping"
         if isinstance(node, SequenceNode):
@@ -87,17 +88,20 @@ class Reader:
         kind = str(node.tag).removeprefix(TAG)
         if kind == "null":
             return "nothing"
-        noun = {"int": "number", "float": "number", "bool": "truth value"}.get(kind)
+        noun = {"int": "number", "float": "number", "bool": "boolean"}.get(kind)
         return f"the {noun} {self.format_value(node)}" if noun else f"the text {self.format_value(node)!r}"
 
     def check_tag(self, node: Node) -> None:
-        """Raises Invalid for a tag that is not YAML's own. Every node that is read comes by here: counts them."""
+        """Raise InvalidValue for a tag that is not a standard YAML tag, or if the file has too many values.
+
+        Called once for every node that is read.
+        """
         self._node_count += 1
         if self._node_count == _MAX_NODES:
             self.report(
                 self.span(node),
                 "too-many-values",
-                f"the file stands for over {_MAX_NODES:,} values",
+                f"the file expands to more than {_MAX_NODES:,} values",
                 _FEWER_VALUES_HINT,
             )
         if self._node_count >= _MAX_NODES:
@@ -106,7 +110,7 @@ class Reader:
             raise self.report(self.span(node), "unknown-tag", f"unknown tag {node.tag}", "remove the tag")
 
     def pairs(self, node: MappingNode) -> list[tuple[ScalarNode, Node]]:
-        """The keys and values of a mapping, merge keys resolved, duplicates reported."""
+        """Return the keys and values of a mapping; resolve merge keys, report duplicates."""
         pairs: dict[str, tuple[ScalarNode, Node]] = {}
         merged: list[tuple[ScalarNode, Node]] = []
         for key, value in node.value:
@@ -118,8 +122,8 @@ class Reader:
                 merged += self._merged_pairs(key, value)
             elif key.value in pairs:
                 first = self.span(pairs[key.value][0])
-                message = f"the key {self.format_value(key)!r} stands twice; first on line {first.line}"
-                self.report(self.span(key), "duplicate-key", message, "remove one of the two, or join what they hold")
+                message = f"duplicate key {self.format_value(key)!r}; first on line {first.line}"
+                self.report(self.span(key), "duplicate-key", message, "remove one of the keys, or merge their values")
             else:
                 pairs[key.value] = (key, value)
         for key, value in merged:
@@ -128,7 +132,7 @@ class Reader:
 
     def _merged_pairs(self, key: ScalarNode, value: Node) -> list[tuple[ScalarNode, Node]]:
         sources = value.value if isinstance(value, SequenceNode) else [value]
-        found: list[tuple[ScalarNode, Node]] = []
+        pairs: list[tuple[ScalarNode, Node]] = []
         for source in sources:
             if not isinstance(source, MappingNode):
                 message = f"`<<` merges mappings, not {self._describe(source)}"
@@ -137,17 +141,17 @@ class Reader:
             try:
                 self.check_tag(source)
                 with self.cycle_guarded(source, key):
-                    found += self.pairs(source)
+                    pairs += self.pairs(source)
             except InvalidValue:
                 continue
-        return found
+        return pairs
 
     def cycle_guarded(self, node: Node, reported_node: Node | None = None) -> _CycleGuard:
-        """A context that guards against a container that contains itself by way of an alias."""
+        """Return a context that reports a container that contains itself through an alias."""
         return _CycleGuard(self, node, reported_node or node)
 
 
-_FEWER_VALUES_HINT = "keep data out of YAML: a migration's rows belong into SQL"
+_FEWER_VALUES_HINT = "move the data from YAML to SQL"
 
 
 class _CycleGuard:
@@ -159,14 +163,14 @@ class _CycleGuard:
             raise self._reader.report(
                 self._reader.span(self._reported_node),
                 "alias-loop",
-                "an alias refers to what contains it",
+                "an alias refers to a value that contains it",
                 "remove the alias",
             )
         if len(self._reader._open_nodes) >= _MAX_LEVELS:
             raise self._reader.report(
                 self._reader.span(self._reported_node),
                 "nested-too-deeply",
-                f"over {_MAX_LEVELS} levels of values",
+                f"values are nested more than {_MAX_LEVELS} levels deep",
                 _FEWER_VALUES_HINT,
             )
         self._reader._open_nodes.append(id(self._node))
@@ -176,17 +180,17 @@ class _CycleGuard:
 
 
 def shorten(text: str) -> str:
-    """The beginning of a text that may be long, or hold a password, for messages."""
+    """Return the beginning of a text for messages, without possible passwords."""
     return cut(_SECRET.sub(r"\1...", text), 40, mark="...")
 
 
 def is_null(node: Node) -> bool:
-    """Whether a node is YAML's null, written or left out."""
+    """Whether a node is null, explicit or missing."""
     return isinstance(node, ScalarNode) and node.tag == f"{TAG}null"
 
 
 def is_text(node: Node) -> bool:
-    """Whether a node is text. What looks like a date is text too: YAML's dates have no use here."""
+    """Whether a node is text. YAML timestamps count as text."""
     return isinstance(node, ScalarNode) and node.tag in (f"{TAG}str", f"{TAG}timestamp")
 
 

@@ -1,7 +1,7 @@
-"""What a YAML file may hold: one definition that reads it, checks it, and describes it as JSON Schema.
+"""The types of values in YAML files: a single definition reads and checks a value, and generates JSON Schema.
 
-A type reads a node into a value. It reports what is wrong to its `Reader` and raises `InvalidValue`; a record or a
-list reads on, so that one pass finds every mistake.
+A type reads a node into a value. It reports errors to its `Reader` and raises `InvalidValue`. Records and lists
+continue after an error, so one pass reports all errors.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from confiture.text import did_you_mean
 
 _SIZE = re.compile(r"([0-9]{1,9})\s*(kB|MB|GB)")
 _UNIT_BYTES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
-_MAX_MS = 2**31 - 1  # PostgreSQL holds its timeouts in a signed 32-bit integer
+_MAX_MS = 2**31 - 1  # PostgreSQL's timeouts are signed 32-bit integers
 _MAX_INTEGER = 1_000_000
 _MAX_DIGITS = 1_000
 
 
 class SchemaType(Protocol):
-    """What a node may be."""
+    """The type of a node."""
 
     def read(self, node: Node, reader: Reader) -> Any:
-        """The node's value. Raises Invalid after reporting why there is none."""
+        """Return the node's value. Report errors to the reader and raise InvalidValue."""
         ...
 
     def schema(self) -> dict[str, Any]:
-        """The same, as JSON Schema."""
+        """Return the type as JSON Schema."""
         ...
 
 
 @dataclass(frozen=True)
 class TextValue:
-    """Text. With `allows_numbers`, a bare number counts as the text it is written as (`version: 002`)."""
+    """Text. With `allows_numbers`, an unquoted number is read as text (`version: 002`)."""
 
     allows_numbers: bool = False
     example: str | None = None
@@ -61,7 +61,7 @@ class TextValue:
             raise reader.report_wrong_type(node, "text", "put the value in quotes" if is_number_or_bool(node) else None)
         if not node.value.strip():
             raise reader.report(
-                reader.span(node), "empty-value", "expected text, found nothing", "write it, or remove the key"
+                reader.span(node), "empty-value", "expected text, found nothing", "add a value, or remove the key"
             )
         return str(node.value)
 
@@ -72,12 +72,12 @@ class TextValue:
 
 @dataclass(frozen=True)
 class ProjectName:
-    """The name of a project, as histories store it."""
+    """The name of a project in the history."""
 
     def read(self, node: Node, reader: Reader) -> str:
         name = TextValue(allows_numbers=True).read(node, reader)
         if PROJECT_NAME.fullmatch(name) is None:
-            message = f"{shorten(name)} cannot name a project"
+            message = f"{shorten(name)} is not a valid project name"
             raise reader.report(reader.span(node), "wrong-value", message, PROJECT_NAME_HINT)
         return name
 
@@ -87,12 +87,12 @@ class ProjectName:
 
 @dataclass(frozen=True)
 class FilePath:
-    """The name of a file. Read as that file, opened by the reader."""
+    """The name of a file. Reading it opens the file."""
 
     def read(self, node: Node, reader: Reader) -> tuple[LocatedSource, SourceFile]:
         name = LocatedText().read(node, reader)
         if reader.open_named is None:
-            raise reader.report(name.start, "wrong-value", "no file can be named here", "remove it")
+            raise reader.report(name.start, "wrong-value", "a file name is not allowed here", "remove it")
         try:
             return name, reader.open_named(name)
         except InputError as error:
@@ -105,18 +105,18 @@ class FilePath:
 
 @dataclass(frozen=True)
 class Duration:
-    """A time with its unit: `500ms`, `2s`, `5min`, `1h`. Read as milliseconds."""
+    """A duration with a unit: `500ms`, `2s`, `5min`, `1h`. Read as milliseconds."""
 
     def read(self, node: Node, reader: Reader) -> int:
         reader.check_tag(node)
-        hint = "write a number and its unit: 500ms, 2s, 5min or 1h"
+        hint = "write a number and a unit: 500ms, 2s, 5min or 1h"
         milliseconds = parse_duration_ms(node.value) if isinstance(node, ScalarNode) else None
         if milliseconds is None:
             raise reader.report_wrong_type(node, "a duration", hint)
         if milliseconds > _MAX_MS:
             message = f"{reader.format_value(node)} is too long"
             raise reader.report(
-                reader.span(node), "wrong-value", message, "write 24 days (576h) at most, or 0 for ever"
+                reader.span(node), "wrong-value", message, "write at most 24 days (576h), or 0 for no limit"
             )
         return milliseconds
 
@@ -127,15 +127,13 @@ class Duration:
 
 @dataclass(frozen=True)
 class Size:
-    """An amount of data with its unit: `500kB`, `16MB`, `1GB`. Read as bytes; like PostgreSQL's, units are powers of
-    1024.
-    """
+    """A size with a unit: `500kB`, `16MB`, `1GB`. Read as bytes; units are powers of 1024 as in PostgreSQL."""
 
     def read(self, node: Node, reader: Reader) -> int:
         reader.check_tag(node)
         match = _SIZE.fullmatch(node.value.strip()) if isinstance(node, ScalarNode) else None
         if match is None:
-            raise reader.report_wrong_type(node, "an amount of data", "write a number and its unit: 500kB, 16MB or 1GB")
+            raise reader.report_wrong_type(node, "a size", "write a number and a unit: 500kB, 16MB or 1GB")
         return int(match[1]) * _UNIT_BYTES[match[2]]
 
     def schema(self) -> dict[str, Any]:
@@ -144,7 +142,7 @@ class Size:
 
 @dataclass(frozen=True)
 class NonNegativeInteger:
-    """A whole number that is not negative, and at least `minimum`."""
+    """A non-negative integer, at least `minimum`."""
 
     minimum: int = 0
 
@@ -152,10 +150,10 @@ class NonNegativeInteger:
         reader.check_tag(node)
         is_count = isinstance(node, ScalarNode) and node.tag == f"{TAG}int" and node.value.isdecimal()
         if not is_count or (not node.value.lstrip("0") and self.minimum):
-            raise reader.report_wrong_type(node, f"a whole number, {self.minimum} or more")
+            raise reader.report_wrong_type(node, f"an integer, {self.minimum} or more")
         if len(node.value) > len(str(_MAX_INTEGER)) or int(node.value) > _MAX_INTEGER:
             message = f"{reader.format_value(node)} is too large"
-            raise reader.report(reader.span(node), "wrong-value", message, f"write {_MAX_INTEGER} at most")
+            raise reader.report(reader.span(node), "wrong-value", message, f"write at most {_MAX_INTEGER}")
         return int(node.value)
 
     def schema(self) -> dict[str, Any]:
@@ -178,7 +176,7 @@ class Boolean:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words."""
+    """One of several words."""
 
     words: tuple[str, ...]
 
@@ -195,7 +193,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class AnyValue:
-    """Any value; numbers keep the digits they are written with."""
+    """Any value; numbers keep their exact digits."""
 
     def read(self, node: Node, reader: Reader) -> Any:
         reader.check_tag(node)
@@ -213,7 +211,7 @@ class AnyValue:
 
 @dataclass(frozen=True)
 class ScalarValue:
-    """Text, a number, a truth value or null."""
+    """Text, a number, a boolean or null."""
 
     def read(self, node: Node, reader: Reader) -> Any:
         reader.check_tag(node)
@@ -230,7 +228,7 @@ class ScalarValue:
 
 
 def _parse_scalar(node: ScalarNode) -> str | bool | int | Decimal | float | None:
-    """A scalar's value by its tag. Raises ValueError or ArithmeticError where it has none."""
+    """Return the value of a scalar by its tag. Raise ValueError or ArithmeticError if it has none."""
     kind = str(node.tag).removeprefix(TAG)
     if kind not in _KEYWORD_VALUES and kind not in ("int", "float"):
         return str(node.value)

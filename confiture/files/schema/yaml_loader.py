@@ -1,7 +1,7 @@
-"""Composes YAML text into nodes.
+"""Parsing of YAML text into nodes.
 
-libyaml does it five times faster than the pure parser, whose messages are better: so libyaml goes first, and what it
-refuses the pure parser judges anew.
+libyaml is five times faster than the pure Python parser, whose messages are better: so libyaml parses first, and the
+pure parser repeats the parse if libyaml reports an error.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import Node
 
 try:
-    from _ruamel_yaml_clibz import CParser  # where the wheel of ruamel.yaml.clibz puts it
-except ImportError:  # no wheel for this platform: the pure parser does all
+    from _ruamel_yaml_clibz import CParser  # from the wheel of ruamel.yaml.clibz
+except ImportError:  # no wheel for this platform: always use the pure parser
     CParser = None
 
 
 _DEEPEST = 1_000
 _MOST_EVENTS = 300_000
-"""What the parser may find in a file: keys, values, ends of lists. Few take a kilobyte of memory each."""
+"""The maximum number of parser events (keys, values, ends of lists). Few events take more than a kilobyte of memory."""
 _SMALL = 100_000
 _LARGE = 200_000
-"""Characters of a text that the pure parser takes too long for."""
+"""The length, in characters, above which the pure parser is too slow."""
 
 
 class TooManyValues(Exception):
-    """A file that holds more than a file of ours needs; `line` (from 0) is where it does."""
+    """A file has more values than any valid file needs; `line` (from 0) is where the limit is exceeded."""
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -36,9 +36,10 @@ class TooManyValues(Exception):
 
 
 def compose(text: str) -> Node | None:
-    """The root node, None where there is no document. Raises what ruamel.yaml raises for text that is no YAML.
+    """Return the root node; None if there is no document.
 
-    Raises RecursionError or TooManyValues for what would take too much time or memory.
+    Raise the errors of ruamel.yaml for invalid YAML, and RecursionError or TooManyValues if parsing would take too much
+    time or memory.
     """
     if CParser is None:
         return _compose_pure(text)
@@ -48,13 +49,13 @@ def compose(text: str) -> Node | None:
 
 
 def _can_be_deep(text: str) -> bool:
-    """Whether libyaml might run out of stack: it recurses for each level, without a limit."""
+    """Whether libyaml might exhaust the stack: it recurses for each level without a limit."""
     brackets = text.count("[") + text.count("{")
     return brackets > _DEEPEST or max(map(len, text.split("\n"))) > _DEEPEST
 
 
 def _check_nesting(text: str) -> None:
-    """Raises RecursionError for nesting that is too deep, TooManyValues for too many; neither takes memory here."""
+    """Raise RecursionError for too deep nesting, TooManyValues for too many values. Uses constant memory."""
     from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
     loader = _make_loader()(text)
@@ -69,7 +70,7 @@ def _check_nesting(text: str) -> None:
             if events > _MOST_EVENTS:
                 raise TooManyValues(event.start_mark.line)
     except YAMLError:
-        return  # composing says what is wrong
+        return  # composing reports the error
     finally:
         loader.dispose()
 
@@ -96,7 +97,7 @@ def _compose_fast(text: str) -> Node | None:
 
 @cache
 def _make_loader() -> Any:
-    # the rules of YAML 1.2, which files are read as: a VersionedResolver would gather them anew for each file
+    # the rules of YAML 1.2; a VersionedResolver would collect them again for each file
     from ruamel.yaml.resolver import Resolver
 
     class Loader(CParser, Resolver):  # type: ignore[misc] # a class of a C module

@@ -1,4 +1,4 @@
-"""Annotations for GitHub Actions: each mistake at its file and line."""
+"""Annotations for GitHub Actions: each problem at its file and line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
 
 
 class GitHubWriter(Writer):
-    """Writes workflow commands. A run's tables come first, for people who read the log."""
+    """A writer of workflow commands. The tables of a run come first, for readers of the log."""
 
     def run(self, report: RunReport) -> None:
-        """The tables, then what lint found, what the dry run warns of, and the errors."""
+        """Write the tables, then the findings of lint, the warnings of the dry run, and the errors."""
         from confiture.output.terminal.console import stdout_console
         from confiture.output.terminal.run import print_run
 
@@ -33,28 +33,28 @@ class GitHubWriter(Writer):
         )
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """The errors."""
+        """Write the errors."""
         self.context.write_clean(error_commands(diagnostics, self.context.root, self.context.environ))
 
     def findings(self, summary: LintSummary) -> None:
-        """The findings."""
+        """Write the findings."""
         self.context.write_clean(finding_commands(summary.report.findings, self.context.root, self.context.environ))
 
 
 def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:
-    """One `::error` command a line. GitHub wants paths relative to the repository, so they are taken from there."""
+    """Return one `::error` command per line, with paths relative to the repository, as GitHub requires."""
     workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
     return "".join(_diagnostic_command(diagnostic, root, workspace) + "\n" for diagnostic in diagnostics)
 
 
 def warning_commands(warnings: Sequence[DryRunWarning], root: Path, environ: Mapping[str, str]) -> str:
-    """One `::warning` command a line, for what a dry run warns of."""
+    """Return one `::warning` command per line for the warnings of a dry run."""
     workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
     return "".join(_warning_command(warning, root, workspace) + "\n" for warning in warnings)
 
 
 def finding_commands(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:
-    """One command a line, for what lint found: `::error`, `::warning` or `::notice`."""
+    """Return one command per line for the findings of lint: `::error`, `::warning` or `::notice`."""
     workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
     return "".join(
         _format_command(_LEVELS[finding.severity], finding.rule, finding.span, finding_lines(finding), root, workspace)
@@ -64,7 +64,7 @@ def finding_commands(findings: Sequence[Finding], root: Path, environ: Mapping[s
 
 
 def finding_lines(finding: Finding) -> list[str]:
-    """A finding in lines of plain text: what is wrong, what happens, what to do, what to write."""
+    """Return a finding as lines of plain text: the message, the effect, the hint, the remedy."""
     lines = [finding.message, finding.effect, f"next: {finding.hint}" if finding.hint else "", finding.remedy or ""]
     return [line for line in lines if line]
 
@@ -86,8 +86,8 @@ def _format_command(level: str, code: str, span: Span | None, lines: Sequence[st
     if span:
         properties = _location_properties(span, root, workspace) | properties
     listed = ",".join(f"{name}={_escape_property(escape_line(value))}" for name, value in properties.items())
-    told = [shown for line in lines for shown in escape_lines(line)]
-    return f"::{level} {listed}::{_escape_data(chr(10).join(told))}"
+    message_lines = [escaped for line in lines for escaped in escape_lines(line)]
+    return f"::{level} {listed}::{_escape_data(chr(10).join(message_lines))}"
 
 
 def _location_properties(span: Span, root: Path, workspace: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""GitLab's code quality report: what merge requests show beside the lines."""
+"""GitLab's code quality report, shown in merge requests."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from confiture.text import format_json
 
 _SEVERITIES = {"error": "critical", "warning": "major", "info": "info"}
 _NO_FILE = "confiture.yaml"
-"""Where findings stand that no file has: GitLab wants one."""
+"""The file for findings without a file: GitLab requires one."""
 
 
 class GitLabWriter(Writer):
-    """Writes the report of findings."""
+    """A writer of the code quality report."""
 
     def findings(self, summary: LintSummary) -> None:
-        """The findings."""
+        """Write the findings."""
         self.context.write_clean(code_quality(summary.report.findings, self.context.root, self.context.environ))
 
 
 def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:
-    """The report as JSON. GitLab wants paths relative to the repository, and each fingerprint once."""
+    """Return the report as JSON. GitLab requires paths relative to the repository, and unique fingerprints."""
     repository = Path(environ.get("CI_PROJECT_DIR") or Path.cwd())
-    seen: Counter[str] = Counter()
+    fingerprints: Counter[str] = Counter()
     issues = []
     for finding in findings:
         path = os.path.relpath(root / (finding.span.path if finding.span else _NO_FILE), repository)
@@ -42,7 +42,7 @@ def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, 
                 "content": {"body": "\n\n".join(finding_lines(finding))},
                 "categories": ["Bug Risk"],
                 "severity": _SEVERITIES[finding.severity],
-                "fingerprint": _unique_fingerprint(fingerprint_v2(finding), seen),
+                "fingerprint": _unique_fingerprint(fingerprint_v2(finding), fingerprints),
                 "location": {
                     "path": Path(path).as_posix(),
                     "lines": {"begin": finding.span.line if finding.span else 1},
@@ -53,7 +53,7 @@ def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, 
 
 
 def _unique_fingerprint(fingerprint: str, used: Counter[str]) -> str:
-    """The fingerprint; where it was there before, another that is the same in the next run."""
+    """Return the fingerprint; if it is already used, derive another one that is stable between runs."""
     used[fingerprint] += 1
     if used[fingerprint] == 1:
         return fingerprint

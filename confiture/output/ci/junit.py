@@ -1,4 +1,4 @@
-"""JUnit XML: a suite for each migration, a case for each step; for lint, a suite for each file."""
+"""JUnit XML: a test suite for each migration with a case for each step; for lint, a suite for each file."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from confiture.output.writer import LintSummary, Writer
 from confiture.text import escape_block, escape_ci_commands, escape_line
 
 _NOT_XML = re.compile("[\ufffe\uffff]")
-"""What XML cannot hold of what is visible."""
+"""Printable characters that XML does not allow."""
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
 class JUnitWriter(Writer):
-    """Writes JUnit XML."""
+    """A writer of JUnit XML."""
 
     def run(self, report: RunReport) -> None:
-        """A test case for each step."""
+        """Write a test case for each step."""
         self.context.write_clean(run_xml(report))
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """A failed test case for each error."""
+        """Write a failed test case for each error."""
         self.context.write_clean(diagnostics_xml(diagnostics))
 
     def findings(self, summary: LintSummary) -> None:
-        """A test case for each finding."""
+        """Write a test case for each finding."""
         self.context.write_clean(findings_xml(summary.report, summary.failing))
 
 
 def run_xml(report: RunReport) -> str:
-    """A run. What went wrong stands at the step that failed, or in a suite of its own where there is none."""
+    """Return a run as XML. The errors are in the failed step, or in a separate suite if no step failed."""
     root = ElementTree.Element("testsuites", name="confiture")
     failed = False
     for migration in report.migrations:
@@ -49,20 +49,20 @@ def run_xml(report: RunReport) -> str:
 
 
 def diagnostics_xml(diagnostics: Sequence[Diagnostic]) -> str:
-    """What is wrong where nothing ran; one passing case where nothing is wrong."""
+    """Return errors without a run as XML; one passing case if there are none."""
     root = ElementTree.Element("testsuites", name="confiture")
     _add_diagnostics(root, diagnostics)
     return _to_xml(root)
 
 
 def findings_xml(report: LintReport, failing_severities: Collection[Severity]) -> str:
-    """A suite for each file, a case for each finding:
+    """Return a suite for each file and a case for each finding.
 
-    A failure where its severity is one of `failing_severities`, else skipped.
+    A case is a failure if its severity is one of `failing_severities`, otherwise skipped.
     """
     root = ElementTree.Element("testsuites", name="confiture lint")
-    for path, here in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
-        findings = list(here)
+    for path, group in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
+        findings = list(group)
         failures = sum(finding.severity in failing_severities for finding in findings)
         suite = _add_suite(root, path or report.source, len(findings), failures, len(findings) - failures)
         for finding in findings:
@@ -149,5 +149,5 @@ def _to_xml(root: ElementTree.Element) -> str:
         element.attrib = {name: _NOT_XML.sub(_REPLACED, escape_line(value)) for name, value in element.items()}
         element.text = _NOT_XML.sub(_REPLACED, escape_block(element.text)) if element.text else None
     ElementTree.indent(root)
-    # a text keeps its lines, which a log shows as such
+    # texts keep their line breaks: a log prints them as lines, which must not be CI commands
     return escape_ci_commands(ElementTree.tostring(root, encoding="unicode", xml_declaration=True)) + "\n"

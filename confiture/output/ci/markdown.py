@@ -1,4 +1,4 @@
-"""Markdown, for pull requests: a dry run, a run, or what lint found, in a few tables."""
+"""Markdown for pull requests: a dry run, a run, or the findings of lint."""
 
 from __future__ import annotations
 
@@ -29,54 +29,54 @@ from confiture.text import escape_lines, pluralize
 
 
 class MarkdownWriter(Writer):
-    """Writes Markdown, for comments on merge requests."""
+    """A writer of Markdown, for comments on pull requests."""
 
     def run(self, report: RunReport) -> None:
-        """The tables of a run."""
+        """Write the tables of a run."""
         self.context.write(run_markdown(report))
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """The errors."""
+        """Write the errors."""
         self.context.write(diagnostics_markdown(diagnostics))
 
     def findings(self, summary: LintSummary) -> None:
-        """The findings."""
+        """Write the findings."""
         self.context.write(findings_markdown(summary.report))
 
 
 def run_markdown(report: RunReport) -> str:
-    """The report of a run, headed by how it ended."""
+    """Return the report of a run, beginning with its outcome."""
     title = "Dry run" if report.dry_run else f"Migrate {report.direction.value}"
     parts = [f"### Confiture: {title}", _table_cell(run_summary(report))]
     parts += [_table_cell(sentence) for sentence in estimate_summary(report)]
     parts += _section("Warnings", [line for warning in report.warnings for line in _warning_lines(warning)])
     parts += _section("Errors", _diagnostic_lines(report.diagnostics))
-    parts += _section("Waited for us", [f"- {_table_cell(line)}" for line in blocked_summary(report)])
+    parts += _section("Blocked sessions", [f"- {_table_cell(line)}" for line in blocked_summary(report)])
     parts += _section("Locks", _lock_table(report))
     parts += _section("Steps", _step_table(report))
-    parts += _section("Work", _statement_costs(report))
-    parts += _section("Tenants", _tenant_isolation(report))
+    parts += _section("Statement costs", _statement_costs(report))
+    parts += _section("Tenant isolation", _tenant_isolation(report))
     messages = server_messages_summary(report)
     parts += _section("Messages of PostgreSQL", [f"- {_table_cell(line)}" for line in messages])
     parts += _section("Notes", [f"- {_table_cell(line)}" for line in [*retry_summary(report), *report.notes]])
-    parts += _section("Left behind by the dry run", [f"- {_table_cell(line)}" for line in report.leftovers])
+    parts += _section("Remains of the dry run", [f"- {_table_cell(line)}" for line in report.leftovers])
     return "\n\n".join(parts) + "\n"
 
 
 def diagnostics_markdown(diagnostics: Sequence[Diagnostic]) -> str:
-    """What is wrong where nothing ran."""
+    """Return errors without a run; `All valid.` if there are none."""
     lines = "\n".join(_diagnostic_lines(diagnostics)) or "All valid."
     return f"### Confiture\n\n{lines}\n"
 
 
 def findings_markdown(report: LintReport) -> str:
-    """What lint found: a table for each file, what each rule means, and what to write instead."""
+    """Return the findings: a table for each file, the effect of each rule, and the SQL to use instead."""
     parts = [
         "### Confiture: lint",
         _table_cell(f"{severity_counts(report.findings)} in {pluralize(report.files, 'file')}."),
     ]
     for path, here in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
-        lines = ["| line | severity | rule | what |", "|---:|---|---|---|"]
+        lines = ["| line | severity | rule | finding |", "|---:|---|---|---|"]
         for finding in here:
             line = finding.span.line if finding.span else ""
             lines.append(
@@ -90,11 +90,11 @@ def findings_markdown(report: LintReport) -> str:
 
 
 def _rule_explanations(findings: Iterable[Finding]) -> list[str]:
-    """What happens and what to do, once for all findings of a rule that are alike in that; else with their places."""
+    """Return effects and hints, once for all findings of a rule that share them; otherwise with their locations."""
     places: dict[str, dict[tuple[str, str], list[str]]] = {}
     for finding in findings:
-        alike = places.setdefault(finding.rule, {}).setdefault((finding.effect or finding.message, finding.hint), [])
-        alike += [_code_span(str(finding.span))] if finding.span else []
+        spans = places.setdefault(finding.rule, {}).setdefault((finding.effect or finding.message, finding.hint), [])
+        spans += [_code_span(str(finding.span))] if finding.span else []
     lines = []
     for rule in sorted(places):
         for (effect, hint), where in places[rule].items():
@@ -106,16 +106,16 @@ def _rule_explanations(findings: Iterable[Finding]) -> list[str]:
 
 
 def _remedies(findings: Iterable[Finding]) -> list[str]:
-    """The SQL to paste, once for all findings that it mends."""
-    mended: dict[str, list[str]] = {}
+    """Return the SQL to use instead, once for all findings that it fixes."""
+    labels_by_remedy: dict[str, list[str]] = {}
     for finding in findings:
         if finding.remedy:
             place = f"{_code_span(str(finding.span))} " if finding.span else ""
-            mended.setdefault(finding.remedy, []).append(f"{place}{_code_span(finding.rule)}")
+            labels_by_remedy.setdefault(finding.remedy, []).append(f"{place}{_code_span(finding.rule)}")
     return [
         line
-        for remedy, whose in mended.items()
-        for line in (f"- {', '.join(dict.fromkeys(whose))}", *_sql_block(remedy))
+        for remedy, labels in labels_by_remedy.items()
+        for line in (f"- {', '.join(dict.fromkeys(labels))}", *_sql_block(remedy))
     ]
 
 
@@ -142,18 +142,18 @@ def _warning_lines(warning: DryRunWarning) -> list[str]:
 
 
 def _sql_block(text: str) -> list[str]:
-    """SQL in a fence that is longer than any in it, as part of a list's item."""
+    """Return SQL as part of a list item, in a fence longer than any fence in it."""
     lines = escape_lines(text.strip())
     fence = _choose_fence(text, 3)
     return [f"    {line}".rstrip() for line in ("", f"{fence}sql", *lines, fence, "")]
 
 
 def _lock_table(report: RunReport) -> list[str]:
-    found = lock_lanes(report.locks)
-    if not found:
+    lanes = lock_lanes(report.locks)
+    if not lanes:
         return []
-    lines = ["| relation | strongest lock | no reads for | no writes for |", "|---|---|---:|---:|"]
-    for lane in found:
+    lines = ["| relation | strongest lock | reads blocked for | writes blocked for |", "|---|---|---:|---:|"]
+    for lane in lanes:
         times = f"{format_duration(lane.no_reads_ms)} | {format_duration(lane.no_writes_ms)}"
         lines.append(f"| {_table_cell(lane.relation)} | {lane.worst_lock.effective_mode.sql} | {times} |")
     return lines
@@ -173,54 +173,54 @@ def _step_table(report: RunReport) -> list[str]:
 
 
 def _tenant_isolation(report: RunReport) -> list[str]:
-    """Whether tenants stay apart: a line for each statement that was proved, and what mixes them, row by row."""
-    found = report.isolation
-    if found is None or not found.statements:
+    """Return a table row for each proved statement, then the rows that mix tenants."""
+    isolation = report.isolation
+    if isolation is None or not isolation.statements:
         return []
     lines = ["| migration | step | writes | tenants | rows | result |", "|---|---|---|---:|---:|---|"]
-    for one in found.statements:
-        reason = reason_text(one)
-        result = one.proof.verdict.value + (f": {reason}" if reason else "")
+    for statement in isolation.statements:
+        reason = reason_text(statement)
+        result = statement.proof.verdict.value + (f": {reason}" if reason else "")
         lines.append(
-            f"| {_table_cell(one.step.version)} | {_table_cell(one.step.name)} |"
-            f" {_table_cell(one.target)} | {tenants_text(one.proof)}"
-            f" | {format_rows(one.proof.rows) if one.proof.sample else ''} | {_table_cell(result)} |"
+            f"| {_table_cell(statement.step.version)} | {_table_cell(statement.step.name)} |"
+            f" {_table_cell(statement.target)} | {tenants_text(statement.proof)}"
+            f" | {format_rows(statement.proof.rows) if statement.proof.sample else ''} | {_table_cell(result)} |"
         )
     lines.append("")
-    for one in found.with_verdict(IsolationVerdict.MIXED):
-        leaks = one.proof.leaks
+    for statement in isolation.with_verdict(IsolationVerdict.MIXED):
+        leaks = statement.proof.leaks
         for leak in leaks[:MOST_LEAKS]:
-            lines.append(f"- {_table_cell(f'{one.target}: {leak.description}')}")
+            lines.append(f"- {_table_cell(f'{statement.target}: {leak.description}')}")
             lines += [f"  - {_table_cell(row_text(values))}" for values in leak.first_rows]
         if len(leaks) > MOST_LEAKS:
             lines.append(
-                f"- {_table_cell(one.target)}: {pluralize(len(leaks) - MOST_LEAKS, 'more difference')};"
-                " the JSON has them all"
+                f"- {_table_cell(statement.target)}: {pluralize(len(leaks) - MOST_LEAKS, 'more difference')};"
+                " the JSON report lists all"
             )
-    return [*lines, "", *(_table_cell(line) for line in dry_run_summary(found))]
+    return [*lines, "", *(_table_cell(line) for line in dry_run_summary(isolation))]
 
 
 def _statement_costs(report: RunReport) -> list[str]:
-    """Scans, rewrites, WAL: a line for each statement, and for each backfill, that does more than little."""
-    found = [work for work in group_batches(report.statements) if is_notable(work.statement)]
-    return [f"- {_table_cell(work.label)}: {_table_cell(describe_cost(work.statement))}" for work in found]
+    """Return a line for each statement or backfill with notable scans, rewrites or WAL."""
+    costs = [cost for cost in group_batches(report.statements) if is_notable(cost.statement)]
+    return [f"- {_table_cell(cost.label)}: {_table_cell(describe_cost(cost.statement))}" for cost in costs]
 
 
 def _table_cell(text: str) -> str:
-    """Text that neither ends a table's cell nor turns into markup, an entity or a mention."""
-    shown = " ".join(" ".join(escape_lines(text)).split())
-    # an escape in shown text is one of ours, or the text's own: its backslash stays one
-    escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#~" else character for character in shown)
+    """Escape text so that it does not end a table cell or become markup, an entity or a mention."""
+    visible = " ".join(" ".join(escape_lines(text)).split())
+    # a backslash is part of Confiture's own escapes or of the text: keep it visible
+    escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#~" else character for character in visible)
     return sub(r"(?<![\w@])@(?=\w)", "@&#8203;", escaped.replace("&", "&amp;"))
 
 
 def _code_span(text: str) -> str:
-    """Text as code, in a fence that is longer than any in it."""
-    shown = " ".join(escape_lines(text)).replace("|", "\\|")
-    if "`" not in shown:
-        return f"`{shown}`"
-    fence = _choose_fence(shown, 1)
-    return f"{fence} {shown} {fence}"
+    """Return text as code, in a fence longer than any fence in it."""
+    visible = " ".join(escape_lines(text)).replace("|", "\\|")
+    if "`" not in visible:
+        return f"`{visible}`"
+    fence = _choose_fence(visible, 1)
+    return f"{fence} {visible} {fence}"
 
 
 def _choose_fence(text: str, min_length: int) -> str:

@@ -1,4 +1,4 @@
-"""SARIF 2.1.0, the format of GitHub's code scanning and of many editors."""
+"""SARIF 2.1.0, the format of GitHub code scanning and of many editors."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ROOT = "%SRCROOT%"
 
 
 class SarifWriter(Writer):
-    """Writes the report of findings."""
+    """A writer of SARIF."""
 
     def findings(self, summary: LintSummary) -> None:
-        """The findings."""
+        """Write the findings."""
         from confiture.output.json.document import dump_json
 
         document = sarif_document(summary.report.findings, summary.rules(), self.context.root, self.context.environ)
@@ -37,7 +37,7 @@ class SarifWriter(Writer):
 def sarif_document(
     findings: Sequence[Finding], rules: Mapping[str, Rule], root: Path, environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What lint found. Lines and columns count from 1, columns in characters."""
+    """Return the findings as a SARIF document. Lines and columns count from 1, columns in characters."""
     repository = Path(environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR") or Path.cwd())
     names = sorted({finding.rule for finding in findings})
     driver = {
@@ -54,7 +54,7 @@ def sarif_document(
 
 
 def _rule_object(name: str, rule: Rule | None) -> dict[str, Any]:
-    """A rule as SARIF describes it; None for what files are refused for before any rule judges them."""
+    """Return a rule in SARIF's form; `rule` is None for errors that reject a file before any rule runs."""
     if rule is None:
         return {"id": name, "defaultConfiguration": {"level": "error"}}
     return {
@@ -111,18 +111,18 @@ def _fix_object(finding: Finding, root: Path, repository: Path) -> dict[str, Any
 
 
 def _replacements(edits: Sequence[Edit], crlf_offsets: Sequence[int]) -> list[dict[str, Any]]:
-    found = []
+    replacements = []
     for edit in edits:
         start, end = (at + bisect_left(crlf_offsets, at) for at in (edit.start, edit.end))
         region = {"charOffset": start, "charLength": end - start}
-        found.append({"deletedRegion": region, "insertedContent": {"text": edit.text}})
-    return found
+        replacements.append({"deletedRegion": region, "insertedContent": {"text": edit.text}})
+    return replacements
 
 
 def _crlf_offsets(path: Path, display_path: str) -> list[int]:
-    """Where a file has line ends of two characters: edits count each as one."""
+    """Return the offsets of CRLF line ends in a file; edits count each as one character."""
     try:
-        text = read_file(path, display_path, ANYWHERE).decode("utf-8-sig")  # positions in it are all that is reported
+        text = read_file(path, display_path, ANYWHERE).decode("utf-8-sig")  # only offsets are reported, not the text
     except (FileAccessError, UnicodeDecodeError):
         return []
     return [match.start() - number for number, match in enumerate(re.finditer("\r\n", text))]

@@ -1,4 +1,4 @@
-"""Draws a backfill over time: rows a second above, rows in a batch below, shaded where it was held back."""
+"""A chart of a backfill over time: rows per second, rows per batch, and shaded bands where it was throttled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PX_PER_CHARACTER = 6.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChartPanel:
-    """A curve within its frame, in px. `points` are those of SVG; `ticks` hold y and label, the greatest first."""
+    """A curve in its frame, in px. `points` is in SVG syntax; `ticks` are pairs of y and label, the greatest first."""
 
     title: str
     style: str
@@ -39,7 +39,7 @@ class ChartPanel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThrottleBand:
-    """A stretch of time in which the backfill was held back, in px. `label` is empty where there is no room for it."""
+    """A period in which the backfill was throttled, in px. `label` is empty if there is no room for it."""
 
     x: float
     width: float
@@ -50,66 +50,66 @@ class ThrottleBand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """All that the page shows of a backfill; `panels` is empty where it was too short to draw."""
+    """The chart and summary of a backfill; `panels` is empty if it was too short to draw."""
 
     name: str
     summary: str
     panels: tuple[ChartPanel, ...] = ()
     bands: tuple[ThrottleBand, ...] = ()
     legend: tuple[tuple[str, str], ...] = ()
-    """Style and meaning of each color of the shades."""
+    """Pairs of style and meaning of the bands."""
     retries: tuple[tuple[float, str], ...] = ()
-    """Where batches were tried again: x, and how many."""
+    """Retried batches: pairs of x and label."""
     ticks: tuple[tuple[float, str], ...] = ()
     window_s: float = 0.0
-    """Over how many seconds the rate is a mean."""
+    """The window, in seconds, over which the rate is averaged."""
 
 
 def draw_chart(backfill: BackfillReport) -> Chart:
-    """What the page shows of a backfill."""
+    """Return the chart of a backfill."""
     step = backfill.last.step
     name = f"{step.version} {step.phase.value}: {step.name}"
     sentence = backfill_summary(backfill)
     if len(backfill.intervals) < _MIN_INTERVALS:
         return Chart(name=name, summary=sentence)
-    stretches = downsample(backfill.intervals)
-    across = _TimeAxis(start_s=stretches[0].start_s, end_s=stretches[-1].end_s)
+    intervals = downsample(backfill.intervals)
+    axis = _TimeAxis(start_s=intervals[0].start_s, end_s=intervals[-1].end_s)
     styles = _reason_styles(backfill.waiting_s_by_reason)
-    window_s = _window_s(backfill, len(stretches))
+    window_s = _window_s(backfill, len(intervals))
     return Chart(
         name=name,
         summary=sentence,
         panels=(
-            _draw_panel("Rows a second", "rate", (28, 178), across, _rates(stretches, window_s)),
-            _draw_panel("Rows in a batch", "size", (216, 296), across, _batch_sizes(backfill.first, stretches)),
+            _draw_panel("Rows per second", "rate", (28, 178), axis, _rates(intervals, window_s)),
+            _draw_panel("Rows per batch", "size", (216, 296), axis, _batch_sizes(backfill.first, intervals)),
         ),
-        bands=_draw_bands(stretches, across, styles),
+        bands=_draw_bands(intervals, axis, styles),
         legend=tuple(
-            (styles[cause], f"held back for {format_duration(seconds * 1000)}: {cause}")
+            (styles[cause], f"throttled for {format_duration(seconds * 1000)}: {cause}")
             for cause, seconds in _waits_by_length(backfill)
         ),
         retries=tuple(
-            (across.position((one.start_s + one.end_s) / 2), f"batches tried again: {one.retries:,}")
-            for one in stretches
-            if one.retries
+            (axis.position((interval.start_s + interval.end_s) / 2), f"retried batches: {interval.retries:,}")
+            for interval in intervals
+            if interval.retries
         ),
-        ticks=across.ticks(),
+        ticks=axis.ticks(),
         window_s=window_s,
     )
 
 
 def backfill_summary(backfill: BackfillReport) -> str:
-    """What a backfill did in this run, in a sentence."""
+    """Return a sentence on the progress of a backfill in this run."""
     first, last = backfill.first, backfill.last
     rows, seconds = last.source_rows - first.source_rows, last.elapsed_s - first.elapsed_s
     parts = [f"{pluralize(rows, 'row')} of the driving table in {format_duration(seconds * 1000)}"]
     if rows and seconds:
-        parts.append(f"{rows / seconds:,.0f} a second")
+        parts.append(f"{rows / seconds:,.0f} per second")
     median = backfill.median_batch_rows
     if median is not None:
         parts.append(f"{pluralize(last.batches - first.batches, 'batch', 'batches')} of {median:,.0f} (median)")
     if backfill.retries:
-        parts.append(f"{backfill.retries:,} tried again")
+        parts.append(f"{backfill.retries:,} retried")
     if first.source_rows:
         parts.append(f"{pluralize(first.source_rows, 'row')} done by earlier runs")
     return f"{', '.join(parts)}."
@@ -117,17 +117,17 @@ def backfill_summary(backfill: BackfillReport) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _TimeAxis:
-    """The axis of time."""
+    """The time axis."""
 
     start_s: float
     end_s: float
 
     def position(self, time_s: float) -> float:
-        """Where a moment is."""
+        """Return the x of a time in seconds."""
         return round(LEFT + (time_s - self.start_s) / (self.end_s - self.start_s) * (RIGHT - LEFT), 1)
 
     def ticks(self) -> tuple[tuple[float, str], ...]:
-        """Round times, and where they are."""
+        """Return pairs of x and label at round times."""
         span_s = self.end_s - self.start_s
         step_s = next((step for step in _TICK_STEPS_S if span_s / step < _MAX_TICKS), math.ceil(span_s / 86400) * 10800)
         times = [number * step_s for number in range(int(span_s / step_s) + 1)]
@@ -167,24 +167,24 @@ def _draw_panel(
 
 
 def _round_up(value: float) -> float:
-    """The next number that is easy to read, and so is its half."""
+    """Return the next round number whose half is round, too."""
     power = 10.0 ** math.floor(math.log10(max(value, 1.0)))
     return next(digit * power for digit in _ROUND_DIGITS if digit * power >= value)
 
 
 def _window_s(backfill: BackfillReport, interval_count: int) -> float:
-    """Long enough for two looks, and for some batches: rows come in lumps, one for each."""
+    """Return an averaging window of at least two samples and several batches: rows arrive a batch at a time."""
     span_s = backfill.last.elapsed_s - backfill.first.elapsed_s
     batches = backfill.last.batches - backfill.first.batches
     busy_s = span_s - sum(backfill.waiting_s_by_reason.values())
-    batch_s, look_s = busy_s / max(batches, 1), span_s / interval_count
-    return min(max(span_s / _WINDOWS, _BATCHES_PER_WINDOW * batch_s, 2 * look_s), span_s)
+    batch_s, sample_s = busy_s / max(batches, 1), span_s / interval_count
+    return min(max(span_s / _WINDOWS, _BATCHES_PER_WINDOW * batch_s, 2 * sample_s), span_s)
 
 
 def _rates(intervals: Sequence[ProgressInterval], window_s: float) -> list[tuple[float, float]]:
-    """Rows a second, at each look the mean over the window around it."""
-    times = [intervals[0].start_s, *(one.end_s for one in intervals)]
-    done = [0, *accumulate(one.source_rows for one in intervals)]
+    """Return pairs of time and rows per second, averaged over the window around each sample."""
+    times = [intervals[0].start_s, *(interval.end_s for interval in intervals)]
+    done = [0, *accumulate(interval.source_rows for interval in intervals)]
 
     def rows_at(at_s: float) -> float:
         place = min(bisect_right(times, at_s), len(times) - 1)
@@ -199,7 +199,7 @@ def _rates(intervals: Sequence[ProgressInterval], window_s: float) -> list[tuple
 
 
 def _batch_sizes(first: BackfillProgressed, intervals: Sequence[ProgressInterval]) -> list[tuple[float, float]]:
-    return [(first.elapsed_s, first.batch_rows), *((one.end_s, one.batch_rows) for one in intervals)]
+    return [(first.elapsed_s, first.batch_rows), *((interval.end_s, interval.batch_rows) for interval in intervals)]
 
 
 def _waits_by_length(backfill: BackfillReport) -> list[tuple[str, float]]:
@@ -207,7 +207,7 @@ def _waits_by_length(backfill: BackfillReport) -> list[tuple[str, float]]:
 
 
 def _reason_styles(waiting_s_by_reason: Mapping[str, float]) -> dict[str, str]:
-    """A color for each cause; those that cost least share one."""
+    """Return a style for each cause; the least expensive causes share a style."""
     causes = sorted(waiting_s_by_reason, key=lambda cause: -waiting_s_by_reason[cause])
     return {cause: f"hold{min(place, _MAX_STYLES - 1)}" for place, cause in enumerate(causes)}
 
@@ -216,15 +216,15 @@ def _draw_bands(
     intervals: Sequence[ProgressInterval], axis: _TimeAxis, styles: Mapping[str, str]
 ) -> tuple[ThrottleBand, ...]:
     spans: list[tuple[float, float, str, str]] = []
-    for one in intervals:
-        if one.waiting_for is None or not one.waiting_s:
+    for interval in intervals:
+        if interval.waiting_for is None or not interval.waiting_s:
             continue
-        cause = reason_category(one.waiting_for)
-        if spans and spans[-1][2] == cause and math.isclose(spans[-1][1], one.start_s, abs_tol=0.001):
-            spans[-1] = (spans[-1][0], one.start_s + one.waiting_s, cause, spans[-1][3])
+        cause = reason_category(interval.waiting_for)
+        if spans and spans[-1][2] == cause and math.isclose(spans[-1][1], interval.start_s, abs_tol=0.001):
+            spans[-1] = (spans[-1][0], interval.start_s + interval.waiting_s, cause, spans[-1][3])
         else:
-            # where only a part of it was held back, that is likely to go on in the next one
-            spans.append((one.end_s - one.waiting_s, one.end_s, cause, one.waiting_for))
+            # if only part of an interval was throttled, place the band at its end: throttling usually continues
+            spans.append((interval.end_s - interval.waiting_s, interval.end_s, cause, interval.waiting_for))
     return tuple(_draw_band(span, axis, styles) for span in spans)
 
 
@@ -235,6 +235,6 @@ def _draw_band(span: tuple[float, float, str, str], axis: _TimeAxis, styles: Map
         x=x,
         width=max(width, 1.0),
         style=styles[cause],
-        title=f"held back for {format_duration((end_s - start_s) * 1000)}: {reason}",
+        title=f"throttled for {format_duration((end_s - start_s) * 1000)}: {reason}",
         label=cause if width > len(cause) * _PX_PER_CHARACTER + 8 else "",
     )

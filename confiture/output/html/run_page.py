@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a run: no network, no scripts."""
+"""A self-contained HTML page of a run, without network access or scripts."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _LONGEST_LABEL = 36
 
 
 def run_page(report: RunReport) -> str:
-    """The page, as text."""
+    """Return the page as text."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_escape_value)
     template = environment.from_string((files("confiture.output.html") / "report.html.j2").read_text(encoding="utf-8"))
-    found = lock_lanes(report.locks)
+    lanes = lock_lanes(report.locks)
     total_ms = run_end_ms(report)
     page = template.render(
         title=f"{'Dry run' if report.dry_run else 'Migrate ' + report.direction.value} on {report.database}",
@@ -54,9 +54,9 @@ def run_page(report: RunReport) -> str:
         blocked=blocked_summary(report),
         notes=[*retry_summary(report), *report.notes],
         server_messages=server_messages_summary(report),
-        held=found,
-        lanes=[_lane_object(index, lane, total_ms) for index, lane in enumerate(found)],
-        legend=_legend_entries(found),
+        held=lanes,
+        lanes=[_lane_object(index, lane, total_ms) for index, lane in enumerate(lanes)],
+        legend=_legend_entries(lanes),
         ticks=[
             (_LEFT + tick * _WIDTH // _TICKS, format_duration(total_ms * tick / _TICKS) if tick else "0")
             for tick in range(_TICKS + 1)
@@ -89,13 +89,13 @@ def _cards(report: RunReport) -> list[tuple[str, str]]:
     cards = [
         ("Measured", format_duration(report.duration_ms)),
         (
-            f"Rows written{' (of backfills a sample)' if report.sampled_steps else ''}",
+            f"Rows written{' (backfills: a sample)' if report.sampled_steps else ''}",
             format_rows(sum(migration.rows for migration in report.migrations)),
         ),
         ("Migrations", format_rows(len(report.migrations))),
     ]
     if report.dry_run:
-        cards.append(("Tables kept busy", format_rows(len(report.locked_tables))))
+        cards.append(("Locked tables", format_rows(len(report.locked_tables))))
         cards.append(("Warnings", format_rows(len(report.warnings))))
     if report.estimate:
         cards.insert(0, ("Estimate", format_duration(report.estimate.production_ms)))
@@ -122,5 +122,5 @@ def _lane_object(index: int, lane: LockLane, total_ms: float) -> dict[str, Any]:
 
 
 def _legend_entries(lanes_shown: Sequence[LockLane]) -> list[tuple[str, str]]:
-    shown = {bar.lock.effective_mode.blocked_access for lane in lanes_shown for bar in lane.bars}
-    return [(blocks.value, css_class(blocks)) for blocks in BlockedAccess if blocks in shown]
+    present = {bar.lock.effective_mode.blocked_access for lane in lanes_shown for bar in lane.bars}
+    return [(access.value, css_class(access)) for access in BlockedAccess if access in present]

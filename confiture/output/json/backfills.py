@@ -11,10 +11,10 @@ from confiture.output.json.objects import round_to_microseconds
 
 
 def backfills_document(backfills: Sequence[BackfillState], database: str) -> dict[str, Any]:
-    """The document as JSON: `confiture backfill status --format json`."""
+    """Return the document of `confiture backfill status --format json`."""
     return with_schema_version("confiture.backfills") | {
         "database": database,
-        "backfills": [_backfill_object(one) for one in backfills],
+        "backfills": [_backfill_object(backfill) for backfill in backfills],
     }
 
 

@@ -1,7 +1,7 @@
-"""Events as JSON lines, one an event, written as it happens; docs/json.md describes them.
+"""Events as JSON lines, written as they happen; docs/json.md describes them.
 
-Names and fields of events are a wire form, version 1: they stand here as they are written, and do not follow the names
-of classes and fields.
+The names and fields of events are a wire format, version 1: they are literals here, independent of the names of classes
+and fields.
 """
 
 from __future__ import annotations
@@ -36,22 +36,24 @@ from confiture.text import ascii_json
 
 
 class EventWriter:
-    """A listener that writes each event as a line, in one write: who reads along, and who kills us, finds whole lines.
+    """A listener that writes each event as a line.
 
-    `path` is made or emptied at once. Raises InputError where it cannot be; raises OSError from the call, with only
-    whole lines in a regular file, where it cannot be written any more.
+    Each line is a single write, so that readers see only whole lines, even if the process is killed.
+
+    `path` is created or truncated at once. Raise InputError if that fails. A call raises OSError if the file can no
+    longer be written; a regular file then still contains only whole lines.
     """
 
     def __init__(self, path: Path) -> None:
         try:
-            # a pipe that nobody empties must not hold up a migration
+            # a pipe without a reader must not block a migration
             self._file = open_named_file(path)
         except OSError as error:
             raise InputError(
                 Diagnostic(
                     code="bad-option",
-                    message=f"--events {path} cannot be written: {error.strerror}",
-                    hint="--events names a file that you may write to, in a folder that exists, or a pipe that is read",
+                    message=f"cannot write --events {path}: {error.strerror}",
+                    hint="name a writable file in an existing folder, or a pipe with a reader",
                 )
             ) from error
         self._path = path
@@ -66,25 +68,25 @@ class EventWriter:
         os.close(self._file)
 
     def __call__(self, event: Event) -> None:
-        """Writes the line of an event."""
-        left = memoryview(event_line(event, datetime.now(UTC)))
+        """Write the line of an event."""
+        remainder = memoryview(event_line(event, datetime.now(UTC)))
         start = os.lseek(self._file, 0, os.SEEK_CUR) if self._is_regular else None
         try:
-            while left:
-                left = left[os.write(self._file, left) :]
+            while remainder:
+                remainder = remainder[os.write(self._file, remainder) :]
         except OSError as error:
             if start is not None:
                 os.ftruncate(self._file, start)
-            raise OSError(f"--events {self._path} ends before the run: {error.strerror}") from error
+            raise OSError(f"--events {self._path} is incomplete: {error.strerror}") from error
 
 
 def event_line(event: Event, at: datetime) -> bytes:
-    """An event as one line of ASCII, with its line end, without secrets."""
+    """Return an event as one line of ASCII with a line end, without secrets."""
     return ascii_json(event_document(event, at)).encode("ascii") + b"\n"
 
 
 def event_document(event: Event, at: datetime) -> dict[str, Any]:
-    """An event by its name, with when it happened and its fields."""
+    """Return the name, the time and the fields of an event."""
     name, fields = EVENT_NAMES_AND_FIELDS[type(event)]
     return {"event": name, "at": at.isoformat(timespec="milliseconds")} | fields(event)
 
@@ -242,4 +244,4 @@ EVENT_NAMES_AND_FIELDS: Mapping[type, tuple[str, Callable[[Any], dict[str, Any]]
     events.MigrationFinished: ("migration_finished", _migration_finished),
     events.RunFinished: ("run_finished", _run_finished),
 }
-"""The name and the fields of each kind of event."""
+"""The name and the fields of each event class."""

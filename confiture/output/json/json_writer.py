@@ -19,82 +19,82 @@ if TYPE_CHECKING:
 
 
 class JsonWriter(Writer):
-    """Writes JSON documents. Each part is imported when it is needed."""
+    """A writer of JSON documents. Each part is imported on first use."""
 
     def run(self, report: RunReport) -> None:
-        """`confiture.run`."""
+        """Write `confiture.run`."""
         from confiture.output.json.run import run_document
 
         self._write(run_document(report))
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """`confiture.diagnostics`."""
+        """Write `confiture.diagnostics`."""
         from confiture.output.json.lint import diagnostics_document
 
         self._write(diagnostics_document(diagnostics))
 
     def findings(self, summary: LintSummary) -> None:
-        """`confiture.lint`."""
+        """Write `confiture.lint`."""
         from confiture.output.json.lint import lint_document
 
         self._write(lint_document(summary.report))
 
     def rules(self, rules: Mapping[str, Rule], explained: Rule | None) -> None:
-        """`confiture.rules`: all of them, or the one that is explained."""
+        """Write `confiture.rules`: all rules, or the explained rule."""
         from confiture.output.json.lint import rules_document
 
         self._write(rules_document({explained.name: explained} if explained else rules))
 
     def status(self, summary: StatusSummary) -> None:
-        """`confiture.status`."""
+        """Write `confiture.status`."""
         from confiture.output.json.status import status_document
 
         self._write(status_document(summary.status, summary.environment, summary.database))
 
     def plan(self, plan: PlannedMigration) -> None:
-        """`confiture.plan`."""
+        """Write `confiture.plan`."""
         from confiture.output.json.plan import plan_document
 
         self._write(plan_document(plan))
 
     def adoption(self, summary: AdoptionSummary) -> None:
-        """`confiture.adoption`."""
+        """Write `confiture.adoption`."""
         from confiture.output.json.status import adoption_document
 
         self._write(adoption_document(summary.database, summary.old, summary.new, summary.migrations))
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
-        """`confiture.tenancy`."""
+        """Write `confiture.tenancy`."""
         from confiture.output.json.tenancy_map import tenancy_map_document
 
         self._write(tenancy_map_document(tenancy))
 
     def tenant_isolation(self, report: IsolationReport) -> None:
-        """`confiture.isolation`."""
+        """Write `confiture.isolation`."""
         from confiture.output.json.tenancy_proofs import isolation_document
 
         self._write(isolation_document(report))
 
     def locks(self, sessions: Sequence[RunningSession], database: str) -> None:
-        """`confiture.locks`."""
+        """Write `confiture.locks`."""
         from confiture.output.json.locks import locks_document
 
         self._write(locks_document(sessions, database))
 
     def backfills(self, backfills: Sequence[BackfillState], database: str) -> None:
-        """`confiture.backfills`."""
+        """Write `confiture.backfills`."""
         from confiture.output.json.backfills import backfills_document
 
         self._write(backfills_document(backfills, database))
 
     def reconcile(self, verification: VerifyReport) -> None:
-        """`confiture.reconcile`."""
+        """Write `confiture.reconcile`."""
         from confiture.output.json.verify import verify_document
 
         self._write(verify_document(verification, "confiture.reconcile"))
 
     def verify(self, verification: VerifyReport) -> None:
-        """`confiture.verify`."""
+        """Write `confiture.verify`."""
         from confiture.output.json.verify import verify_document
 
         self._write(verify_document(verification, "confiture.verify"))

@@ -1,6 +1,6 @@
-"""JSON objects that several documents and events share. docs/json.md describes them.
+"""JSON objects shared by several documents and events. docs/json.md describes them.
 
-Their keys are a wire form: each stands here as it is written, and does not follow the names of classes and fields.
+The keys are a wire format: they are literals here, independent of the names of classes and fields.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from confiture.text import excerpt_part
 
 
 def step_object(step: StepId) -> dict[str, Any]:
-    """A step of a run."""
+    """Return a step of a run."""
     return {
         "version": step.version,
         "phase": step.phase.value,
@@ -45,7 +45,7 @@ def server_message_fields(message: ServerMessage) -> dict[str, Any]:
 
 
 def waiter_object(waiter: Waiter) -> dict[str, Any]:
-    """A session that waits, or waited, for a lock of a migration."""
+    """Return a session that waits, or waited, for a lock of a migration."""
     return {
         "pid": waiter.pid,
         "usename": waiter.usename,
@@ -58,7 +58,7 @@ def waiter_object(waiter: Waiter) -> dict[str, Any]:
 
 
 def proved_statement_object(statement: ProvedStatement) -> dict[str, Any]:
-    """Whether a statement keeps tenants apart, by proof."""
+    """Return a statement with its tenant isolation proof."""
     return {
         "migration": statement.step.version,
         "phase": statement.step.phase.value,
@@ -72,7 +72,7 @@ def proved_statement_object(statement: ProvedStatement) -> dict[str, Any]:
 
 
 def warning_object(warning: DryRunWarning) -> dict[str, Any]:
-    """A warning of a dry run."""
+    """Return a warning of a dry run."""
     return {
         "code": warning.code,
         "message": warning.message,
@@ -87,7 +87,7 @@ def warning_object(warning: DryRunWarning) -> dict[str, Any]:
 
 
 def lock_object(lock: LockTrace) -> dict[str, Any]:
-    """A lock that a dry run saw."""
+    """Return a lock observed by a dry run."""
     return {
         "relation": lock.relation,
         "kind": lock.kind,
@@ -101,7 +101,7 @@ def lock_object(lock: LockTrace) -> dict[str, Any]:
 
 
 def statement_object(statement: StatementTrace) -> dict[str, Any]:
-    """What a statement of a dry run was seen to do. Times are milliseconds."""
+    """Return the observed effects of a statement of a dry run. Times are milliseconds."""
     return {
         "number": statement.number,
         "version": statement.step.version,
@@ -125,18 +125,18 @@ def statement_object(statement: StatementTrace) -> dict[str, Any]:
 
 
 def stats_object(stats: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What a hook says of itself; values that JSON does not know, such as dates, as text."""
+    """Return the statistics of a hook; values without a JSON type, such as dates, become text."""
     plain: dict[str, Any] | None = json.loads(json.dumps(stats, default=str))
     return plain or None
 
 
 def diagnostics_list(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
-    """Each mistake as an object."""
+    """Return a list of diagnostics."""
     return [diagnostic_object(diagnostic) for diagnostic in diagnostics]
 
 
 def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A mistake; lines and columns count from 1."""
+    """Return a diagnostic; lines and columns count from 1."""
     return {
         "code": diagnostic.code,
         "message": diagnostic.message,
@@ -150,7 +150,7 @@ def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def finding_object(finding: Finding) -> dict[str, Any]:
-    """What lint found at one place."""
+    """Return a finding of lint."""
     return {
         "rule": finding.rule,
         "severity": finding.severity,
@@ -172,7 +172,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 
 
 def round_to_microseconds(milliseconds: float | None) -> float | None:
-    """Milliseconds to the microsecond."""
+    """Round milliseconds to whole microseconds; None stays None."""
     return None if milliseconds is None else round(milliseconds, 3)
 
 
@@ -185,7 +185,7 @@ def _scan_object(scan: TableScan) -> dict[str, Any]:
 
 
 def estimate_object(estimate: Estimate) -> dict[str, Any]:
-    """How long the real run will take."""
+    """Return the estimated duration of the real run."""
     return {
         "production_ms": round_to_microseconds(estimate.production_ms),
         "low_ms": round_to_microseconds(estimate.low_ms),
@@ -199,7 +199,7 @@ def estimate_object(estimate: Estimate) -> dict[str, Any]:
 
 
 def proof_object(proof: IsolationProof) -> dict[str, Any]:
-    """Whether a statement keeps tenants apart, by the data."""
+    """Return a tenant isolation proof."""
     sample = proof.sample
     return {
         "standing": proof.verdict.value,
@@ -225,7 +225,7 @@ def _leak_object(leak: TenantLeak) -> dict[str, Any]:
 
 
 def reconcile_result_object(result: ReconcileResult) -> dict[str, Any]:
-    """What comparing a table with its defining query found."""
+    """Return the result of comparing a table with its defining query."""
     return {
         "table": result.table,
         "by": result.by,

@@ -1,4 +1,4 @@
-"""What a plan says of its steps beyond their SQL, for machines."""
+"""Details of planned steps besides their SQL, as JSON."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from confiture.plan.step_kinds import STEP_KINDS
 
 
 def step_details(step: PlannedStep) -> dict[str, Any]:
-    """What holds for one kind of step alone, by kind; None for the others."""
+    """Return the details of a step by step kind; None for other kinds."""
     return {kind.details_key: kind.details(step) for kind in STEP_KINDS if kind.details_key}

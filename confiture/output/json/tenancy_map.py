@@ -1,4 +1,4 @@
-"""Which tables belong to tenants, as JSON."""
+"""The tenant ownership of tables as JSON."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from confiture.output.json.document import with_schema_version
 
 
 def tenancy_map_document(tenancy_map: TenancyMap) -> dict[str, Any]:
-    """The document as JSON."""
+    """Return the document of `confiture tenancy map --format json`."""
     return with_schema_version("confiture.tenancy") | {
         "source": tenancy_map.source,
         "column": tenancy_map.column,
-        "tables": [_table_object(one) for one in tenancy_map.tables],
+        "tables": [_table_object(table) for table in tenancy_map.tables],
     }
 
 

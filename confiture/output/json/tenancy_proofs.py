@@ -1,4 +1,4 @@
-"""What keeps tenants apart, as JSON."""
+"""The results of tenant isolation proofs as JSON."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from confiture.output.json.objects import proved_statement_object
 
 
 def isolation_document(report: IsolationReport) -> dict[str, Any]:
-    """The document as JSON."""
+    """Return the document of `confiture tenancy prove --format json`."""
     return with_schema_version("confiture.isolation") | {
         "environment": report.environment,
         "database": report.database,
         "column": report.column,
-        "statements": [proved_statement_object(one) for one in report.statements],
+        "statements": [proved_statement_object(statement) for statement in report.statements],
     }

@@ -10,7 +10,7 @@ from confiture.output.json.objects import diagnostics_list, reconcile_result_obj
 
 
 def verify_document(report: VerifyReport, layout: str) -> dict[str, Any]:
-    """The document as JSON; `layout` is `confiture.verify` or `confiture.reconcile`."""
+    """Return the document; `layout` is `confiture.verify` or `confiture.reconcile`."""
     return with_schema_version(layout) | {
         "environment": report.environment,
         "database": report.database,

@@ -1,1 +1,1 @@
-"""Text for a terminal."""
+"""Tables and text for a terminal."""

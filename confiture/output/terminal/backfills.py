@@ -1,4 +1,4 @@
-"""Batched backfills, for people and for machines."""
+"""Batched backfills as a table."""
 
 from __future__ import annotations
 
@@ -14,37 +14,36 @@ from confiture.output.terminal.console import CleanText
 
 
 def backfills_table(backfills: Sequence[BackfillState], database: str) -> RenderableType:
-    """A row for each backfill: how far it is, in batches of which size, and what it waits for."""
+    """Return a row for each backfill: its progress, its batch size, and what it waits for."""
     if not backfills:
-        return CleanText(f"No backfill is under way on {database}.")
+        return CleanText(f"No unfinished backfills on {database}.")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("Migration", "Step"):
         table.add_column(name, overflow="fold")
     for name in ("Rows", "Of about", "Batches"):
         table.add_column(name, justify="right")
     table.add_column("State", overflow="fold")
-    for one in backfills:
+    for backfill in backfills:
         table.add_row(
-            CleanText(one.version),
-            CleanText(one.step),
-            f"{one.source_rows:,}",
-            "unknown" if one.estimated_rows is None else f"{one.estimated_rows:,}",
-            f"{one.batches:,}",
-            describe_state(one),
+            CleanText(backfill.version),
+            CleanText(backfill.step),
+            f"{backfill.source_rows:,}",
+            "unknown" if backfill.estimated_rows is None else f"{backfill.estimated_rows:,}",
+            f"{backfill.batches:,}",
+            describe_state(backfill),
         )
     return table
 
 
 def describe_state(backfill: BackfillState) -> CleanText:
-    """What a backfill does now, in words."""
+    """Return the state of a backfill in words."""
     if backfill.state == "done":
         took = (backfill.finished_at - backfill.started_at).total_seconds() * 1000 if backfill.finished_at else None
-        return CleanText(f"done {format_duration(took)} after it began", style="green")
+        return CleanText(f"done in {format_duration(took)}", style="green")
+    request = f", {backfill.control} requested" if backfill.control != "run" else ""
     if not backfill.is_running:
-        asked = f", asked to {backfill.control}" if backfill.control != "run" else ""
-        return CleanText(f"stopped while {backfill.state}{asked}: `confiture migrate up` goes on", style="yellow")
+        return CleanText(f"stopped while {backfill.state}{request}: `confiture migrate up` continues", style="yellow")
     if backfill.waiting_for:
         return CleanText(backfill.waiting_for, style="yellow")
-    asked = f", asked to {backfill.control}" if backfill.control != "run" else ""
     size = f", batches of {backfill.batch_rows:,}" if backfill.batch_rows is not None else ""
-    return CleanText(f"{backfill.state}{size}{asked}")
+    return CleanText(f"{backfill.state}{size}{request}")

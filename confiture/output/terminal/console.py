@@ -1,4 +1,4 @@
-"""Reports for people at a terminal: tables on stdout, talk on stderr."""
+"""Consoles for a terminal: results on stdout, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REFRESH_S = 0.5
 
 
 class CleanText(rich_text.Text):
-    """Text that is shown as it is, on one line: cleaned before it is measured and laid out."""
+    """Literal text on one line, cleaned before it is measured and laid out."""
 
     def __init__(self, text: str = "", style: str = "", *, no_wrap: bool | None = None) -> None:
         super().__init__(escape_line(text), style, no_wrap=no_wrap)
@@ -37,12 +37,12 @@ class CleanText(rich_text.Text):
 
 
 def escape_markup(text: str) -> str:
-    """Text for a place that takes markup: shown as it is, on one line."""
+    """Escape text so that a function that expects markup prints it literally, on one line."""
     return markup.escape(escape_line(text))
 
 
 class CleanConsole(Console):
-    """A console whose output is clean, whatever is printed: only its own styles are control characters."""
+    """A console that cleans all output: the only control characters are those of its own styles."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -54,17 +54,17 @@ def _is_clean(text: str) -> bool:
 
 
 def _clean_segment(segment: Segment) -> Segment:
-    # a line end in a segment is one of the layout
+    # a line end in a segment belongs to the layout
     return Segment(escape_block(segment.text), segment.style)
 
 
 def stdout_console() -> Console:
-    """The console for stdout, which carries what was asked for."""
+    """Return the console for stdout, for the results of a command."""
     return _make_console(stderr=False)
 
 
 def stderr_console() -> Console:
-    """The console for stderr, which carries progress and errors."""
+    """Return the console for stderr, for progress and errors."""
     return _make_console(stderr=True)
 
 
@@ -72,17 +72,17 @@ def _make_console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
     file = cast("IO[str]", stream.styled_stream) if isinstance(stream, CleanStream) else stream
-    # without emoji: `:key:` is no picture of one
+    # without emoji: `:key:` is printed literally
     return CleanConsole(file=file, stderr=stderr, width=width, highlight=False, soft_wrap=False, emoji=False)
 
 
 def print_wrapped(console: Console, text: CleanText) -> None:
-    """A text that a terminal wraps between words, and that stays one line elsewhere, for other programs."""
+    """Print text, wrapped between words on a terminal; as one line elsewhere, for other programs."""
     console.print(text, soft_wrap=not console.is_terminal)
 
 
 def watch_view(render_view: Callable[[], RenderableType]) -> None:
-    """Shows what `render_view` gives, anew twice a second, until Ctrl-C."""
+    """Show the result of `render_view`, refreshed twice a second, until Ctrl-C."""
     from rich.live import Live
 
     with Live(console=stdout_console(), auto_refresh=False) as live, suppress(KeyboardInterrupt):
@@ -92,7 +92,7 @@ def watch_view(render_view: Callable[[], RenderableType]) -> None:
 
 
 def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:
-    """Each mistake with its place, the line that stands there, the facts, and the next step."""
+    """Print each diagnostic with its location, the line of the file, the details, and the next step."""
     for number, diagnostic in enumerate(diagnostics):
         if number:
             console.print()
@@ -116,7 +116,7 @@ def _print_diagnostic(console: Console, diagnostic: Diagnostic) -> None:
 
 
 def excerpt_lines(width: int, span: Span, excerpt: str | None) -> list[CleanText]:
-    """The line of a file that a place is in, and below it where; none where the line is not known."""
+    """Return the line of a file and a pointer to the column below it; none if the line is not known."""
     if excerpt is None:
         return []
     number = str(span.line)
@@ -129,20 +129,20 @@ def excerpt_lines(width: int, span: Span, excerpt: str | None) -> list[CleanText
 
 
 def _excerpt_window(line: str, column: int, width: int) -> tuple[str, int]:
-    """The part of a line that surrounds a column (from 0), and the column in that part.
+    """Return the part of a line around a column (from 0), and the column in that part.
 
-    Tabs become spaces and what cannot be printed a dot. `width` is a number of characters.
+    Tabs become spaces, unprintable characters dots. `width` is a number of characters.
     """
     width = max(width, 20)
-    # a line may be megabytes long, and be shown for each of the mistakes in it
+    # a line may be megabytes long, and is printed for each of its errors
     first, end = max(column - width, 0), column + width
     before = line[first:column].expandtabs(4)
-    text = "".join(one if one.isprintable() else "·" for one in line[first:end].expandtabs(4))
+    text = "".join(character if character.isprintable() else "·" for character in line[first:end].expandtabs(4))
     column = len(before)
     start = min(max(column - width // 2, 0), max(len(text) - width, 0))
-    shown = text[start : start + width]
+    window = text[start : start + width]
     if first or start:
-        shown = "…" + shown[1:]
+        window = "…" + window[1:]
     if len(text) > start + width or len(line) > end:
-        shown = shown[:-1] + "…"
-    return shown, column - start
+        window = window[:-1] + "…"
+    return window, column - start

@@ -1,4 +1,4 @@
-"""Findings of lint for people at a terminal."""
+"""Findings of lint on a terminal."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from confiture.text import pluralize
 
 
 def print_findings(console: Console, report: LintReport, duration_ms: float) -> None:
-    """Each finding below its file, then a line that sums up. What is the same for all of a rule is told once."""
-    told: set[tuple[str, str]] = set()
+    """Print the findings by file, then a summary. An effect or hint that a rule repeats is printed once."""
+    printed_hints: set[tuple[str, str]] = set()
     width = console.width
     for path, findings in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
         lines = [_OutputLine(CleanText(path or report.source, style="bold underline"))]
         for finding in findings:
-            lines += _finding_lines(finding, told, width)
+            lines += _finding_lines(finding, printed_hints, width)
         _print_lines(console, [*lines, _OutputLine(CleanText())])
     _print_lines(console, [_OutputLine(CleanText(f"note: {note}"), is_prose=True) for note in report.notes])
     print_wrapped(console, _summary(report, duration_ms))
 
 
 class _OutputLine(NamedTuple):
-    """A line of output. Prose is wrapped at a terminal, anything else never is."""
+    """A line of output. Only prose is wrapped, and only on a terminal."""
 
     text: CleanText
     is_prose: bool = False
@@ -40,7 +40,7 @@ class _OutputLine(NamedTuple):
 
 def _print_lines(console: Console, lines: Sequence[_OutputLine]) -> None:
     if not console.is_terminal and console.color_system is None:
-        # thousands of findings go to a file at once: styling them would take longer than finding them
+        # write thousands of findings to a file at once: styling takes longer than linting
         console.file.write("".join(f"{line.text.plain}\n" for line in lines))
         return
     for line in lines:
@@ -64,8 +64,9 @@ def _finding_lines(finding: Finding, printed_hints: set[tuple[str, str]], width:
 
 
 def _summary(report: LintReport, duration_ms: float) -> CleanText:
-    """`2 errors and 1 warning in 40 files (310 statements, 35 tables) by 60 rules; 0.4 s`."""
-    worst = next((one for one in SEVERITIES if any(found.severity == one for found in report.findings)), None)
+    """Return `2 errors and 1 warning in 40 files (310 statements, 35 tables) by 60 rules; 0.4 s`."""
+    severities = {finding.severity for finding in report.findings}
+    worst = next((severity for severity in SEVERITIES if severity in severities), None)
     text = CleanText(severity_counts(report.findings), style=SEVERITY_STYLES[worst] if worst else "green")
     tables = pluralize(report.tables, "table")
     read = f"{pluralize(report.files, 'file')} ({pluralize(report.statements, 'statement')}, {tables})"
@@ -73,21 +74,21 @@ def _summary(report: LintReport, duration_ms: float) -> CleanText:
         read = f"{report.source} ({tables}) and {pluralize(report.files, 'file')}"
     parts = [f" in {read} by {pluralize(report.rules, 'rule')}"]
     parts += [f"{report.suppressed} ignored by comments"] if report.suppressed else []
-    parts += [f"{report.known} known to the baseline"] if report.known else []
+    parts += [f"{report.known} in the baseline"] if report.known else []
     return text.append("; ".join([*parts, format_duration(duration_ms)]), style="default not bold")
 
 
 def print_rules(console: Console, rules: Mapping[str, Rule]) -> None:
-    """All rules by group: name, severity, what they find."""
+    """Print all rules by group: name, severity, summary."""
     for group in Group:
-        here = sorted((rule for rule in rules.values() if rule.group is group), key=lambda rule: rule.name)
-        if not here:
+        members = sorted((rule for rule in rules.values() if rule.group is group), key=lambda rule: rule.name)
+        if not members:
             continue
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for rule in here:
+        for rule in members:
             severity = "optional" if rule.off_by_default else rule.severity
             style = "dim" if rule.off_by_default else SEVERITY_STYLES[rule.severity]
             table.add_row(CleanText(rule.name), CleanText(severity, style=style), CleanText(rule.summary))
@@ -97,7 +98,7 @@ def print_rules(console: Console, rules: Mapping[str, Rule]) -> None:
 
 
 def print_rule_page(console: Console, page: str) -> None:
-    """A page of Markdown: as it is, or set for a terminal."""
+    """Print a page of Markdown, rendered on a terminal."""
     if not console.is_terminal:
         for line in page.rstrip("\n").split("\n"):
             console.print(CleanText(line), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The locks of running migrations, for people and for machines."""
+"""The locks of running migrations as tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from confiture.text import shorten_sql
 
 
 def locks_table(sessions: Sequence[RunningSession], database: str) -> RenderableType:
-    """Each session with its locks, the strongest first, whom it blocks, and who blocks it."""
+    """Return each session with its locks (the strongest first), the sessions that it blocks, and its blockers."""
     if not sessions:
         return CleanText(f"No migration holds or waits for a lock on {database}.")
     parts: list[RenderableType] = []
@@ -56,11 +56,11 @@ def _session_table(session: RunningSession) -> Table:
     table.add_column("Relation", overflow="fold")
     table.add_column("Mode")
     table.add_column("State")
-    table.add_column("Keeps out")
+    table.add_column("Blocks")
     for lock in sorted(session.locks, key=lambda lock: (lock.granted, -lock.mode.strength, lock.relation)):
         state = CleanText("held") if lock.granted else CleanText("waiting", style="bold yellow")
-        keeps_out = CleanText(lock.mode.blocked_access.value, style=BLOCKED_ACCESS_STYLES[lock.mode.blocked_access])
-        table.add_row(CleanText(lock.relation), lock.mode.sql, state, keeps_out)
+        blocked = CleanText(lock.mode.blocked_access.value, style=BLOCKED_ACCESS_STYLES[lock.mode.blocked_access])
+        table.add_row(CleanText(lock.relation), lock.mode.sql, state, blocked)
     return table
 
 

@@ -1,4 +1,4 @@
-"""The plan of a migration, for people."""
+"""The plan of a migration as text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from confiture.text import escape_block
 
 _HOW = {
     TransactionMode.TRANSACTIONAL: "one transaction",
-    TransactionMode.OUTSIDE: "outside a transaction: an intent is recorded first",
-    TransactionMode.BATCHED: "in batches, each committed with how far it came",
+    TransactionMode.OUTSIDE: "outside a transaction, after recording an intent",
+    TransactionMode.BATCHED: "in batches, each committed with its progress",
 }
 
 
 def print_plan(console: Console, plan: PlannedMigration) -> None:
-    """Segment by segment, step by step, with the SQL as it will run."""
+    """Print the segments and steps of a plan with the rendered SQL."""
     console.print(f"[bold]{escape_markup(plan.migration.label)}[/bold]  ({plan.direction.value})")
     if plan.migration.description:
         for line in plan.migration.description.split("\n"):
@@ -28,7 +28,7 @@ def print_plan(console: Console, plan: PlannedMigration) -> None:
     for segment in plan.segments:
         _print_segment(console, segment, f"Segment {segment.number} of {len(plan.segments)}")
     for segment in plan.on_error:
-        _print_segment(console, segment, "If it fails, after the rollback")
+        _print_segment(console, segment, "After a failure and rollback")
 
 
 def _print_segment(console: Console, segment: Segment, title: str) -> None:

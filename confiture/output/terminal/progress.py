@@ -1,4 +1,4 @@
-"""What people see while a run goes on: a live bar at a terminal, lines in a log."""
+"""Progress of a run: a live bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from confiture.text import escape_line, pluralize
 
 _MIN_STEP_MS = 1_000
 _EVENTS_PER_LINE = 10
-"""How many times a backfill tells how far it is before a log gets a line of it."""
+"""The number of progress events of a backfill for each line in a log."""
 _WIDE_COLUMNS = 80
 
 
 class ProgressView(Protocol):
-    """A listener that has something to tidy up."""
+    """A listener with a cleanup."""
 
     def __call__(self, event: Event) -> None: ...
     def __enter__(self) -> ProgressView: ...
@@ -49,18 +49,18 @@ class ProgressView(Protocol):
 
 
 def choose_view(console: Console) -> ProgressView:
-    """A live bar where the console is a terminal, lines elsewhere."""
+    """Return a live bar for a terminal, otherwise a view that prints lines."""
     return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else LineView(console)
 
 
 class LiveView:
-    """A bar over all steps; the current one by name, with the time it has taken so far."""
+    """A progress bar over all steps, with the name of the current step and the elapsed time."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
             SpinnerColumn(),
-            # what is said gives way first: the clock matters more
+            # shorten the description first: the clock matters more
             TextColumn("{task.fields[what]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             BarColumn(bar_width=24 if console.width >= _WIDE_COLUMNS else 8),
             MofNCompleteColumn(),
@@ -80,7 +80,7 @@ class LiveView:
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
-        """Moves the bar."""
+        """Update the bar."""
         match event:
             case RunStarted():
                 self._progress.update(self._task, total=event.steps or None)
@@ -100,7 +100,7 @@ class LiveView:
                     self._progress.console.print(escape_markup(line))
 
     def _show_rows(self, event: BackfillProgressed) -> None:
-        # the estimate may be too low: a full bar before the end would be untrue
+        # if the estimate is too low, show no total instead of a full bar
         total = event.estimated_rows if (event.estimated_rows or 0) > event.source_rows else None
         self._show(event.source_rows, total, rate_text(event))
 
@@ -116,7 +116,7 @@ class LiveView:
 
 
 class LineView:
-    """One line for each migration, and for each step that takes long."""
+    """A line for each migration and each slow step."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -130,7 +130,7 @@ class LineView:
         return None
 
     def __call__(self, event: Event) -> None:
-        """Writes the line of an event that deserves one."""
+        """Write a line for an event if it is important enough."""
         match event:
             case MigrationStarted():
                 self._name = f"{event.version} {event.name}"
@@ -139,9 +139,9 @@ class LineView:
                 if self._progress_count % _EVENTS_PER_LINE == 0:
                     self._write(f"{event.step.version} {event.step.name}: {rows_done_text(event)}, {rate_text(event)}")
             case StepFinished() if event.duration_ms >= _MIN_STEP_MS:
-                wrote = f", {pluralize(event.rows, 'row')}" if event.rows is not None else ""
+                rows = f", {pluralize(event.rows, 'row')}" if event.rows is not None else ""
                 self._write(
-                    f"{event.step.version} {event.step.phase.value}: {event.step.name}{wrote}, "
+                    f"{event.step.version} {event.step.phase.value}: {event.step.name}{rows}, "
                     f"{format_duration(event.duration_ms)}"
                 )
             case MigrationFinished() if event.outcome is Outcome.DONE:
@@ -151,33 +151,33 @@ class LineView:
                     self._write(line)
 
     def _write(self, text: str) -> None:
-        # not by way of the console, which would lay out each of hundreds of lines
+        # bypass the console: laying out hundreds of lines is slow
         self._console.file.write(f"{escape_line(text)}\n")
 
 
 def rows_done_text(event: BackfillProgressed) -> str:
-    """How many rows of the driving table are done, and of how many as far as that is known."""
+    """Return the number of finished rows of the driving table, and the estimated total if it is known."""
     if event.estimated_rows is None or event.estimated_rows < event.source_rows:
         return pluralize(event.source_rows, "row")
     return f"{event.source_rows:,} of about {pluralize(event.estimated_rows, 'row')}"
 
 
 def rate_text(event: BackfillProgressed) -> str:
-    """How fast a backfill goes, how long it may take, and why it waits."""
-    told = [f"{event.rows_per_s:,.0f} rows/s"] if event.rows_per_s is not None else []
-    told.append(f"batches of {event.batch_rows:,}")
-    told.append(
+    """Return the rate of a backfill, its batch size, the remaining time, and the reason it waits."""
+    parts = [f"{event.rows_per_s:,.0f} rows/s"] if event.rows_per_s is not None else []
+    parts.append(f"batches of {event.batch_rows:,}")
+    parts.append(
         f"about {format_duration(event.remaining_s * 1000)} left"
         if event.remaining_s is not None
         else "time left unknown"
     )
     if event.waiting_for:
-        told.append(event.waiting_for)
-    return ", ".join(told)
+        parts.append(event.waiting_for)
+    return ", ".join(parts)
 
 
 def notice_lines(event: Event) -> list[str]:
-    """The lines for an event that people should not miss, none for others."""
+    """Return the lines for an important event; none for other events."""
     if isinstance(event, LintFinished):
         return [_finding_line(finding) for finding in event.findings if finding.severity != "info"]
     sentence = _notice_text(event)
@@ -187,15 +187,15 @@ def notice_lines(event: Event) -> list[str]:
 def _notice_text(event: Event) -> str | None:
     match event:
         case LockWaiting():
-            return f"waiting for the lock, held by {event.holder}"
+            return f"waiting for the migration lock, held by {event.holder}"
         case SegmentRetried():
             return (
-                f"{event.version}: {event.reason}; rolled back, trying again in {format_duration(event.wait_ms)} "
+                f"{event.version}: {event.reason}; rolled back, retrying in {format_duration(event.wait_ms)} "
                 f"({event.attempt} of {event.attempts})"
             )
         case BatchRetried():
             return (
-                f"{event.step.version} {event.step.name}: {event.reason}; trying again with"
+                f"{event.step.version} {event.step.name}: {event.reason}; retrying with"
                 f" {pluralize(event.rows, 'row')}"
                 f" in {format_duration(event.wait_ms)} ({event.attempt} of {event.attempts})"
             )
@@ -204,8 +204,8 @@ def _notice_text(event: Event) -> str | None:
         case ServerMessage():
             return f"{event.step.version} {server_message_text(event)}"
         case MigrationStarted() if event.resumed_after:
-            done = pluralize(event.resumed_after, "segment")
-            return f"{event.version} {event.name}: goes on after {done} that an earlier run committed"
+            committed = pluralize(event.resumed_after, "segment")
+            return f"{event.version} {event.name}: continues after {committed} that an earlier run committed"
     return None
 
 

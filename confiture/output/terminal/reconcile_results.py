@@ -1,4 +1,4 @@
-"""What reconciling and verifying found, for people and for machines."""
+"""The results of `reconcile` and `verify` as tables and sentences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORDS = {
 
 
 def print_verify_report(console: Console, report: VerifyReport) -> None:
-    """A line for each step, then why those that do not hold do not, and a sentence that sums up."""
+    """Print a line for each step, then the reasons of failed checks, and a summary."""
     if report.steps:
         console.print(_results_table(report))
         console.print()
@@ -35,8 +35,8 @@ def print_verify_report(console: Console, report: VerifyReport) -> None:
     if report.with_verdict(VerifyVerdict.FAILS):
         console.print()
     for step in report.with_verdict(VerifyVerdict.CANNOT_RUN):
-        told = f"{step.migration}: {step.step.name}: {_reason_text(step)}"
-        print_wrapped(console, CleanText(told, style="yellow"))
+        line = f"{step.migration}: {step.step.name}: {_reason_text(step)}"
+        print_wrapped(console, CleanText(line, style="yellow"))
     for note in report.notes:
         print_wrapped(console, CleanText(note))
     style = "bold red" if report.with_verdict(VerifyVerdict.FAILS) else "green"
@@ -44,15 +44,15 @@ def print_verify_report(console: Console, report: VerifyReport) -> None:
 
 
 def print_reconcile_results(console: Console, results: VerifyReport) -> None:
-    """Tables held against their queries: what is equal in a sentence each, what differs in full."""
+    """Print the comparison of tables with their queries: a sentence for each equal table, details of differences."""
     _print_failures(console, results)
     if results.with_verdict(VerifyVerdict.FAILS) and results.with_verdict(VerifyVerdict.HOLDS):
         console.print()
     for step in results.with_verdict(VerifyVerdict.HOLDS):
         table = step.reconcile_result.table if step.reconcile_result else ""
         label = f"{step.migration}: {step.step.name}: " if step.migration else ""
-        told = f"{label}{table}: {step.note} ({format_duration(step.duration_ms)}, {results.database})."
-        print_wrapped(console, CleanText(told, style="green"))
+        line = f"{label}{table}: {step.note} ({format_duration(step.duration_ms)}, {results.database})."
+        print_wrapped(console, CleanText(line, style="green"))
 
 
 def _print_failures(console: Console, results: VerifyReport) -> None:
@@ -62,11 +62,12 @@ def _print_failures(console: Console, results: VerifyReport) -> None:
 
 
 def _reason_text(step: VerifyResult) -> str:
-    """Why a step cannot run."""
+    """Return the reason why a step cannot run."""
     if step.diagnostic is None:
         return VerifyVerdict.CANNOT_RUN.value
-    when = "read-only" if step.diagnostic.code == _READ_ONLY else "any more"
-    return f"cannot run {when}: {step.diagnostic.message}"
+    if step.diagnostic.code == _READ_ONLY:
+        return f"cannot run in a read-only transaction: {step.diagnostic.message}"
+    return f"can no longer run: {step.diagnostic.message}"
 
 
 def _results_table(report: VerifyReport) -> Table:
@@ -91,7 +92,7 @@ def _summary(report: VerifyReport) -> str:
     where = f"on {report.database} ({report.environment})"
     ran = [step for step in report.steps if step.verdict is not VerifyVerdict.SKIPPED]
     if not ran:
-        return f"Nothing to verify {where}: no applied migration has checks in after_validation, or reconciles."
+        return f"Nothing to verify {where}: no applied migration has after_validation checks or reconcile steps."
     parts = [
         f"{number:,} {one if number == 1 else many}"
         for verdict, one, many in (

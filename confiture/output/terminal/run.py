@@ -1,4 +1,4 @@
-"""Runs as tables and sentences for people."""
+"""The report of a run as tables and sentences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OUTCOMES = {
 
 
 def print_run(console: Console, report: RunReport) -> None:
-    """The steps of a run as a table, and how it ended in a sentence."""
+    """Print the steps of a run as a table, and its outcome in a sentence."""
     style = _OUTCOMES[report.outcome or Outcome.FAILED]
     ending = [*_notices(report), CleanText(run_summary(report), style=style)]
     steps: list[Table | CleanText] = []
@@ -54,14 +54,14 @@ def _print_part(console: Console, part: Table | CleanText) -> None:
 
 
 def _notices(report: RunReport) -> list[Table | CleanText]:
-    """What stands above the last sentence: what stays behind, the estimate, what was tried again, who waited."""
-    lines = [f"Left behind by the dry run: {line}." for line in report.leftovers]
+    """Return the lines above the summary: remains of a dry run, estimate, retries, blocked sessions."""
+    lines = [f"The dry run left behind: {line}." for line in report.leftovers]
     lines += [*estimate_summary(report), *retry_summary(report), *blocked_summary(report)]
     return [CleanText(line) for line in lines]
 
 
 def _run_table(report: RunReport, *, is_narrow: bool) -> Table:
-    """A line for each step. Where the terminal is narrow, migrations and phases are headings above their steps."""
+    """Return a row for each step. On a narrow terminal, migrations and phases are headings above their steps."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     if not is_narrow:
         table.add_column("Migration", overflow="fold")
@@ -70,11 +70,11 @@ def _run_table(report: RunReport, *, is_narrow: bool) -> Table:
     table.add_column("Rows", justify="right", no_wrap=True)
     table.add_column("Time", justify="right", no_wrap=True)
     table.add_column("Result", overflow="fold")
-    brief = sum(len(migration.steps) for migration in report.migrations) > _MOST_STEPS
+    is_brief = sum(len(migration.steps) for migration in report.migrations) > _MOST_STEPS
     for migration in report.migrations:
         if migration.outcome is None:
             continue
-        if brief and migration.outcome is Outcome.DONE:
+        if is_brief and migration.outcome is Outcome.DONE:
             _add_migration(table, migration, is_narrow=is_narrow)
         else:
             _add_steps(table, migration, narrow=is_narrow)
@@ -120,7 +120,7 @@ def _outcome_text(outcome: Outcome | None) -> CleanText:
 
 
 def _dry_run_sections(console: Console, report: RunReport) -> list[list[Table | CleanText]]:
-    """What only a dry run has: locks over time, what statements cost, warnings, whether tenants stay apart."""
+    """Return the sections of a dry run: locks over time, statement costs, warnings, tenant isolation."""
     proofs = dry_run_tables(report.isolation) if report.isolation else []
     return [
         lock_timeline(report, console.width),
@@ -131,22 +131,22 @@ def _dry_run_sections(console: Console, report: RunReport) -> list[list[Table | 
 
 
 def _statement_costs(report: RunReport) -> list[Table | CleanText]:
-    """A line for each statement, and for each backfill, that does more than little."""
-    found = [work for work in group_batches(report.statements) if is_notable(work.statement)]
+    """Return a line for each statement or backfill with notable costs."""
+    costs = [cost for cost in group_batches(report.statements) if is_notable(cost.statement)]
     lines = [
-        CleanText(f"{work.label}: ", style="bold").append(describe_cost(work.statement), style="default not bold")
-        for work in found[:_MOST_WORK_LINES]
+        CleanText(f"{cost.label}: ", style="bold").append(describe_cost(cost.statement), style="default not bold")
+        for cost in costs[:_MOST_WORK_LINES]
     ]
-    if len(found) > len(lines):
+    if len(costs) > len(lines):
         lines.append(
-            CleanText(f"... and {pluralize(len(found) - len(lines), 'more statement')}; the JSON report has them all")
+            CleanText(f"... and {pluralize(len(costs) - len(lines), 'more statement')}; the JSON report lists all")
         )
     return [*lines]
 
 
 def _warning_parts(warning: DryRunWarning) -> list[Table | CleanText]:
-    named = f"warning[{warning.rule}]: " if warning.rule else "warning: "
-    lines = [CleanText(named, style="bold yellow").append(warning.message, style="bold default")]
+    label = f"warning[{warning.rule}]: " if warning.rule else "warning: "
+    lines = [CleanText(label, style="bold yellow").append(warning.message, style="bold default")]
     if warning.span:
         lines.append(CleanText(f"  --> {warning.span}", style="cyan", no_wrap=True))
     lines.append(CleanText("  next: ", style="green").append(warning.hint, style="default"))

@@ -1,4 +1,4 @@
-"""Where a database stands, for people."""
+"""The migration status of a database as a table."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from confiture.text import pluralize
 
 
 def print_status(console: Console, status: MigrationStatus, database: str, environment: str) -> None:
-    """Applied and pending migrations as a table, and the next step."""
+    """Print the applied and pending migrations as a table, and the next step."""
     table = _migrations_table(status)
     if table.row_count:
         console.print(table)
-    record = prediction_accuracy(status.applied)
-    if record:
-        print_wrapped(console, CleanText(f"{record[0].upper()}{record[1:]}.{_tolerance_note(status)}"))
+    accuracy = prediction_accuracy(status.applied)
+    if accuracy:
+        print_wrapped(console, CleanText(f"{accuracy[0].upper()}{accuracy[1:]}.{_tolerance_note(status)}"))
     for note in status.notes:
         print_wrapped(console, CleanText(f"{note}.", style="yellow"))
     for plan in status.pending:
-        for message in dict.fromkeys(one.message for one in plan.missing_variables):
+        for message in dict.fromkeys(diagnostic.message for diagnostic in plan.missing_variables):
             print_wrapped(console, CleanText(f"{plan.migration.label} cannot run yet: {message}."))
-    for stopped in status.interrupted:
-        print_wrapped(console, CleanText(_progress_text(stopped, is_running=status.lock_holder is not None)))
+    for interrupted in status.interrupted:
+        print_wrapped(console, CleanText(_progress_text(interrupted, is_running=status.lock_holder is not None)))
     if status.project_mismatch is not None:
         problem = status.project_mismatch
         text = f"{problem.message[0].upper()}{problem.message[1:]}. Next: {problem.hint}."
@@ -44,25 +44,25 @@ def _migrations_table(status: MigrationStatus) -> Table:
     table.add_column("Applied at")
     table.add_column("By", overflow="fold")
     table.add_column("Took", justify="right")
-    predicted = any(row.prediction_outcome for row in status.applied)
-    if predicted:
+    has_predictions = any(row.prediction_outcome for row in status.applied)
+    if has_predictions:
         table.add_column("Steps took", justify="right")
         table.add_column("Predicted", justify="right")
     for row in status.applied:
         state = "[green]applied[/green]" if row.origin is HistoryOrigin.RUN else "[green]baseline[/green]"
         when = row.applied_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if row.applied_at else ""
         label = escape_markup(f"{row.version} {row.name}")
-        outturn = _prediction_cells(row) if predicted else []
-        table.add_row(label, state, when, escape_markup(row.applied_by), format_duration(row.duration_ms), *outturn)
-    for stopped in status.interrupted:
+        cells = _prediction_cells(row) if has_predictions else []
+        table.add_row(label, state, when, escape_markup(row.applied_by), format_duration(row.duration_ms), *cells)
+    for interrupted in status.interrupted:
         state = "midway" if status.lock_holder else "stopped midway"
-        down = "down " if stopped.row.state is MigrationState.REVERTING else ""
-        table.add_row(escape_markup(_migration_label(stopped)), f"[yellow]{down}{state}[/yellow]")
-    midway = {version_key(stopped.row.version) for stopped in status.interrupted}
-    late = {plan.version for plan in status.out_of_order}
+        down = "down " if interrupted.row.state is MigrationState.REVERTING else ""
+        table.add_row(escape_markup(_migration_label(interrupted)), f"[yellow]{down}{state}[/yellow]")
+    interrupted_keys = {version_key(interrupted.row.version) for interrupted in status.interrupted}
+    late_versions = {plan.version for plan in status.out_of_order}
     for plan in status.pending:
-        if version_key(plan.version) not in midway:
-            state = "[red]pending, out of order[/red]" if plan.version in late else "pending"
+        if version_key(plan.version) not in interrupted_keys:
+            state = "[red]pending, out of order[/red]" if plan.version in late_versions else "pending"
             table.add_row(escape_markup(plan.migration.label), state)
     return table
 
@@ -72,21 +72,21 @@ def _migration_label(interrupted: InterruptedMigration) -> str:
 
 
 def _progress_text(interrupted: InterruptedMigration, *, is_running: bool) -> str:
-    """How far a migration came that is midway, and where the next run goes on if this one has stopped."""
-    what = "The down of " if interrupted.row.state is MigrationState.REVERTING else ""
-    told = (
+    """Return the progress of an unfinished migration, and where the next run continues if this run has stopped."""
+    what = "The rollback of " if interrupted.row.state is MigrationState.REVERTING else ""
+    progress = (
         f"{what}{_migration_label(interrupted)} {'is' if is_running else 'stopped'} midway:"
         f" {_committed_text(interrupted)} committed"
     )
     step = interrupted.next_step
     if is_running or interrupted.segments is None:
-        return f"{told}."
+        return f"{progress}."
     if step is None:
-        return f"{told}, nothing is left to run."
+        return f"{progress}, nothing is left to run."
     place = f"{step.phase}: {step.label} ({step.span.path}:{step.span.line})"
     if interrupted.has_intent:
-        return f"{told}. It had begun {place}, and looks first whether that is done."
-    return f"{told}. It goes on at {place}."
+        return f"{progress}. It had started {place}; the next run first checks whether that step is done."
+    return f"{progress}. The next run continues at {place}."
 
 
 def _committed_text(interrupted: InterruptedMigration) -> str:
@@ -96,7 +96,7 @@ def _committed_text(interrupted: InterruptedMigration) -> str:
 
 
 def _prediction_cells(row: AppliedMigration) -> list[str]:
-    """What the steps took, and what a dry run had predicted; struck by color where it did not hold."""
+    """Return the duration of the steps and the prediction of a dry run, colored by whether it was correct."""
     if row.prediction_outcome is None:
         return ["", ""]
     predicted = format_duration(row.prediction_outcome.predicted_ms)
@@ -109,18 +109,18 @@ def _prediction_cells(row: AppliedMigration) -> list[str]:
 
 
 def _tolerance_note(status: MigrationStatus) -> str:
-    """By what a prediction without a range is judged, where there is one."""
+    """Return how a prediction without a range is judged; empty if there is none."""
     if any(row.prediction_outcome and row.prediction_outcome.low_ms is None for row in status.applied):
-        return " A prediction without a range counts as held within 15 % of it."
+        return " A prediction without a range counts as correct within 15 %."
     return ""
 
 
 def _summary(status: MigrationStatus, database: str, environment: str) -> str:
-    done = f"{pluralize(len(status.applied), 'migration')} applied on {database} ({environment})"
+    applied = f"{pluralize(len(status.applied), 'migration')} applied on {database} ({environment})"
     if status.lock_holder:
-        return f"{done}, {len(status.pending)} pending. Under way now: {status.lock_holder}."
-    if any(stopped.row.state is MigrationState.REVERTING for stopped in status.interrupted):
-        return f"{done}. Next: `confiture migrate down` finishes the one that stopped midway."
+        return f"{applied}, {len(status.pending)} pending. Running now: {status.lock_holder}."
+    if any(interrupted.row.state is MigrationState.REVERTING for interrupted in status.interrupted):
+        return f"{applied}. Next: run `confiture migrate down` to finish the interrupted rollback."
     if status.pending:
-        return f"{done}, {len(status.pending)} pending. Next: `confiture migrate up`, or `--dry-run` first."
-    return f"{done}, none pending."
+        return f"{applied}, {len(status.pending)} pending. Next: run `confiture migrate up`, first with `--dry-run`."
+    return f"{applied}, none pending."

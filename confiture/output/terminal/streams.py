@@ -1,4 +1,4 @@
-"""The streams that text leaves by: nothing written to them controls the terminal, or commands a CI system."""
+"""Output streams that remove terminal controls and CI commands from everything written to them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LONGEST_LINE = 1_000_000
 
 
 class CleanStream:
-    """A standard stream that cleans what is written to it, whoever writes: tracebacks and logs, too.
+    """A standard stream that cleans everything written to it, including tracebacks and logs.
 
-    Who writes a line in pieces writes a secret or a command in pieces: a line is kept until its end or a flush.
+    A secret or a command may be split over several writes, so a line is buffered until its end or a flush.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -26,13 +26,13 @@ class CleanStream:
 
     @property
     def raw_stream(self) -> TextIO:
-        """Takes what is in its final form: documents, and commands of ours to a CI system."""
+        """The stream for output in its final form: documents, and Confiture's own CI commands."""
         self._write_line()
         return self._stream
 
     @property
     def styled_stream(self) -> CleanStyledStream:
-        """Takes text that is clean already, and styled."""
+        """The stream for text that is already clean, with styles."""
         self._write_line()
         return self._cleaned
 
@@ -67,7 +67,7 @@ class CleanStream:
 
 
 class CleanStyledStream:
-    """The same for text that is clean already, and styled."""
+    """A standard stream for text that is already clean, with styles; it only removes CI commands."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Which tables are whose, for people and for machines."""
+"""The tenant ownership of tables as a table."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ _BELONGING = {TenantOwnership.TENANT: "green", TenantOwnership.REGISTRY: "green"
 
 
 def print_tenancy_map(console: Console, tenancy_map: TenancyMap) -> None:
-    """A line for each table: how it belongs to tenants, and why."""
+    """Print a line for each table: its ownership and the reason."""
     if not tenancy_map.tables:
         print_wrapped(console, CleanText(f"No tables in {tenancy_map.source}."))
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Table", overflow="fold")
-    table.add_column("Belongs", no_wrap=True)
-    table.add_column("Why", overflow="fold", ratio=1)
-    for one in tenancy_map.tables:
-        style = _BELONGING.get(one.ownership, "dim")
+    table.add_column("Ownership", no_wrap=True)
+    table.add_column("Reason", overflow="fold", ratio=1)
+    for row in tenancy_map.tables:
+        style = _BELONGING.get(row.ownership, "dim")
         table.add_row(
-            escape_markup(str(one.name)), CleanText(one.ownership.value, style=style), escape_markup(one.reason)
+            escape_markup(str(row.name)), CleanText(row.ownership.value, style=style), escape_markup(row.reason)
         )
     console.print(table)
     console.print()
-    counts = [(kind, sum(one.ownership is kind for one in tenancy_map.tables)) for kind in TenantOwnership]
-    told = ", ".join(f"{number} {kind.value}" for kind, number in counts if number)
+    counts = [(kind, sum(row.ownership is kind for row in tenancy_map.tables)) for kind in TenantOwnership]
+    summary = ", ".join(f"{number} {kind.value}" for kind, number in counts if number)
     print_wrapped(
         console,
         CleanText(
-            f"{pluralize(len(tenancy_map.tables), 'table')} of {tenancy_map.source}, by {tenancy_map.column}: {told}."
+            f"{pluralize(len(tenancy_map.tables), 'table')} of {tenancy_map.source},"
+            f" tenant column {tenancy_map.column}: {summary}."
         ),
     )

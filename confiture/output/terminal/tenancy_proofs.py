@@ -1,4 +1,4 @@
-"""Whether tenants stay apart, by proof, for people and for machines: of `tenancy prove`, and of a dry run."""
+"""The results of tenant isolation proofs as tables and sentences, for `tenancy prove` and dry runs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _STYLES = {
     IsolationVerdict.NOTHING_READ: "dim",
 }
 MOST_LEAKS = 5
-"""So many differences of a statement are shown."""
+"""The maximum number of printed differences of a statement."""
 _MOST_WIDTH = 60
 
 
 def print_isolation(console: Console, report: IsolationReport) -> None:
-    """What mixes tenants, with rows; then a line for each statement, and a sentence that sums up."""
+    """Print statements that mix tenants with their rows, then a line for each statement and a summary."""
     for statement in report.with_verdict(IsolationVerdict.MIXED):
         for line in _mixed_lines(statement):
             _print_line(console, line)
@@ -43,35 +43,35 @@ def print_isolation(console: Console, report: IsolationReport) -> None:
     for line in _reason_lines(report):
         _print_line(console, line)
     where = f" on {report.database} ({report.environment})"
-    for sentence in (_summary(report, where), *_limitations(report, "--all looks at every tenant")):
+    for sentence in (_summary(report, where), *_limitations(report, "--all checks every tenant")):
         _print_line(
             console, CleanText(sentence, style="bold red" if report.with_verdict(IsolationVerdict.MIXED) else "default")
         )
 
 
 def dry_run_tables(report: IsolationReport) -> list[Table | CleanText]:
-    """The same of a dry run, whose warnings say what mixes tenants; here are the rows."""
+    """Return the rows that mix tenants and the table of proofs of a dry run; its warnings name the problems."""
     if not report.statements:
         return []
     parts: list[Table | CleanText] = []
-    for one in report.with_verdict(IsolationVerdict.MIXED):
-        parts += [*_mixed_lines(one), CleanText()]
+    for statement in report.with_verdict(IsolationVerdict.MIXED):
+        parts += [*_mixed_lines(statement), CleanText()]
     parts += [_proofs_table(report), CleanText(), *_reason_lines(report)]
     return [*parts, *map(CleanText, dry_run_summary(report))]
 
 
 def dry_run_summary(report: IsolationReport) -> list[str]:
-    """What the proofs of a dry run come to."""
-    took = f"The proofs took {format_duration_long(report.duration_ms)}, which no other time includes."
+    """Return the summary of the proofs of a dry run, their limits and their duration."""
+    duration = f"The proofs took {format_duration_long(report.duration_ms)}; other times do not include this."
     return [
-        _summary(report, ", each looked at before it ran"),
-        *_limitations(report, "--tenants N looks at more"),
-        took,
+        _summary(report, ", each checked before it ran"),
+        *_limitations(report, "--tenants N checks more"),
+        duration,
     ]
 
 
 def reason_text(statement: ProvedStatement) -> str | None:
-    """Why nothing was proved of a statement, and the next step; None where it was."""
+    """Return why a statement could not be checked, and the next step; None if it is isolated or mixed."""
     proof = statement.proof
     if proof.verdict in (IsolationVerdict.ISOLATED, IsolationVerdict.MIXED):
         return None
@@ -79,13 +79,13 @@ def reason_text(statement: ProvedStatement) -> str | None:
 
 
 def tenants_text(proof: IsolationProof) -> str:
-    """`10 of 340`; empty where it did not come to that."""
+    """Return the checked tenants as `10 of 340`; empty without a sample."""
     return f"{len(proof.sample.tenants):,} of {proof.sample.total:,}" if proof.sample else ""
 
 
 def skipped_columns_text(proof: IsolationProof) -> str:
-    """The columns that were not compared, and why; empty where all were."""
-    return ", ".join(f"{one.column}, {one.reason}" for one in proof.skipped_columns)
+    """Return the columns that were not compared, with reasons; empty if all were."""
+    return ", ".join(f"{skipped.column}, {skipped.reason}" for skipped in proof.skipped_columns)
 
 
 def _print_line(console: Console, line: CleanText) -> None:
@@ -104,19 +104,22 @@ def _summary(report: IsolationReport, target: str) -> str:
         IsolationVerdict.NOT_PROVABLE: "not provable",
         IsolationVerdict.NO_TENANTS: "without tenants",
     }
-    parts = [f"{len(report.with_verdict(one))} {word}" for one, word in words.items() if report.with_verdict(one)]
+    parts = [
+        f"{len(report.with_verdict(verdict))} {word}" for verdict, word in words.items() if report.with_verdict(verdict)
+    ]
     return f"{pluralize(len(report.statements), 'statement')}{target}: {', '.join(parts)}."
 
 
 def _limitations(report: IsolationReport, further: str) -> Iterator[str]:
-    """What the proofs do not say."""
-    samples = [one.proof.sample for one in report.statements if one.proof.sample and one.proof.sample.tenants]
+    """Yield the limits of the proofs."""
+    proof_samples = (statement.proof.sample for statement in report.statements)
+    samples = [sample for sample in proof_samples if sample and sample.tenants]
     if samples and all(sample.is_complete for sample in samples):
-        yield "All tenants were looked at; it holds for the data that there are."
+        yield "All tenants were checked. The result applies to the current data."
     elif samples:
         widest = max(samples, key=lambda sample: sample.total)
-        looked = f"{len(widest.tenants):,} of {pluralize(widest.total, 'tenant')} were looked at: {widest.method}."
-        yield f"A sample: {looked} {further}."
+        checked = f"{len(widest.tenants):,} of {pluralize(widest.total, 'tenant')} were checked: {widest.method}."
+        yield f"A sample: {checked} {further}."
 
 
 def _mixed_lines(statement: ProvedStatement) -> Iterator[CleanText]:
@@ -129,20 +132,24 @@ def _mixed_lines(statement: ProvedStatement) -> Iterator[CleanText]:
         for values in leak.first_rows:
             yield CleanText(f"    {row_text(values)}", style="dim", no_wrap=True)
     if len(leaks) > MOST_LEAKS:
-        yield CleanText(f"  ... and {len(leaks) - MOST_LEAKS} more; the JSON has them all")
+        yield CleanText(f"  ... and {len(leaks) - MOST_LEAKS} more; the JSON report lists all")
 
 
 def _reason_lines(report: IsolationReport) -> Iterator[CleanText]:
-    for one in (*report.with_verdict(IsolationVerdict.NOT_PROVABLE), *report.with_verdict(IsolationVerdict.NO_TENANTS)):
-        proof = one.proof
-        text = CleanText(f"{one.migration}: {one.step.name}: {one.target}: ", style="yellow")
+    without_proof = (
+        *report.with_verdict(IsolationVerdict.NOT_PROVABLE),
+        *report.with_verdict(IsolationVerdict.NO_TENANTS),
+    )
+    for statement in without_proof:
+        proof = statement.proof
+        text = CleanText(f"{statement.migration}: {statement.step.name}: {statement.target}: ", style="yellow")
         yield text.append(proof.reason or proof.verdict.value, style="default")
         if proof.hint:
             yield CleanText("  next: ", style="green").append(proof.hint, style="default")
 
 
 def row_text(values: ColumnValues) -> str:
-    """A row as `id = 1, name = NULL`, its longest values cut."""
+    """Return a row as `id = 1, name = NULL`, with long values shortened."""
     return ", ".join(
         f"{name} = {'NULL' if value is None else cut(value, _MOST_WIDTH)}" for name, value in values.items()
     )
@@ -156,21 +163,21 @@ def _proofs_table(report: IsolationReport) -> Table:
     table.add_column("Tenants", justify="right", no_wrap=True)
     table.add_column("Rows", justify="right", no_wrap=True)
     table.add_column("Time", justify="right", no_wrap=True)
-    table.add_column("Tenants stay apart", no_wrap=True)
+    table.add_column("Result", no_wrap=True)
     before = ""
-    for one in report.statements:
-        proof = one.proof
-        name = escape_markup(one.step.name)
+    for statement in report.statements:
+        proof = statement.proof
+        name = escape_markup(statement.step.name)
         if proof.skipped_columns:
             name += f" [dim](not compared: {escape_markup(skipped_columns_text(proof))})[/dim]"
         table.add_row(
-            "" if one.migration == before else escape_markup(one.migration),
+            "" if statement.migration == before else escape_markup(statement.migration),
             name,
-            escape_markup(one.target),
+            escape_markup(statement.target),
             tenants_text(proof),
             f"{proof.rows:,}" if proof.sample else "",
             format_duration(proof.duration_ms),
             CleanText(proof.verdict.value, style=_STYLES[proof.verdict]),
         )
-        before = one.migration
+        before = statement.migration
     return table

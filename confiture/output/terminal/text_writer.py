@@ -1,4 +1,4 @@
-"""Text for people: tables on stdout, errors on stderr."""
+"""The output format `text`: tables on stdout, errors on stderr."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 class TextWriter(Writer):
-    """Writes tables and sentences for a terminal. Each part is imported when it is needed."""
+    """A writer of tables and sentences for a terminal. Each part is imported on first use."""
 
     def run(self, report: RunReport) -> None:
-        """The tables of a run. The errors follow on stderr, by `diagnostics`."""
+        """Write the tables of a run. `diagnostics` then writes the errors to stderr."""
         from confiture.output.terminal.run import print_run
 
         print_run(stdout_console(), report)
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """The errors, on stderr."""
+        """Write the errors to stderr."""
         print_diagnostics(stderr_console(), diagnostics)
 
     def findings(self, summary: LintSummary) -> None:
-        """The findings, and a sentence that sums up."""
+        """Write the findings and a summary."""
         from confiture.output.terminal.findings import print_findings
 
         print_findings(stdout_console(), summary.report, summary.duration_ms)
 
     def rules(self, rules: Mapping[str, Rule], explained: Rule | None) -> None:
-        """A table of all rules, or the page of one."""
+        """Write a table of all rules, or the page of the explained rule."""
         from confiture.output.terminal.findings import print_rule_page, print_rules
 
         if explained is None:
@@ -50,7 +50,7 @@ class TextWriter(Writer):
         print_rule_page(stdout_console(), render_page(explained))
 
     def status(self, summary: StatusSummary) -> None:
-        """A table of migrations, the next step, and on stderr the files that changed."""
+        """Write a table of migrations, the next step, and drift to stderr."""
         from confiture.output.terminal.status import print_status
 
         print_status(stdout_console(), summary.status, summary.database, summary.environment)
@@ -58,54 +58,54 @@ class TextWriter(Writer):
             self.diagnostics(summary.status.drift)
 
     def plan(self, plan: PlannedMigration) -> None:
-        """The segments and steps, with their SQL."""
+        """Write the segments and steps with their SQL."""
         from confiture.output.terminal.plan import print_plan
 
         print_plan(stdout_console(), plan)
 
     def adoption(self, summary: AdoptionSummary) -> None:
-        """What was renamed, and what is left to do."""
+        """Write the renaming and the next step."""
         from confiture.text import pluralize
 
         number = pluralize(summary.migrations, "migration")
-        self.context.write(f"The history of {summary.old}, with {number}, is now that of {summary.new}.\n")
+        self.context.write(f"Renamed the history of {summary.old} ({number}) to {summary.new}.\n")
         if summary.configured != summary.new:
             self.context.write(
-                f"Next: write `project: {summary.new}` in confiture.yaml. It says {summary.configured} now.\n"
+                f"Next: write `project: {summary.new}` in confiture.yaml; it is {summary.configured} now.\n"
             )
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
-        """A row for each table."""
+        """Write a row for each table."""
         from confiture.output.terminal.tenancy_map import print_tenancy_map
 
         print_tenancy_map(stdout_console(), tenancy)
 
     def tenant_isolation(self, report: IsolationReport) -> None:
-        """The rows that mix tenants, and a row for each statement."""
+        """Write the rows that mix tenants, and a row for each statement."""
         from confiture.output.terminal.tenancy_proofs import print_isolation
 
         print_isolation(stdout_console(), report)
 
     def locks(self, sessions: Sequence[RunningSession], database: str) -> None:
-        """The locks of each session."""
+        """Write the locks of each session."""
         from confiture.output.terminal.locks import locks_table
 
         stdout_console().print(locks_table(sessions, database))
 
     def backfills(self, backfills: Sequence[BackfillState], database: str) -> None:
-        """A row for each backfill."""
+        """Write a row for each backfill."""
         from confiture.output.terminal.backfills import backfills_table
 
         stdout_console().print(backfills_table(backfills, database))
 
     def reconcile(self, verification: VerifyReport) -> None:
-        """What is equal in a sentence each, what differs in full."""
+        """Write a sentence for each equal table, and the details of differences."""
         from confiture.output.terminal.reconcile_results import print_reconcile_results
 
         print_reconcile_results(stdout_console(), verification)
 
     def verify(self, verification: VerifyReport) -> None:
-        """A row for each check."""
+        """Write a row for each check."""
         from confiture.output.terminal.reconcile_results import print_verify_report
 
         print_verify_report(stdout_console(), verification)

@@ -1,4 +1,4 @@
-"""The kinds of steps, one module each. `confiture schema`, the planner, checksums and output go by this table."""
+"""The step kinds, one module each. `confiture schema`, the planner, checksums and output use this table."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ MIGRATION_SCHEMA = MigrationSchema(STEP_KINDS)
 
 
 def find_step_kind(name: str) -> StepKind:
-    """The kind of steps with a frozen name, such as `SqlStep`."""
+    """Return the step kind with a stable name such as `SqlStep`."""
     return _BY_NAME[name]

@@ -1,4 +1,4 @@
-"""`backfill:`: a fill in batches."""
+"""`backfill:`: a statement that runs in batches."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ from confiture.plan.step_kinds.step_kind import StepKind, StepPlanContext
 
 
 class BackfillKind(StepKind):
-    """Runs one statement in batches, each committed with how far it came."""
+    """A step that runs a statement in batches, each committed with its progress."""
 
     step_type = BackfillStep
     key = "backfill"
     keys: ClassVar = {
-        "backfill": Key(value_type=BACKFILL, description="A fill in batches that resumes, each committed by itself.")
+        "backfill": Key(
+            value_type=BACKFILL, description="A resumable backfill in batches, each in its own transaction."
+        )
     }
     details_key = "backfill"
 
     def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
-        """The step."""
+        """Build the step."""
         return build_backfill_step(fields["backfill"], common_fields)
 
     def render_context(self, context: RenderContext) -> RenderContext:
-        """`batch` stands for the condition of each batch."""
+        """Add `batch`, the condition of a batch."""
         return replace(context, batch=BATCH)
 
     def plan(self, step: Step, planned: PlannedStep, context: StepPlanContext) -> PlannedStep:
-        """The step with its plan; its statement commits by itself."""
+        """Add the plan of the backfill; its statement runs in separate transactions."""
         if not isinstance(step, BackfillStep):
             return planned
         if planned.phase in (Phase.ON_ERROR, Phase.DOWN):
-            message = f"a backfill cannot stand in {planned.phase.value}"
-            hint = "write it as `sql:` there"
+            message = f"{planned.phase.value} cannot contain a backfill"
+            hint = "write it as `sql:`"
             context.problems.add(step.sql.file.diagnostic(step.span, "backfill-phase", message, hint=hint))
         backfill = plan_backfill(step, planned.rendered, context.render_context, context.problems)
         statements = tuple(
@@ -48,7 +50,7 @@ class BackfillKind(StepKind):
         return replace(planned, content=backfill, statements=statements)
 
     def details(self, planned: PlannedStep) -> dict[str, Any] | None:
-        """How it is filled."""
+        """Return the options of the backfill."""
         backfill = planned.backfill
         if backfill is None:
             return None

@@ -1,4 +1,4 @@
-"""`check:`: a query, and what it must return."""
+"""`check:`: a query and its expected result."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from confiture.models.source import RenderedSql
 from confiture.plan.step_kinds.step_kind import StepKind, check_single_query
 
 _OPERATORS = get_args(Operator)
-_HINT = "write `sql:` for what is `check:` here, or ask for what the statement does"
+_HINT = "replace `check:` with `sql:`, or write a query that checks the result"
 
 
 class _ExpectationSchema:
-    """What a check must return: a value, a comparison such as `{">": 0}`, or `rows: [...]`."""
+    """The expected result of a check: a value, a comparison such as `{">": 0}`, or `rows: [...]`."""
 
     _row = ListOf(ScalarValue(), allows_single=True)
     _record = Record(
         {
-            operator: Key(value_type=ScalarValue(), description=f"The value is {operator} this one.")
+            operator: Key(value_type=ScalarValue(), description=f"The result must be {operator} this value.")
             for operator in _OPERATORS
         }
-        | {"rows": Key(value_type=ListOf(_row), description="The rows returned, in order; `[]` for none.")},
+        | {"rows": Key(value_type=ListOf(_row), description="The expected rows, in order; `[]` for none.")},
         noun="expectation",
     )
 
@@ -49,12 +49,12 @@ class _ExpectationSchema:
         fields = self._record.read(node, reader)
         if len(fields.values) != 1:
             hint = f"write one of {', '.join(_OPERATORS)} or rows"
-            raise reader.report(fields.span, "wrong-value", "an expectation has exactly one key", hint)
+            raise reader.report(fields.span, "wrong-value", "an expectation must have exactly one key", hint)
         ((key, value),) = fields.values.items()
         if key == "rows":
             return ExpectedRows(rows=tuple(tuple(row) for row in value))
         if value is None and key not in ("=", "!="):
-            raise reader.report(fields.spans[key], "wrong-value", f"nothing is {key} null", "use = or !=")
+            raise reader.report(fields.spans[key], "wrong-value", f"{key} cannot be used with null", "use = or !=")
         return ExpectedValue(operator=cast(Operator, key), value=value)
 
     def schema(self) -> dict[str, Any]:
@@ -62,14 +62,14 @@ class _ExpectationSchema:
 
 
 class CheckKind(StepKind):
-    """Compares what a query returns with what it must return."""
+    """A step that compares the result of a query with the expected result."""
 
     step_type = CheckStep
     key = "check"
     keys: ClassVar = {
         "check": Key(value_type=LocatedText(), description="A query, rendered as a Jinja template; see `expect`."),
         "expect": Key(
-            value_type=_ExpectationSchema(), description='What the check must return: a value, {">": 0}, or {rows: []}.'
+            value_type=_ExpectationSchema(), description='The expected result: a value, {">": 0}, or {rows: []}.'
         ),
     }
     dependent_keys: ClassVar = {"check": ["expect"], "expect": ["check"]}
@@ -77,46 +77,46 @@ class CheckKind(StepKind):
     details_key = "expect"
 
     def check_keys(self, fields: FieldValues, reader: Reader) -> None:
-        """Neither key without the other."""
+        """Raise InvalidValue if one of the keys is used without the other."""
         if "check" in fields and "expect" not in fields:
             raise reader.report(
-                fields.spans["check"], "missing-key", "a check needs `expect`: what must it return?", "add `expect: 0`"
+                fields.spans["check"], "missing-key", "a check needs `expect`", "add the result, such as `expect: 0`"
             )
         if "expect" in fields and "check" not in fields:
-            hint = "write `check:` for what is `sql:` here, or remove `expect`"
-            raise reader.report(fields.spans["expect"], "unknown-key", "`expect` belongs to a `check`", hint)
+            hint = "replace `sql:` with `check:`, or remove `expect`"
+            raise reader.report(fields.spans["expect"], "unknown-key", "`expect` is only valid with `check`", hint)
 
     def is_complete(self, fields: FieldValues) -> bool:
-        """Both keys."""
+        """Whether both keys are present."""
         return "check" in fields and "expect" in fields
 
     def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
-        """The step."""
+        """Build the step."""
         return CheckStep(sql=fields["check"], expect=fields["expect"], **common_fields)
 
     def check_statements(
         self, statements: Sequence[Statement], rendered: RenderedSql, problems: DiagnosticCollector
     ) -> None:
-        """One query."""
+        """Check that it is a single query."""
         check_single_query(statements, rendered, "check", _HINT, problems)
 
     def content(self, step: Step) -> object | None:
-        """The expectation."""
+        """Return the expectation."""
         return step.expect if isinstance(step, CheckStep) else None
 
     def expected_parts(self, step: Step) -> object:
-        """The operator and the value, or the rows."""
+        """Return the operator and the value, or the rows."""
         if not isinstance(step, CheckStep):
             return None
         expect = step.expect
         return (expect.operator, expect.value) if isinstance(expect, ExpectedValue) else expect.rows
 
     def description(self, planned: PlannedStep) -> str | None:
-        """What it expects."""
+        """Return the expected result in words."""
         return f"expects {_expectation_text(planned.expect)}" if planned.expect is not None else None
 
     def details(self, planned: PlannedStep) -> dict[str, Any] | None:
-        """The same as an object."""
+        """Return the expected result as an object."""
         return _expectation_object(planned.expect) if planned.expect is not None else None
 
 

@@ -1,4 +1,4 @@
-"""`file:`, or only a file's name: SQL from a DDL file."""
+"""`file:`, or a bare file name: SQL from a DDL file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.plan.step_kinds.step_kind import StepKind
 
 
 class FileKind(StepKind):
-    """Runs the SQL of a DDL file."""
+    """A step that runs the SQL of a DDL file."""
 
     step_type = FileStep
     key = "file"
@@ -26,12 +26,12 @@ class FileKind(StepKind):
     }
 
     def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
-        """The step, which without a name is called by its file."""
-        asked, file = fields["file"]
-        named = {**common_fields, "name": common_fields["name"] or asked.text.strip()}
+        """Build the step; the default name is the file name."""
+        file_name, file = fields["file"]
+        named_fields = {**common_fields, "name": common_fields["name"] or file_name.text.strip()}
         sql = LocatedSource(text=file.text, file=file)
-        return FileStep(sql=sql, is_template=file.path.endswith(TEMPLATE_SUFFIX), **named)
+        return FileStep(sql=sql, is_template=file.path.endswith(TEMPLATE_SUFFIX), **named_fields)
 
     def is_template(self, step: Step) -> bool:
-        """Whether its name says so."""
+        """Whether its file name ends in the suffix of templates."""
         return isinstance(step, FileStep) and step.is_template

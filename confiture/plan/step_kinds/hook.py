@@ -14,7 +14,7 @@ from confiture.plan.step_kinds.step_kind import StepKind
 
 
 class HookKind(StepKind):
-    """Runs a Python hook. The planner finds it: hooks are known by project and migration."""
+    """A step that runs a Python hook. The planner resolves it from the hooks of the project and the migration."""
 
     step_type = HookStep
     key = "hook"
@@ -26,33 +26,33 @@ class HookKind(StepKind):
     details_key = "hook"
 
     def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
-        """The step."""
+        """Build the step."""
         return HookStep(reference=fields["hook"], **common_fields)
 
     def is_template(self, step: Step) -> bool:
-        """The name is taken as it is."""
+        """Whether the name is rendered: never."""
         return False
 
     def checksum_parts(self, step: Step) -> tuple[object, ...]:
-        """The name, and the class where the migration's own file has it."""
+        """Return the name, and the source of the class if it is in the migration's file."""
         if not isinstance(step, HookStep):
             raise TypeError(step.kind)
         return step.reference.text, step.source, step.when.text if step.when else None
 
     def fingerprint_parts(self, planned: PlannedStep) -> tuple[object, ...]:
-        """The registered name."""
+        """Return the registered name."""
         return (planned.hook.name,) if planned.hook else ()
 
     def description(self, planned: PlannedStep) -> str | None:
-        """The class that runs."""
+        """Return the class that runs."""
         if planned.hook is None:
             return None
         hook = planned.hook.hook
-        is_of_file = hook.__module__.startswith(MIGRATION_MODULE)
-        named = hook.__qualname__ if is_of_file else f"{hook.__module__}:{hook.__qualname__}"
-        how = ", apart from the transaction, in batches" if planned.hook.is_batched else ""
-        return f"runs the Python hook {named}{how}"
+        is_in_file = hook.__module__.startswith(MIGRATION_MODULE)
+        name = hook.__qualname__ if is_in_file else f"{hook.__module__}:{hook.__qualname__}"
+        how = ", in batches outside the transaction" if planned.hook.is_batched else ""
+        return f"runs the Python hook {name}{how}"
 
     def details(self, planned: PlannedStep) -> dict[str, Any] | None:
-        """The name, and whether it runs apart."""
+        """Return the name, and whether it runs in batches."""
         return {"name": planned.hook.name, "batched": planned.hook.is_batched} if planned.hook else None

@@ -1,4 +1,4 @@
-"""`reconcile:`: proves that a table equals its defining query."""
+"""`reconcile:`: compares a table with its defining query."""
 
 from __future__ import annotations
 
@@ -15,59 +15,57 @@ from confiture.models.source import RenderedSql
 from confiture.plan.backfills import plan_reconcile
 from confiture.plan.step_kinds.step_kind import StepKind, StepPlanContext, check_single_query
 
-_HINT = "write the SELECT that gives what the table must hold"
+_HINT = "write a SELECT that returns the expected rows of the table"
 
 
 class ReconcileKind(StepKind):
-    """Compares a table with a query, key by key."""
+    """A step that compares a table with a query, key by key."""
 
     step_type = ReconcileStep
     key = "reconcile"
-    keys: ClassVar = {
-        "reconcile": Key(value_type=RECONCILE, description="Proves that a table equals its defining query.")
-    }
+    keys: ClassVar = {"reconcile": Key(value_type=RECONCILE, description="Compares a table with its defining query.")}
     action = StepAction.RECONCILE
     details_key = "reconcile"
 
     def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
-        """The step."""
+        """Build the step."""
         return build_reconcile_step(fields["reconcile"], common_fields)
 
     def check_statements(
         self, statements: Sequence[Statement], rendered: RenderedSql, problems: DiagnosticCollector
     ) -> None:
-        """One query."""
+        """Check that it is a single query."""
         check_single_query(statements, rendered, "reconcile", _HINT, problems)
 
     def plan(self, step: Step, planned: PlannedStep, context: StepPlanContext) -> PlannedStep:
-        """The step with what its query is compared with."""
+        """Add the table, the key and the grouping column to the step."""
         if not isinstance(step, ReconcileStep):
             return planned
         reconcile = plan_reconcile(step, context.render_context, context.tenant_column, context.problems)
         return replace(planned, content=reconcile)
 
     def checksum_parts(self, step: Step) -> tuple[object, ...]:
-        """The query, and what it is compared with."""
+        """Return the query, the table, the key and the grouping column."""
         if not isinstance(step, ReconcileStep):
             raise TypeError(step.kind)
         compared = step.table.text, [column.text for column in step.key], step.by.text if step.by else None
         return *super().checksum_parts(step), compared
 
     def fingerprint_parts(self, planned: PlannedStep) -> tuple[object, ...]:
-        """What its query is compared with."""
+        """Return the table, the key and the grouping column."""
         compared = planned.reconcile
         return (str(compared.table), compared.key, compared.by) if compared else ()
 
     def description(self, planned: PlannedStep) -> str | None:
-        """The table."""
+        """Return the table that is compared."""
         compared = planned.reconcile
         if compared is None:
             return None
         by = f", by {compared.by}" if compared.by and not compared.by_is_inferred else ""
-        return f"must be what {compared.table} holds{by}"
+        return f"compared with {compared.table}{by}"
 
     def details(self, planned: PlannedStep) -> dict[str, Any] | None:
-        """The table, its key, and by what it is compared first."""
+        """Return the table, the key and the grouping column."""
         compared = planned.reconcile
         if compared is None:
             return None
@@ -82,5 +80,5 @@ class ReconcileKind(StepKind):
 def check_reconcile_query(
     statements: Sequence[Statement], rendered: RenderedSql, problems: DiagnosticCollector
 ) -> None:
-    """Adds what is wrong with a text that must be the query of a reconcile."""
+    """Add an error to `problems` unless the text is the single query of a reconcile."""
     check_single_query(statements, rendered, "reconcile", _HINT, problems)

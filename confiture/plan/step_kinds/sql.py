@@ -12,12 +12,12 @@ from confiture.plan.step_kinds.step_kind import StepKind
 
 
 class SqlKind(StepKind):
-    """Runs SQL from the migration's file."""
+    """A step that runs SQL from the migration file."""
 
     step_type = SqlStep
     key = "sql"
     keys: ClassVar = {"sql": Key(value_type=LocatedText(), description="SQL, rendered as a Jinja template.")}
 
     def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
-        """The step."""
+        """Build the step."""
         return SqlStep(sql=fields["sql"], **common_fields)
