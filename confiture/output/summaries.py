@@ -19,7 +19,7 @@ def run_summary(report: RunReport) -> str:
     done = [migration for migration in reached if migration.outcome is Outcome.DONE]
     place = f"{report.database} ({report.environment})"
     where = f"on {place}"
-    verb = "rolled back" if report.direction is Direction.DOWN else "applied"
+    verb = "reverted" if report.direction is Direction.DOWN else "applied"
     took = format_duration_long(report.duration_ms)
     if report.outcome is Outcome.DONE and not report.migrations:
         is_down = report.direction is Direction.DOWN

@@ -28,7 +28,7 @@ class PlannedProject:
     migrations: tuple[MigrationFile, ...]
     ups: tuple[PlannedMigration, ...]
     downs: Mapping[str, PlannedMigration] = field(repr=False)
-    """The rollback plans by version, without migrations that have no `down`."""
+    """The `down` plans by version, without migrations that have no `down`."""
     unread_files: tuple[str, ...] = ()
     """Sentences about files in the migrations folder that look like migrations but are not read."""
 

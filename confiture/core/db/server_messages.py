@@ -15,7 +15,7 @@ from confiture.text import pluralize
 
 _SEVERITIES = frozenset({"NOTICE", "WARNING", "INFO"})
 _MAX_MESSAGES = 50
-"""How many different messages of a step are reported."""
+"""The number of different messages of a step that are reported."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
