@@ -23,7 +23,7 @@ def run_summary(report: RunReport) -> str:
     took = format_duration_long(report.duration_ms)
     if report.outcome is Outcome.DONE and not report.migrations:
         is_down = report.direction is Direction.DOWN
-        return f"{'Nothing to roll back' if is_down else 'Nothing to do: every migration is applied'} {where}."
+        return f"{'Nothing to revert' if is_down else 'Nothing to do: every migration is applied'} {where}."
     mixed = len(report.isolation.with_verdict(IsolationVerdict.MIXED)) if report.isolation else 0
     if report.dry_run and (report.outcome is Outcome.DONE or (mixed and len(done) == len(report.migrations))):
         written = f"{pluralize(_total_rows(done), 'row')}{' (backfills: a sample)' if report.sampled_steps else ''}"
