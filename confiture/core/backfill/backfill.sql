@@ -148,6 +148,14 @@ UPDATE confiture.backfills
 SET state = 'done', waiting_for = NULL, finished_at = clock_timestamp()
 WHERE attempt = %(attempt)s AND segment = %(segment)s;
 
+-- name: row_security_active
+-- The first table with a policy that applies to this role.
+SELECT u.name
+FROM unnest(%(names)s::text[]) WITH ORDINALITY AS u (name, position)
+WHERE row_security_active(to_regclass(u.name)::oid)
+ORDER BY u.position
+LIMIT 1;
+
 -- name: read_tables
 -- Resolve names: each table, and for views the tables behind them.
 WITH RECURSIVE named AS (

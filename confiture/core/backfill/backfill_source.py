@@ -8,12 +8,12 @@ from typing import Any
 
 from confiture.core.backfill.batch_key import BatchKey, KeyColumn
 from confiture.core.db.connection import Connection
-from confiture.core.db.errors import StepFailed
+from confiture.core.db.errors import ROW_SECURITY_HINT, StepFailed
 from confiture.core.db.operators import Operators, read_operators
 from confiture.core.db.queries import query, quote_table
 from confiture.models.catalog import QualifiedName
 from confiture.models.plan import PlannedBackfill, PlannedStep
-from confiture.sql.batching import batching_problem
+from confiture.sql.batching import batching_problem, source_tables
 from confiture.sql.parse_tree import parse_rendered, quote_identifier
 
 _ORDERS = ({0}, {3})
@@ -36,6 +36,7 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
         raise backfill_error(
             step, "undefined-table", f"there is no table {backfill.source}", "create it in an earlier phase"
         )
+    check_row_security(connection, step, backfill)
     names = backfill.key or tuple(row["primary_key"])
     if not names:
         raise backfill_error(
@@ -52,6 +53,16 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
     if problem:
         raise backfill_error(step, problem.code, problem.message, problem.hint)
     return BackfillSource(key=key, estimated_rows=row["rows"])
+
+
+def check_row_security(connection: Connection, step: PlannedStep, backfill: PlannedBackfill) -> None:
+    """Raise StepFailed if row security hides rows of a table of the backfill from this role."""
+    tables = dict.fromkeys([backfill.source, *source_tables(parse_rendered(step.rendered)[0]), backfill.into])
+    names = [quote_table(table) for table in tables]
+    hidden = connection.execute(query("row_security_active"), {"names": names}).fetchone()
+    if hidden is not None:
+        message = f"row security hides rows of {hidden['name']} from this role"
+        raise backfill_error(step, "row-security", message, ROW_SECURITY_HINT)
 
 
 def backfill_error(step: PlannedStep, code: str, message: str, hint: str, detail: tuple[str, ...] = ()) -> StepFailed:

@@ -30,10 +30,8 @@ SERVER_UNAVAILABLE = frozenset(
 KEY_CONFLICTS = frozenset({"23505", "23P01"})
 """Another row conflicts with a unique or exclusion constraint."""
 
-ROW_SECURITY_HINT = (
-    "run as a role with BYPASSRLS, or as the owner with ALTER TABLE ... NO FORCE ROW LEVEL SECURITY; to change only the"
-    " rows that the policies show, write SET row_security = on in the migration"
-)
+ROW_SECURITY_HINT = "run as a role with BYPASSRLS, or as the owner with ALTER TABLE ... NO FORCE ROW LEVEL SECURITY"
+_POLICIES_WANTED = "; to change only the rows that the policies show, write SET row_security = on in the migration"
 _ROW_SECURITY_CHECK = "check_enable_rls"
 """The function of PostgreSQL that reports a policy if row_security is off."""
 _HINTS = {
@@ -128,7 +126,7 @@ def _hint(error: psycopg.Error) -> str | None:
     if error.sqlstate == QUERY_CANCELED and "timeout" not in (error.diag.message_primary or ""):
         return None  # cancelled by a user, not by a timeout
     if error.diag.source_function == _ROW_SECURITY_CHECK:
-        return ROW_SECURITY_HINT
+        return ROW_SECURITY_HINT + _POLICIES_WANTED
     return _HINTS.get(error.sqlstate or "")
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from confiture.core.backfill.preflight import check_backfills
 from confiture.core.db.connection import fetch_named_row
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
@@ -96,6 +97,7 @@ class DryRunTransaction:
         self.progress = MigrationProgress(plan, str(uuid.uuid4()), committed=committed)
         started_ms = tracer.elapsed_ms()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=committed))
+        check_backfills(self._connection, plan.segments[committed:], self._session.begin)
         was_sampled = False
         for segment in plan.segments[committed:]:
             self._session.reset()

@@ -113,6 +113,7 @@ class MigrationRunner:
             self._session.run_with_retries(
                 plan.version, 1, lambda: self._make_backfill_runner().abandon(self._connection, plan.version)
             )
+        self._check_backfills(plan.segments[progress.committed_segments :])
         if progress.is_whole:
             self._finish_without_steps(progress)
         for segment in plan.segments[progress.committed_segments :]:
@@ -125,6 +126,14 @@ class MigrationRunner:
         self.progress = None
         duration_ms = (time.perf_counter() - started) * 1000
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+
+    def _check_backfills(self, segments: Sequence[Segment]) -> None:
+        """Raise StepFailed for a backfill that would be refused after earlier segments have committed."""
+        if any(segment.transaction_mode is TransactionMode.BATCHED for segment in segments[1:]):
+            from confiture.core.backfill.preflight import check_backfills
+
+            check_backfills(self._connection, segments, self._session.begin)
+            self._session.reset()
 
     def _finish_without_steps(self, progress: MigrationProgress) -> None:
         """Finish a migration with nothing left to run: it has no steps, or the failed ones were removed."""

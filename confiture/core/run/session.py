@@ -53,6 +53,11 @@ class Session:
         settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
         self.connection.execute(text.format(**settings).encode())
 
+    def begin(self, segment: Segment) -> None:
+        """Begin the session of a segment: fresh, with the settings of earlier segments."""
+        self.reset()
+        self.apply_settings(segment)
+
     def apply_settings(self, segment: Segment) -> None:
         """Make the settings of earlier segments again."""
         for setting in segment.settings:
