@@ -674,7 +674,7 @@ def test_more_workers_than_there_is_to_do(made, database):
 
 
 @pytest.fixture
-def crashing(project: Project) -> Iterator[tuple[Project, Database, Callable[[], None]]]:
+def crashing(project: Project, uses_server: None) -> Iterator[tuple[Project, Database, Callable[[], None]]]:
     """A server of its own, that can be stopped without any warning and started again."""
     if not (PG15 / "pg_ctl").exists():
         pytest.skip("PostgreSQL 15 is not installed")

@@ -141,7 +141,7 @@ def test_a_high_rate_of_wal_holds_it_back(made, database_18):
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[Server, Server]]:
+def pair(uses_server: None) -> Iterator[tuple[Server, Server]]:
     """A primary and its streaming replica."""
     if not (PG15 / "pg_basebackup").exists():
         pytest.skip("PostgreSQL 15 is not installed")

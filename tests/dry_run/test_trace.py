@@ -25,7 +25,7 @@ STEP = StepId(version="1", phase=Phase.DDL, number=1, part=1, name="s", segment=
 
 
 @pytest.fixture(scope="module", params=["server_18", "server_15"])
-def measured(request: pytest.FixtureRequest) -> Iterator[tuple[int, Connection]]:
+def measured(request: pytest.FixtureRequest, uses_server: None) -> Iterator[tuple[int, Connection]]:
     """A connection to a database with the fixture, for each version in turn."""
     server: Server = request.getfixturevalue(request.param)
     url = matrix_database(server, "traced")

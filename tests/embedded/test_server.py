@@ -26,7 +26,10 @@ from confiture.core.embedded.server import EmbeddedServer
 from confiture.errors import DatabaseUnavailable, ExitCode, InputError, LockHeld
 from tests.support.paths import REPOSITORY
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the embedded server is not available on Windows")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="the embedded server is not available on Windows"),
+    pytest.mark.server,
+]
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
 

@@ -64,7 +64,7 @@ def test_rules_find(case: Case, version: int) -> None:
 
 
 @pytest.fixture
-def fresh(request: pytest.FixtureRequest, version: int) -> Iterator[Database]:
+def fresh(request: pytest.FixtureRequest, version: int, uses_server: None) -> Iterator[Database]:
     """An empty database on the server of that version."""
     yield from new_database(request.getfixturevalue(f"server_{version}"))
 
@@ -91,7 +91,9 @@ REMEDIED = [param for param in ON_VERSIONS if param.values[0].rules and len(para
 
 
 @pytest.mark.parametrize(("case", "version"), REMEDIED)
-def test_remedies_run_and_lint_clean(case: Case, version: int, request: pytest.FixtureRequest) -> None:
+def test_remedies_run_and_lint_clean(
+    case: Case, version: int, request: pytest.FixtureRequest, uses_server: None
+) -> None:
     """What is offered instead does the work on a server, and no rule of ours finds anything in it."""
     server = request.getfixturevalue(f"server_{version}")
     remedies = [finding.remedy for finding in lint(case, version) if finding.remedy]
