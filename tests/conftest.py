@@ -5,14 +5,9 @@ from __future__ import annotations
 import os
 from zlib import crc32
 
-import hypothesis
 import pytest
 
-pytest_plugins = ["tests.support.servers", "tests.support.projects"]
-
-# how long an example takes depends on what else the machine does
-hypothesis.settings.register_profile("suite", deadline=None)
-hypothesis.settings.load_profile("suite")
+pytest_plugins = ["tests.support.servers", "tests.support.projects", "tests.support.properties"]
 
 _ALL_CASES = "CONFITURE_ALL_CASES"
 """The environment variable that runs all cases of a matrix."""

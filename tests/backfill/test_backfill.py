@@ -13,6 +13,7 @@ import pytest
 from confiture.models.events import BackfillProgressed, BatchRetried
 from tests.support.engine import migrate_up, wait_until
 from tests.support.projects import Project
+from tests.support.properties import example_count, generator
 from tests.support.read_models import (
     CUSTOMERS,
     DIFFERENT,
@@ -174,10 +175,11 @@ def test_what_others_write_meanwhile_is_in_the_result(made, database, writers):
     assert database.value(DIFFERENT) == 0
 
 
+@pytest.mark.property
 def test_killed_again_and_again_it_does_nothing_twice(made, database, writers):
     fill(made, "batch_rows: 20\nbatch_time: 5ms\nworkers: 2")
-    numbers = random.Random(7)
-    for _ in range(6):
+    numbers = generator(7)
+    for _ in range(example_count(6)):
         running = made.start("migrate", "up")
         moment = numbers.choice((_SESSIONS, WORKERS))
         wait_until(lambda: database.value(moment) or running.poll() is not None, "it is under way")  # noqa: B023

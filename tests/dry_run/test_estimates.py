@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from functools import cache
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from confiture.core.dry_run import estimates
 from confiture.core.dry_run.estimates import SCALED_MARGIN, estimate_duration, student_probability, student_quantile
+from tests.support.properties import generator
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,11 @@ def test_a_scaled_estimate_shows_the_margin_and_no_confidence() -> None:
     assert found.confidence_percent is None
 
 
+@pytest.mark.property
 def test_the_range_holds_the_next_run_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     # it is the same number each time, and to find it takes longer than all else
     monkeypatch.setattr(estimates, "student_quantile", cache(student_quantile))
-    source = random.Random(20)
+    source = generator(20)
     held = 0
     for _ in range(2_000):
         *seen, real = (source.gauss(100, 10) for _ in range(6))

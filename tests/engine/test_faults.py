@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from tests.support.engine import Ran, history, migrate_down, migrate_up, nothing_remains, wait_until
 from tests.support.killed_run import kill_at
 from tests.support.projects import Project
+from tests.support.properties import example_count, generator
 from tests.support.servers import Database
 
 OURS = "application_name LIKE 'confiture%'"
@@ -212,10 +212,11 @@ def test_a_killed_process_at_every_event(shop_18: Project, database_18: Database
         reset(database_18)
 
 
+@pytest.mark.property
 def test_a_process_killed_again_and_again_at_random_moments(shop: Project, database: Database) -> None:
     write(shop)
-    chance = random.Random(4)
-    for _ in range(8):
+    chance = generator(4)
+    for _ in range(example_count(8)):
         process = shop.start("migrate", "up")
         try:
             process.wait(chance.uniform(0.1, 1.2))

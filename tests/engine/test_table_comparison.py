@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -17,6 +17,7 @@ from confiture.core.reconcile import reconciliation
 from confiture.core.reconcile.ad_hoc import AdHocReconcile, ad_hoc_step
 from confiture.core.reconcile.reconciliation import reconcile
 from confiture.models.reconcile_results import ReconcileResult
+from tests.support.properties import examples
 from tests.support.servers import Database
 
 
@@ -224,7 +225,7 @@ _VALUES = {
 _ROW = st.tuples(*_VALUES.values())
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(
     rows=st.dictionaries(_VALUES["id"], _ROW, max_size=12),
     more=st.dictionaries(_VALUES["id"], st.none() | _ROW, max_size=4),

@@ -112,7 +112,7 @@ def _assert_refused(
     target = project.root / path
     target.unlink(missing_ok=True)
     make(target)
-    result = project.bounded(*command)
+    result = project.limited(*command)
     told = " ".join((result.out + result.err).split())
     assert result.code in (1, 2), told
     assert message in told

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import (
@@ -322,12 +322,6 @@ def assert_inside(root: Path, span: Span) -> None:
     assert 1 <= span.column <= len(lines[span.line - 1]) + 1, span
 
 
-RELAXED = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300, derandomize=True
-)
-
-
-@RELAXED
 @given(text=TEXTS)
 @example(text="a:\n- b\n -\t")
 @example(text="? ")
@@ -336,7 +330,6 @@ def test_no_text_breaks_a_migration(tmp_path: Path, text: str) -> None:
     loads_or_explains(tmp_path, {"migrations/001_a.yaml": text})
 
 
-@RELAXED
 @given(text=TEXTS)
 def test_no_text_breaks_the_settings(tmp_path: Path, text: str) -> None:
     (tmp_path / "migrations").mkdir(exist_ok=True)
@@ -344,7 +337,6 @@ def test_no_text_breaks_the_settings(tmp_path: Path, text: str) -> None:
     loads_or_explains(tmp_path, {"confiture.yaml": text})
 
 
-@RELAXED
 @given(text=TEXTS, suffix=st.sampled_from([".sql", ".sql.j2"]))
 @example(text="\r0{#", suffix=".sql.j2")
 def test_no_text_breaks_a_ddl_file(tmp_path: Path, text: str, suffix: str) -> None:
@@ -360,7 +352,6 @@ STYLES = {
 }
 
 
-@RELAXED
 @given(
     text=st.lists(
         st.sampled_from(["SELECT 1;", " ", "\n", "'é日'", '"a"', "\\", "x", "  ", "{{ 1 }}", "\t", ": "]), max_size=30
