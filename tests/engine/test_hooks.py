@@ -12,13 +12,7 @@ from confiture import InputError
 from confiture.core import HookPhase, HookRefused, HookResult, register_hook
 from confiture.models.events import HookProgressed, StepFinished
 from tests.support.engine import dry_run, history, migrate_down, migrate_up, nothing_remains
-from tests.unit.test_python_migrations import loaded, problems
-
-IMPORTS = """
-from confiture.core import Hook, HookPhase, HookResult, register_hook
-from confiture.models import Migration
-
-"""
+from tests.support.python_migrations import IMPORTS, loaded, problems, write_hooks
 
 CUSTOMERS = """
     ddl:
@@ -84,14 +78,10 @@ def with_customers(project):
     return project
 
 
-def python(project, name, body):
-    return project.write(f"migrations/{name}.py", IMPORTS + body)
-
-
 def hooked(project, body, *, phase="AFTER_DDL", extra="", name="002_hooked"):
     """A migration whose one hook has this body."""
     lines = "\n".join(f"        {line}" for line in body.strip().split("\n"))
-    return python(
+    return write_hooks(
         project,
         name,
         f"{extra}\nclass Work(Hook):\n    phase = HookPhase.{phase}\n\n"
@@ -110,7 +100,7 @@ def rows(ran, name):
 
 
 def test_a_backfill_and_its_validation(customers, database_18):
-    python(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
+    write_hooks(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
     ran = migrate_up(customers).expect(0)
     assert database_18.value("SELECT sum(total) FROM r_customer_value") == Decimal(3000 * 3001 // 2)
     assert rows(ran, "backfill_customer_lifetime_value") == 300
@@ -125,7 +115,7 @@ def test_a_backfill_and_its_validation(customers, database_18):
 
 
 def test_what_a_hook_raises_rolls_the_whole_migration_back_and_is_told(customers, database_18):
-    path = python(customers, "002_value", "MISSING = -1\n" + LIFETIME_VALUE)
+    path = write_hooks(customers, "002_value", "MISSING = -1\n" + LIFETIME_VALUE)
     ran = migrate_up(customers).expect(4)
     told = ran.diagnostic
     assert told.message == (
@@ -140,7 +130,7 @@ def test_what_a_hook_raises_rolls_the_whole_migration_back_and_is_told(customers
 
 def test_a_dry_run_sees_each_statement_of_a_hook(shop, database):
     customers = with_customers(shop)
-    python(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
+    write_hooks(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
     migrate_up(customers, to="001").expect(0)
     report = customers.run("migrate", "--dry-run", "--format", "json").json
     fill, in_python, count, _ = [s for s in report["statements"] if s["step"].endswith(("_value", "_backfill"))]
@@ -173,7 +163,7 @@ def test_the_phases_and_their_order(customers):
         f"        assert context.phase is HookPhase.{phase}\n\nregister_hook('{phase}', H{n})\n\n"
         for n, phase in enumerate(reversed(phases))
     )
-    python(
+    write_hooks(
         customers,
         "002_all",
         hooks + "class A(Migration):\n    def up(self):\n        self.load_ddl_files(['value.sql'])\n"
@@ -263,7 +253,7 @@ def test_linting_errors(customers, extra, body, code, message):
 
 
 def test_a_linting_error_after_a_commit_stops_midway(customers):
-    python(
+    write_hooks(
         customers,
         "002_index",
         "from confiture import LintingError\n\nclass Late(Hook):\n    phase = HookPhase.CLEANUP\n\n"

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.engine.test_faults import OURS, assert_ended, assert_told_truly, reset, write
 from tests.support.engine import history, migrate_up, nothing_remains, wait_until
+from tests.support.faults import OURS, assert_ended, assert_told_truly, reset, write
 from tests.support.projects import Project
 from tests.support.proxy import Cut, proxy
 from tests.support.servers import Database

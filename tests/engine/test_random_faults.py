@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.engine.test_faults import LOSE, Gone, at, reset
 from tests.support.engine import history, migrate_up
+from tests.support.faults import LOSE, Gone, at, reset
 from tests.support.projects import Project
 from tests.support.properties import examples
 from tests.support.servers import Database

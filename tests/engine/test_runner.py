@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.engine import dry_run, history, migrate_up, nothing_remains
+from tests.support.engine import SEGMENTS, dry_run, history, migrate_up, nothing_remains
 from tests.support.projects import Project
 from tests.support.servers import Database
-
-SEGMENTS = """
-    ddl:
-      - name: table
-        sql: CREATE TABLE t (id int)
-    after_ddl:
-      - name: rows
-        sql: INSERT INTO t SELECT generate_series(1, 3)
-      - name: index
-        sql: CREATE INDEX CONCURRENTLY i ON t (id)
-      - name: more rows
-        sql: INSERT INTO t VALUES (4)
-"""
-
 
 # --- phases and transactions
 

@@ -26,9 +26,9 @@ from tests.support.servers import Database
 
 _MODULES = (test_schema_rules, test_index_rules, test_type_rules, test_security_rules)
 _BEFORE = {
-    "requires_indexes_on_foreign_keys": test_index_rules._CUSTOMERS,
-    "duplicate_index": test_index_rules._T,
-    "too_many_index_columns": test_index_rules._T,
+    "requires_indexes_on_foreign_keys": test_index_rules.CUSTOMERS,
+    "duplicate_index": test_index_rules.T,
+    "too_many_index_columns": test_index_rules.T,
 }
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {"requires_column": {"column_type": None, "not_null": False}}
 # of the session that ran the file, which the file alone does not tell

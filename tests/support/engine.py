@@ -16,6 +16,19 @@ from confiture.plan.project import load_project
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+SEGMENTS = """
+    ddl:
+      - name: table
+        sql: CREATE TABLE t (id int)
+    after_ddl:
+      - name: rows
+        sql: INSERT INTO t SELECT generate_series(1, 3)
+      - name: index
+        sql: CREATE INDEX CONCURRENTLY i ON t (id)
+      - name: more rows
+        sql: INSERT INTO t VALUES (4)
+"""
+"""Steps of a migration that commits twice on its way."""
 Listener = Callable[[Event], None]
 
 

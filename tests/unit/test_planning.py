@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -22,16 +21,13 @@ from confiture.plan.project import PlannedProject as LoadedProject
 from confiture.plan.project import load_project
 from confiture.sql.parsing import normalize_sql, parse_statements
 from tests.support.paths import REPOSITORY
+from tests.support.plans import load
 from tests.support.projects import Project
 
 VERSIONS = st.one_of(
     st.from_regex(r"[0-9]{1,4}([._-][0-9]{1,3}){0,2}[a-z]{0,2}", fullmatch=True),
     st.from_regex(r"[\w.-]{1,8}", fullmatch=True),
 )
-
-
-def load(project: Project, **variables: Any) -> LoadedProject:
-    return load_project(load_settings(project.root, SettingsOverrides(database="embedded"), {}), variables)
 
 
 def migration(version: str, *requires: str, sql: str = "SELECT 1") -> MigrationFile:

@@ -9,29 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confiture.models.source import LocatedSource, RenderedSql, SourceFile
 from confiture.plan.rendering import (
-    RenderContext,
     TemplateProblem,
     evaluate_condition,
     format_literal,
     quote_dotted_name,
-    render,
 )
 from tests.support.servers import Database
-
-
-def source(text: str) -> LocatedSource:
-    """A text that is a whole file."""
-    return LocatedSource(text=text, file=SourceFile(path="a.sql.j2", text=text))
-
-
-def context(**variables: Any) -> RenderContext:
-    return RenderContext(environment="test", version="007", name="bond", variables=variables)
-
-
-def rendered(text: str, **variables: Any) -> RenderedSql:
-    return render(source(text), context(**variables))
+from tests.support.templates import context, rendered, source
 
 
 @pytest.mark.parametrize(

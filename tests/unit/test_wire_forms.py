@@ -48,9 +48,9 @@ from confiture.output.json.events import EVENT_NAMES_AND_FIELDS, event_document
 from confiture.output.json.objects import reconcile_result_object
 from confiture.plan.checksums import segment_fingerprint
 from tests.support.make_fixture import FIXTURES, documents
+from tests.support.plans import load
 from tests.support.projects import Project
 from tests.support.servers import Database
-from tests.unit.test_planning import load
 
 FIXTURE = FIXTURES / "954dc89"
 # for people: it may be reworded at any time
