@@ -117,7 +117,7 @@ def test_a_dry_run_samples_it_and_leaves_nothing(orders, database_18):
 def test_what_it_may_not_do_is_told_in_its_file(orders, database_18, run, body, message):
     batched(orders, body)
     ran = run(orders)
-    assert ran.code == 5
+    ran.expect(5)
     assert message in ran.diagnostic.message
     assert ran.diagnostic.span.path == "migrations/002_archive.py"
     assert ran.diagnostic.excerpt

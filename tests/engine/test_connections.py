@@ -116,7 +116,8 @@ def test_a_database_that_is_read_only(one: Project, database: Database) -> None:
     database.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
     ran = migrate_up(one).expect(3)
     assert ran.diagnostic.code == "read-only"
-    assert dry_run(one).code == migrate_down(one).code == 3
+    dry_run(one).expect(3)
+    migrate_down(one).expect(3)
     one.run("migrate", "baseline", "1", expect=3)
     one.run("migrate", "status")
 

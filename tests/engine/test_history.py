@@ -44,7 +44,7 @@ def test_an_applied_file_that_changed_is_drift_named_by_its_step(shop: Project, 
     assert ran.diagnostic.detail == ("ddl: changed: table", "ddl: added: SELECT 1")
     assert tables(database) == ["t1"], "nothing else was applied either"
     assert shop.run("migrate", "status", expect=7)
-    assert dry_run(shop).code == 7
+    dry_run(shop).expect(7)
 
 
 def test_comments_white_space_and_names_are_no_drift(shop: Project) -> None:

@@ -364,8 +364,7 @@ def test_a_loop_of_folders_is_walked_once(project: Project) -> None:
 def test_files_that_vanish_below_a_large_folder_are_left_out(project: Project, folder: str) -> None:
     project.write("confiture.yaml", f"schemas: {folder}")
     project.migration("001_a", "ddl: [nope.sql]")
-    result = project.bounded("migrate", "validate")
-    assert result.code == 2, result.err
+    result = project.bounded("migrate", "validate", expect=2)
     assert "there is no file nope.sql" in result.err
 
 
