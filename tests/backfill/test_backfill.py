@@ -28,6 +28,8 @@ from tests.support.read_models import (
 )
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 
 @pytest.fixture
 def made(shop: Project, database: Database) -> Project:

@@ -28,6 +28,8 @@ from tests.support.read_models import (
 )
 from tests.support.servers import PG15, Database, Roles, Server, server_folder, start_server_15, unprivileged_runner
 
+pytestmark = pytest.mark.versions_alike
+
 
 @pytest.fixture
 def made(shop: Project, database: Database) -> Project:

@@ -16,6 +16,8 @@ from tests.support.projects import Project
 from tests.support.read_models import DIFFERENT, SMALL_BATCHES, fill, schema, slow_down, speed_up
 from tests.support.servers import PG15, Database, Roles, Server, server_folder, start_server_15, unprivileged_runner
 
+pytestmark = pytest.mark.versions_alike
+
 _SMALL = SMALL_BATCHES + "\nthrottle: {{{}}}"
 
 

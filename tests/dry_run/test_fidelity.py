@@ -10,6 +10,8 @@ from tests.support.engine import SEGMENTS, dry_run, history, migrate_down, migra
 from tests.support.projects import Project
 from tests.support.servers import Database, Roles
 
+pytestmark = pytest.mark.versions_alike
+
 
 def test_a_dry_run_changes_nothing(shop: Project, database: Database) -> None:
     shop.migration("001_base", "ddl: [sql: 'CREATE TABLE base (id int PRIMARY KEY)', sql: INSERT INTO base VALUES (1)]")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from confiture.cli.app import app
 from tests.support.lock_matrix import SHORT, matrix_database
+from tests.support.matrix import sample
 from tests.support.paths import DATA
 from tests.support.projects import Project
 from tests.support.servers import Server
@@ -54,7 +55,7 @@ def test_a_dry_run_of_every_statement_reports_what_was_measured(
     url = matrix_database(server, "rehearsed")
     monkeypatch.chdir(project.root)
     differences = []
-    for row in matrix(server.version):
+    for row in sample(matrix(server.version), str(server.version)):
         report = rehearsed(project, url, row["sql"])
         if row["error"]:
             error = row["error"].split()[0]

@@ -15,6 +15,8 @@ from tests.support.engine import dry_run, migrate_up, wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database, Roles
 
+pytestmark = pytest.mark.versions_alike
+
 SETTINGS = """
 database:
   lock_timeout: {lock_timeout}

@@ -20,6 +20,8 @@ from tests.support.engine import dry_run, history, migrate_down, migrate_up, not
 from tests.support.projects import Project
 from tests.support.servers import Database, Server
 
+pytestmark = pytest.mark.versions_alike
+
 SECRET = "hunter2"
 
 
@@ -280,7 +282,7 @@ def test_tables_of_a_newer_program(one: Project, database: Database) -> None:
 
 
 def test_timeouts_of_the_database_do_not_hold_for_migrations(one: Project, database: Database) -> None:
-    one.migration("002_slow", "ddl: [sql: SELECT pg_sleep(0.5), sql: VACUUM a, sql: SELECT pg_sleep(0.5)]")
+    one.migration("002_slow", "ddl: [sql: SELECT pg_sleep(0.3), sql: VACUUM a, sql: SELECT pg_sleep(0.3)]")
     names = ["statement_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"]
     if database.server.version >= 17:
         names.append("transaction_timeout")
@@ -289,7 +291,7 @@ def test_timeouts_of_the_database_do_not_hold_for_migrations(one: Project, datab
 
     def dawdle(event: object) -> None:
         if type(event).__name__ == "StepFinished":
-            time.sleep(0.4)
+            time.sleep(0.3)
 
     dry_run(one, dawdle).expect(0)
     migrate_up(one, dawdle).expect(0)

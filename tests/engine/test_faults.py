@@ -23,9 +23,12 @@ from tests.support.faults import (
     write,
 )
 from tests.support.killed_run import kill_at
+from tests.support.matrix import ALL_CASES, sample
 from tests.support.projects import Project
 from tests.support.properties import example_count, generator
 from tests.support.servers import Database
+
+pytestmark = pytest.mark.versions_alike
 
 
 def test_an_exception_at_every_event(shop_18: Project, database_18: Database) -> None:
@@ -34,7 +37,7 @@ def test_an_exception_at_every_event(shop_18: Project, database_18: Database) ->
     def gone() -> None:
         raise Gone
 
-    for number in range(1, number_of_events(shop_18, database_18) + 1):
+    for number in sample(range(1, number_of_events(shop_18, database_18) + 1)):
         with pytest.raises(Gone):
             migrate_up(shop_18, at(number, gone))
         migrate_up(shop_18).expect(0)
@@ -49,7 +52,7 @@ def test_an_interrupt_at_every_event(shop_18: Project, database_18: Database) ->
         raise KeyboardInterrupt
 
     codes = set()
-    for number in range(1, number_of_events(shop_18, database_18) + 1):
+    for number in sample(range(1, number_of_events(shop_18, database_18) + 1)):
         try:
             ran = migrate_up(shop_18, at(number, interrupt))
         except KeyboardInterrupt:
@@ -61,7 +64,7 @@ def test_an_interrupt_at_every_event(shop_18: Project, database_18: Database) ->
         migrate_up(shop_18).expect(0)
         assert_ended(database_18)
         reset(database_18)
-    assert codes == {4, 5}
+    assert codes <= {4, 5} and (codes == {4, 5} or not ALL_CASES)
 
 
 def test_a_lost_session_at_every_event(shop: Project, database: Database) -> None:
@@ -74,14 +77,14 @@ def test_a_lost_session_at_every_event(shop: Project, database: Database) -> Non
         )
 
     codes = set()
-    for number in range(1, number_of_events(shop, database) + 1):
+    for number in sample(range(1, number_of_events(shop, database) + 1)):
         ran = migrate_up(shop, at(number, lose))
         assert_told_truly(ran, database)
         codes.add(ran.code)
         migrate_up(shop).expect(0)
         assert_ended(database)
         reset(database)
-    assert codes == {0, 3, 4, 5}
+    assert codes <= {0, 3, 4, 5} and (codes == {0, 3, 4, 5} or not ALL_CASES)
 
 
 def write_down(shop: Project) -> None:
@@ -114,7 +117,7 @@ def test_a_fault_at_every_event_on_the_way_down(shop_18: Project, database_18: D
         database_18.execute(LOSE)
 
     action = {"gone": gone, "lose": lose}[fault]
-    for number in range(1, 100):
+    for number in sample(range(1, 100)):
         reset(database_18)
         database_18.execute("CREATE TABLE log (x text)")
         migrate_up(shop_18).expect(0)
@@ -139,7 +142,7 @@ def test_a_fault_at_every_event_on_the_way_down(shop_18: Project, database_18: D
 
 def test_a_killed_process_at_every_event(shop_18: Project, database_18: Database) -> None:
     write(shop_18)
-    for number in range(1, number_of_events(shop_18, database_18) + 1):
+    for number in sample(range(1, number_of_events(shop_18, database_18) + 1)):
         assert kill_at(number, shop_18.root, database_18.url) == -signal.SIGKILL
         migrate_up(shop_18, lock_wait_ms=60_000).expect(0)
         assert_ended(database_18)

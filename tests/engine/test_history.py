@@ -12,6 +12,8 @@ from tests.support.engine import dry_run, history, migrate_down, migrate_up, wai
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 
 def table(shop: Project, number: int, more: str = "") -> None:
     """A migration that makes the table t<number>, and its down."""

@@ -19,6 +19,8 @@ from tests.support.engine import wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database, Roles
 
+pytestmark = pytest.mark.versions_alike
+
 MIGRATION = "confiture migrate up (host, pid 1)"
 
 

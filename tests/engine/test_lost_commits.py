@@ -12,6 +12,8 @@ from tests.support.projects import Project
 from tests.support.proxy import Cut, proxy
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 
 def slow_commit(shop: Project, seconds: float) -> None:
     """A migration whose COMMIT takes its time."""

@@ -10,6 +10,8 @@ from tests.support.engine import dry_run, history, migrate_up, wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 
 def held(database: Database, **options: object) -> psycopg.Connection:
     connection = database.connect(**options)

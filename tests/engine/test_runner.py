@@ -8,6 +8,8 @@ from tests.support.engine import SEGMENTS, dry_run, history, migrate_up, nothing
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 # --- phases and transactions
 
 

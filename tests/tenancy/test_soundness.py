@@ -10,7 +10,7 @@ from tests.support.properties import seeds
 from tests.support.servers import Database
 from tests.support.tenancy_trials import Tally, trials
 
-WORLDS, STATEMENTS = seeds(10), 50
+WORLDS, STATEMENTS = seeds(6), 50
 
 
 @pytest.mark.property

@@ -45,6 +45,8 @@ from tests.support.constraint_cases import (
 from tests.support.rule_examples import SETTINGS, Seen, planned, run_example
 from tests.support.servers import Database, new_database
 
+pytestmark = pytest.mark.versions_alike
+
 ON_VERSIONS = [pytest.param(case, version, id=f"{case}-{version}") for case in CASES for version in case.versions]
 
 
