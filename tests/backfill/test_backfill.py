@@ -134,10 +134,10 @@ def _write_until_done(url: str, seed: int, errors: list[Exception]) -> None:
                     )
                     try:
                         connection.execute(statement, key)
-                        state = connection.execute(
+                        ((state,),) = connection.execute(
                             "SELECT CASE WHEN to_regclass('confiture.backfills') IS NOT NULL"
                             " THEN (SELECT max(state) FROM confiture.backfills) END"
-                        ).fetchone()[0]
+                        ).fetchall()
                         if state == "done":
                             connection.rollback()
                             return
@@ -202,7 +202,7 @@ def test_killed_again_and_again_it_does_nothing_twice(made, database, writers):
 def test_a_lost_connection_is_made_anew(made, database):
     slow_down(database)
     fill(made, SMALL_BATCHES)
-    lost = []
+    lost: list[object] = []
 
     def cut(event: object) -> None:
         if isinstance(event, BackfillProgressed) and event.batches > 3 and not lost:
@@ -241,7 +241,7 @@ def test_a_changed_statement_is_drift(made, database):
 
 def test_a_truncated_source_ends_it(made, database):
     fill(made, "batch_rows: 100")
-    done = []
+    done: list[object] = []
 
     def truncate(event: object) -> None:
         if isinstance(event, BackfillProgressed) and not done:
@@ -255,7 +255,7 @@ def test_a_truncated_source_ends_it(made, database):
 def test_writes_are_refused_where_nobody_was_to_write(made, database):
     fill(made, f"{SMALL_BATCHES}\non_writes: ignore", captures="")
     slow_down(database)
-    wrote = []
+    wrote: list[object] = []
 
     def write(event: object) -> None:
         if isinstance(event, BackfillProgressed) and not wrote:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from confiture.core.dry_run import estimates
 from confiture.core.dry_run.estimates import SCALED_MARGIN, estimate_duration, student_probability, student_quantile
+from confiture.models.trace import Estimate
 from tests.support.properties import generator
 
 
@@ -38,9 +39,15 @@ def test_equal_runs_are_certain() -> None:
     assert (found.low_ms, found.high_ms, found.confidence_percent) == (100.0, 100.0, 100.0)
 
 
+def _range(estimate: Estimate) -> float:
+    assert estimate.low_ms is not None and estimate.high_ms is not None
+    return estimate.high_ms - estimate.low_ms
+
+
 def test_more_spread_means_a_wider_range_and_less_confidence() -> None:
     calm, wild = estimate_duration([100, 101, 99, 100, 100]), estimate_duration([100, 140, 60, 110, 90])
-    assert calm.high_ms - calm.low_ms < wild.high_ms - wild.low_ms
+    assert _range(calm) < _range(wild)
+    assert calm.confidence_percent and wild.confidence_percent
     assert calm.confidence_percent > 99 > 60 > wild.confidence_percent
 
 
@@ -60,6 +67,7 @@ def test_the_range_holds_the_next_run_as_often_as_it_says(monkeypatch: pytest.Mo
     for _ in range(2_000):
         *seen, real = (source.gauss(100, 10) for _ in range(6))
         found = estimate_duration(seen)
+        assert found.low_ms is not None and found.high_ms is not None
         held += found.low_ms <= real <= found.high_ms
     # 90 % of 2,000 with a standard deviation of 13
     assert 1_740 <= held <= 1_860

@@ -54,7 +54,7 @@ def test_a_dry_run_of_every_statement_reports_what_was_measured(
 ) -> None:
     url = matrix_database(server, "rehearsed")
     monkeypatch.chdir(project.root)
-    differences = []
+    differences: list[tuple[object, ...]] = []
     for row in sample(matrix(server.version), str(server.version)):
         report = rehearsed(project, url, row["sql"])
         if row["error"]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from confiture.cli import db
 from confiture.core.embedded import socket_directory
@@ -113,7 +113,7 @@ def server(servers: Callable[..., EmbeddedServer], tmp_path: Path) -> EmbeddedSe
 
 
 @pytest.fixture
-def cli(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+def cli(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
     return lambda *words, **options: CliRunner().invoke(db.app, words, catch_exceptions=False, **options)
 
@@ -121,7 +121,8 @@ def cli(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def run(url: str, sql: str) -> object:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(sql)
-        return cursor.fetchone()[0] if cursor.description else None
+        row = cursor.fetchone() if cursor.description else None
+        return row and row[0]
 
 
 def until(condition: Callable[[], object], seconds: float = 120) -> None:
@@ -528,7 +529,7 @@ def test_locks_exclude_within_one_process(tmp_path: Path) -> None:
 # The commands
 
 
-def test_db_start_status_url_stop(cli: Callable[..., object], server: EmbeddedServer) -> None:
+def test_db_start_status_url_stop(cli: Callable[..., Result], server: EmbeddedServer) -> None:
     stopped = cli("url")
     assert stopped.stdout == f"{server.url()}\n"
     assert "confiture db start" in stopped.stderr
@@ -548,19 +549,19 @@ def test_db_start_status_url_stop(cli: Callable[..., object], server: EmbeddedSe
 
 
 def test_db_psql_passes_words_and_exit_code_on(server: EmbeddedServer, tmp_path: Path) -> None:
-    def psql(*words: str, **options: str) -> subprocess.CompletedProcess[str]:
+    def psql(*words: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from confiture.cli.db import app; app()", "psql", *words]
-        return subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, **options)
+        return subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, input=typed)
 
     for separator in (["--"], []):
         done = psql(*separator, "-X", "-At", "-c", "SELECT 'quince'")
         assert (done.returncode, done.stdout) == (0, "quince\n"), done.stderr
-    assert psql("-X", "-At", input="SELECT 'plum';").stdout == "plum\n"
+    assert psql("-X", "-At", typed="SELECT 'plum';").stdout == "plum\n"
     assert psql("--", "-X", "-v", "ON_ERROR_STOP=1", "-c", "SELECT wrong", "-c", "SELECT 1").returncode == 1
     assert not is_alive(server)
 
 
-def test_db_reset_asks(cli: Callable[..., object], server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_db_reset_asks(cli: Callable[..., Result], server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with server.started():
         pass
     with pytest.raises(InputError, match="without a terminal"):

@@ -172,7 +172,7 @@ def test_a_standby(project: Project, standby: str) -> None:
 
 
 @pytest.fixture
-def bouncer(database: Database, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def bouncer(database: Database, tmp_path: Path) -> Iterator[str]:
     """PgBouncer in front of the database; its URL without the pool's mode, which is the database's name."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:

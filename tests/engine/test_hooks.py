@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -121,6 +122,7 @@ def test_what_a_hook_raises_rolls_the_whole_migration_back_and_is_told(customers
     assert told.message == (
         "the hook 'validate_backfill' failed: ValueError: 0 customers have no row, after 300 were filled"
     )
+    assert told.span and told.excerpt
     line = path.read_text().split("\n").index(told.excerpt) + 1
     assert (told.span.path, told.span.line) == ("migrations/002_value.py", line)
     assert "raise ValueError" in told.excerpt
@@ -222,6 +224,7 @@ def test_a_linting_error_stops_it_as_a_failed_check_does(customers, database_18,
         "linting-failed",
         "the hook 'work' refuses the migration: w_customers has no owner",
     )
+    assert told.span and told.excerpt
     line = path.read_text().split("\n").index(told.excerpt) + 1
     assert (told.span.path, told.span.line) == ("migrations/002_hooked.py", line)
     assert "raise LintingError" in told.excerpt
@@ -440,6 +443,7 @@ def test_a_statement_that_fails_is_told_with_its_line(customers):
     told = migrate_up(customers).expect(4).diagnostic
     assert told.code == "42P01"
     assert "the hook 'work' failed: relation \"nowhere\" does not exist" in told.message
+    assert told.span and told.excerpt
     assert told.span.line == path.read_text().split("\n").index(told.excerpt) + 1
     assert "nowhere" in told.excerpt
 
@@ -643,6 +647,7 @@ def test_settings_that_name_no_hooks_are_told(project, hooks, message):
         loaded(project)
     (problem,) = caught.value.diagnostics
     assert message in problem.message
+    assert problem.span
     assert (problem.span.path, problem.span.line) == ("confiture.yaml", 3)
 
 
@@ -660,10 +665,11 @@ def test_a_hook_registered_by_an_imported_module_is_told(project):
 
 
 def test_register_hook_takes_classes_only():
+    other: Any = object
     with pytest.raises(TypeError, match="is no hook"):
-        register_hook("x", object)
+        register_hook("x", other)
     with pytest.raises(TypeError, match="registered under a name"):
-        register_hook("", object)
+        register_hook("", other)
     assert issubclass(HookRefused, RuntimeError)
 
 
@@ -689,6 +695,7 @@ def test_an_error_that_a_hook_caught_is_told_where_it_came_from(customers, run):
     path = hooked(customers, "try:\n    conn.execute('SELECT 1 / 0')\nexcept Exception:\n    pass")
     told = run(customers).expect(4).diagnostic
     assert (told.code, told.message) == ("22012", "the hook 'work' failed: division by zero")
+    assert told.span and told.excerpt
     assert told.span.line == path.read_text().split("\n").index("            conn.execute('SELECT 1 / 0')") + 1
     assert "with conn.transaction():" in told.detail[0]
 

@@ -63,7 +63,7 @@ def test_a_connection_lost_at_a_commit_that_succeeds_is_told_so(shop: Project, d
     slow_commit(shop, 1)
     with proxy(database, cut, 1) as between:
         ran = migrate_up(shop, url=between.url).expect(5)
-    assert "committed" in ran.codes and "the whole of it" in ran.error.diagnostics[1].message
+    assert "committed" in ran.codes and "the whole of it" in ran.diagnostics[1].message
     assert history(database) == [("001", "applied")]
     migrate_up(shop).expect(0)
     assert database.rows("SELECT x FROM log") == [("once",)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -27,7 +28,7 @@ def _transaction(database: Database) -> Iterator:
         yield connection
 
 
-def _held(connection, table: str, query: str, tenant: str = "tenant_id", **more: object) -> ReconcileResult:
+def _held(connection, table: str, query: str, tenant: str = "tenant_id", **more: Any) -> ReconcileResult:
     step = ad_hoc_step(AdHocReconcile(table=table, sql=query, origin="--sql", **more), tenant)
     assert step.reconcile
     return reconcile(connection, step, step.reconcile)
@@ -87,7 +88,7 @@ def typed(database) -> Database:
 
 
 def test_types_are_made_equal_and_those_without_a_hash_compared_as_text(typed):
-    wrong = []
+    wrong: list[tuple[str, str, object]] = []
     with _transaction(typed) as connection:
         for type_, expected, stored in EQUAL + AS_TEXT:
             if type_ == "xml" and typed.server.version == 18:
@@ -255,14 +256,14 @@ def test_random_mutations_are_found_and_named_exactly(database_18, rows, more, l
     }
     assert found.is_equal == (not wanted)
     if found.differences and found.differences.is_exact:
-        told = {int(row.key["id"]): row.kind.value for row in found.differences.rows}
+        told = {int(row.key["id"] or 0): row.kind.value for row in found.differences.rows}
         assert told == dict(sorted(wanted.items())[:10])
         counts = Counter(wanted.values())
         assert found.differences.missing == counts["missing"]
         assert found.differences.extra == counts["extra"]
         assert found.differences.changed == counts["changed"]
     elif found.differences:
-        assert {int(row.key["id"]): row.kind.value for row in found.differences.rows}.items() <= wanted.items()
+        assert {int(row.key["id"] or 0): row.kind.value for row in found.differences.rows}.items() <= wanted.items()
 
 
 def _as_numbers(row: tuple | None) -> tuple | None:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from random import Random
+from typing import Any
 
 import psycopg
 import pytest
@@ -82,7 +83,7 @@ def plain(value: object) -> object:
     """A value of the catalog to compare: texts of expressions only by whether they are there."""
     if not dataclasses.is_dataclass(value):
         return value
-    fields = {}
+    fields: dict[str, object] = {}
     for field in dataclasses.fields(value):
         if not field.compare:
             continue
@@ -229,7 +230,8 @@ def test_places_columns_constraints_and_indexes() -> None:
         "CREATE TABLE w_ödön (\n  grün int,\n  id int PRIMARY KEY,\n  CHECK (id > 0)\n);\nCREATE INDEX ON w_ödön (grün)"
     )
     found = table(sql, "w_ödön")
-    places = [found.location, *(one.location for one in (*found.columns, *found.constraints, *found.indexes))]
+    parts: tuple[Any, ...] = (*found.columns, *found.constraints, *found.indexes)
+    places = [found.location, *(one.location for one in parts)]
     assert [(one.span.line, one.span.column) for one in places if one] == [
         (1, 14),
         (2, 3),

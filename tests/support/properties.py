@@ -48,7 +48,7 @@ def generator(number: int) -> Random:
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("full" if FULL else "suite")
     if config.getoption("--hypothesis-seed", None) is None:
-        hypothesis.core.global_force_seed = SEED
+        hypothesis.core.global_force_seed = SEED  # type: ignore[assignment] # what its own option does
 
 
 @pytest.hookimpl(tryfirst=True)

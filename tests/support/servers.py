@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -51,8 +52,8 @@ class Database:
     def url(self) -> str:
         return self.server.url(self.name)
 
-    def connect(self, **options: object) -> psycopg.Connection:
-        return psycopg.connect(self.url, autocommit=True, **options)  # type: ignore[arg-type]
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url, autocommit=True, **options)
 
     def execute(self, statement: str) -> None:
         """Runs one or several statements, each by itself where they are given by themselves."""
@@ -68,7 +69,7 @@ class Database:
 
     def dump(self) -> str:
         """The schema as pg_dump prints it, without our own tables."""
-        command = [self.server.programs / "pg_dump", "--schema-only", "--exclude-schema=confiture", self.url]
+        command = [str(self.server.programs / "pg_dump"), "--schema-only", "--exclude-schema=confiture", self.url]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         # since 2025 every dump has a random key
         return "\n".join(line for line in printed.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
@@ -114,7 +115,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         require_marker()
         ensure_running(server)
 
-    EmbeddedServer._ensure_running = watched  # type: ignore[method-assign]
+    EmbeddedServer._ensure_running = watched  # type: ignore[assignment, method-assign]
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +147,7 @@ def disable_durability(server: Server) -> None:
     server.execute("SELECT pg_reload_conf()")
 
 
-def start_server_15(folder: Path) -> Iterator[Server]:
+def start_server_15(folder: Path) -> Generator[Server]:
     require_marker()
     run = unprivileged_runner(folder)
     data = folder / "data"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from confiture.models.source import LocatedSource, SourceFile
-from confiture.plan.rendering import RenderContext, RenderedSql, render
+from confiture.models.source import LocatedSource, RenderedSql, SourceFile
+from confiture.plan.rendering import RenderContext, render
 
 
 def source(text: str) -> LocatedSource:

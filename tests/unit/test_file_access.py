@@ -219,7 +219,7 @@ def test_a_file_that_is_replaced_between_the_looks_at_it_is_judged_as_it_was_ope
             path.symlink_to(outside)
         return found
 
-    monkeypatch.setattr(access.os, "stat", replaced)
+    monkeypatch.setattr("confiture.files.access.os.stat", replaced)
     with pytest.raises(FileAccessError, match="leads out of the project"):
         read_file(path, "a.sql", (path.parent,))
 
@@ -443,5 +443,6 @@ def test_settings_that_are_a_pipe_of_the_shell(project: Project) -> None:
     try:
         err = project.run("migrate", "validate", "--config", f"/dev/fd/{reader}", expect=2).err
     finally:
-        os.close(reader), os.close(writer)
+        os.close(reader)
+        os.close(writer)
     assert f"/dev/fd/{reader} is a pipe" in err

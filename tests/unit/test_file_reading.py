@@ -23,7 +23,16 @@ from confiture.errors import DiagnosticCollector, InputError, Span
 from confiture.files.ddl import DdlFolders
 from confiture.files.migration import read_migration
 from confiture.files.settings import SettingsOverrides, load_settings
-from confiture.models.migration import CheckStep, ExpectedRows, ExpectedValue, FileStep, MigrationFile, Phase, SqlStep
+from confiture.models.migration import (
+    CheckStep,
+    ExpectedRows,
+    ExpectedValue,
+    FileStep,
+    MigrationFile,
+    Phase,
+    SqlStep,
+    StepWithSql,
+)
 from confiture.plan.project import load_project
 from confiture.plan.step_kinds import MIGRATION_SCHEMA
 from tests.support.paths import REPOSITORY
@@ -168,6 +177,7 @@ def test_schemas_may_lie_elsewhere(tmp_path: Path) -> None:
 
 def _sql(root: Path, name: str) -> str:
     step = read(root, f"ddl: [{name}]\n").steps(Phase.DDL)[0]
+    assert isinstance(step, StepWithSql)
     return step.sql.text
 
 
@@ -371,6 +381,7 @@ def test_every_character_of_a_scalar_is_found_in_its_file(tmp_path: Path, text: 
         yaml.dump({"ddl": [{"name": "x", "sql": style(text)}]}, file)
     written = target.read_text(encoding="utf-8")
     (step,) = read(tmp_path, written).steps(Phase.DDL)
+    assert isinstance(step, StepWithSql)
     if step.sql.text != text:
         return  # the writer cannot write every text in every style
     lines = written.split("\n")

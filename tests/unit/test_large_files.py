@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from google.protobuf.message import DecodeError
 
-from confiture.sql.parser import DecodeError, check_depth
+from confiture.sql.parser import check_depth
 from confiture.text import excerpt_part
 from tests.support.projects import Project, Result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -47,7 +48,9 @@ from tests.support.servers import Database, new_database
 
 pytestmark = pytest.mark.versions_alike
 
-ON_VERSIONS = [pytest.param(case, version, id=f"{case}-{version}") for case in CASES for version in case.versions]
+ON_VERSIONS: list[Any] = [
+    pytest.param(case, version, id=f"{case}-{version}") for case in CASES for version in case.versions
+]
 
 
 def lint(case: Case, version: int, rows: dict[QualifiedName, int] | None = None) -> list[Finding]:
