@@ -25,6 +25,7 @@ from confiture.core.embedded.file_locks import hold_lock, is_locked, try_lock, u
 from confiture.core.embedded.server import EmbeddedServer
 from confiture.errors import DatabaseUnavailable, ExitCode, InputError, LockHeld
 from tests.support.paths import REPOSITORY
+from tests.support.servers import server_folder
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="the embedded server is not available on Windows"),
@@ -78,6 +79,13 @@ class Process:
     def kill(self) -> None:
         self.popen.kill()
         self.popen.communicate(timeout=120)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    # not below pytest's own folder, which another session of pytest may close to the server's user
+    with server_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
