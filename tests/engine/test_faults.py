@@ -169,7 +169,10 @@ def test_a_process_killed_again_and_again_at_random_moments(shop: Project, datab
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("later", [False, True], ids=["first segment", "later segment"])
-def test_a_signal_during_a_long_statement(shop: Project, database: Database, sign: signal.Signals, later: bool) -> None:
+def test_a_signal_during_a_long_statement(
+    shop_18: Project, database_18: Database, sign: signal.Signals, later: bool
+) -> None:
+    shop, database = shop_18, database_18
     before = "sql: CREATE TABLE a (), sql: VACUUM a, " if later else ""
     shop.migration("001_long", f"ddl: [{before}sql: CREATE TABLE b (), {{name: long, sql: SELECT pg_sleep(600)}}]")
     process = shop.start("migrate", "up")
