@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from confiture.core.dry_run import estimates
 from confiture.core.dry_run.estimates import SCALED_MARGIN, estimate_duration, student_probability, student_quantile
 from confiture.models.trace import Estimate
-from tests.support.properties import generator
+from tests.support.properties import examples, generator
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ def test_quantiles_agree_with_the_printed_table(probability: float, freedom: int
     assert student_probability(t, freedom) == pytest.approx(probability, abs=0.001)
 
 
+@examples(20)
 @given(st.floats(0.01, 0.99), st.integers(1, 60))
 def test_quantile_and_probability_undo_each_other(probability: float, freedom: int) -> None:
     assert student_probability(student_quantile(probability, freedom), freedom) == pytest.approx(probability, abs=1e-6)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from confiture.cli.app import app
 from tests.support.lock_matrix import SHORT, matrix_database
-from tests.support.matrix import sample
+from tests.support.matrix import ALL_CASES, sample
 from tests.support.paths import DATA
 from tests.support.projects import Project
 from tests.support.servers import Server
@@ -56,6 +56,8 @@ def test_a_dry_run_of_every_statement_reports_what_was_measured(
     monkeypatch.chdir(project.root)
     differences: list[tuple[object, ...]] = []
     for row in sample(matrix(server.version), str(server.version)):
+        if not ALL_CASES and "using gist" in row["sql"]:
+            continue  # it takes as long as ten others
         report = rehearsed(project, url, row["sql"])
         if row["error"]:
             error = row["error"].split()[0]
