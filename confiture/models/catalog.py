@@ -1,8 +1,8 @@
-"""A schema as data: what PostgreSQL's own catalogs hold of it, from DDL files or from a live database.
+"""A schema as data, read from DDL files or from a database; the same facts as in PostgreSQL's system catalogs.
 
-Types are written as PostgreSQL's `format_type` writes them (`bigint`, `character varying(100)`, `integer[]`, names of
-users' types with their schema unless it is `public`). Expressions are SQL text. `place` is where the object was
-defined, None where it was read from a database.
+Types are written as PostgreSQL's `format_type` writes them (`bigint`, `character varying(100)`, `integer[]`),
+user-defined types with their schema unless it is `public`. Expressions are SQL text. `location` is where the object is
+defined, None if it was read from a database.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from confiture.models.source import SourceLocation
 
 PUBLIC = "public"
 TEMPORARY = "pg_temp"
-"""The schema of temporary relations, as statements name it."""
+"""The name of the schema of temporary relations in statements."""
 
 
 class QualifiedName(NamedTuple):
-    """The name of an object with its schema, both as the catalogs hold them (unquoted)."""
+    """The name of an object with its schema, both unquoted, as in the system catalogs."""
 
     schema: str
     name: str
@@ -33,7 +33,7 @@ class QualifiedName(NamedTuple):
 
 
 class TableKind(StrEnum):
-    """What kind of relation with rows of its own, or partitions, a table is."""
+    """The kind of a table."""
 
     TABLE = "table"
     PARTITIONED = "partitioned table"
@@ -41,7 +41,7 @@ class TableKind(StrEnum):
 
 
 class Persistence(StrEnum):
-    """Whether a relation's rows outlive a crash, and its session."""
+    """Whether the rows of a relation survive a crash and the end of the session."""
 
     PERMANENT = "permanent"
     UNLOGGED = "unlogged"
@@ -61,13 +61,13 @@ class ConstraintKind(StrEnum):
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class TableColumn:
-    """A column. Its type is empty where it is not known, as of some columns of CREATE TABLE AS.
+    """A column. Its type is empty if it is unknown, as for some columns of CREATE TABLE AS.
 
-    `identity` is `always` or `by default`, `generated` is `stored` or `virtual`; None where it is neither.
+    `identity` is `always`, `by default` or None; `generated` is `stored`, `virtual` or None.
 
-    `default` is the text of the default, or of the generating expression. A serial column is its integer type with a
-    default, as in PostgreSQL. `not_null` is true only where the column is proven to have no nulls: a NOT NULL that is
-    NOT VALID has a `not_null_constraint` (the name that PostgreSQL 18 knows it by) and `not_null` false.
+    `default` is the text of the default or of the generation expression. As in PostgreSQL, a serial column is an
+    integer column with a default. `not_null` is true only if the column is proven to contain no nulls: a NOT NULL
+    constraint that is NOT VALID sets `not_null_constraint` (its name in PostgreSQL 18) and leaves `not_null` false.
     """
 
     name: str
@@ -85,10 +85,10 @@ class TableColumn:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Constraint:
-    """A constraint of a table. `columns` are its key columns, for a CHECK those that its expression reads.
+    """A constraint of a table. `columns` are its key columns; for a CHECK, the columns that its expression reads.
 
-    `target` and `target_columns` are what a foreign key refers to, `on_update` and `on_delete` what it does then. What
-    is NOT ENFORCED is not `validated` either.
+    `target` and `target_columns` are the referenced table and columns of a foreign key, `on_update` and `on_delete` its
+    actions. A constraint that is NOT ENFORCED is not `validated` either.
     """
 
     name: str
@@ -109,11 +109,11 @@ class Constraint:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Index:
-    """An index. `columns` are its keys in order, None for a key that is an expression, whose text `expressions` has.
+    """An index. `columns` are its keys in order; None stands for an expression, whose text is in `expressions`.
 
-    `key_options` say of each key what is not the default, as in CREATE INDEX: collation, operator class, `DESC`,
-    `NULLS FIRST` or `NULLS LAST`; empty where all is. `constraint` is the name of the constraint that it serves, None
-    where it is an index of its own. `expression_columns` are all columns that its keys and its predicate read.
+    `key_options` are the non-default options of each key, as in CREATE INDEX: collation, operator class, `DESC`,
+    `NULLS FIRST` or `NULLS LAST`; empty if all are the default. `constraint` is the name of the constraint that the
+    index implements, or None. `expression_columns` are all columns that its keys and its predicate read.
     """
 
     name: str
@@ -149,14 +149,14 @@ class Policy:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Trigger:
-    """A trigger that users defined."""
+    """A user-defined trigger."""
 
     name: str
     function: QualifiedName
     timing: str
     """`before`, `after` or `instead of`."""
     events: tuple[str, ...]
-    """Of `insert`, `update`, `delete`, `truncate`, in this order."""
+    """One or more of `insert`, `update`, `delete`, `truncate`, in this order."""
     for_each_row: bool = False
     location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
@@ -164,10 +164,10 @@ class Trigger:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Table:
-    """A table. `parents` are those it inherits from, or the one it is a partition of.
+    """A table. `parents` are the tables that it inherits from, or the partitioned table that it belongs to.
 
-    `partition_key` is the text of PARTITION BY without these words, `partition_bound` that of FOR VALUES or DEFAULT.
-    `replica_identity` is `default`, `full`, `nothing` or `index` and its name.
+    `partition_key` is the text after PARTITION BY, `partition_bound` that of FOR VALUES or DEFAULT. `replica_identity`
+    is `default`, `full`, `nothing`, or `index` followed by the name of an index.
     """
 
     name: QualifiedName
@@ -189,23 +189,23 @@ class Table:
 
     @property
     def is_partition(self) -> bool:
-        """Whether it holds some of the rows of a partitioned table."""
+        """Whether the table is a partition."""
         return self.partition_bound is not None
 
     @property
     def primary_key(self) -> Constraint | None:
-        """Its primary key."""
+        """The primary key, if there is one."""
         return next((one for one in self.constraints if one.kind is ConstraintKind.PRIMARY_KEY), None)
 
     @property
     def foreign_keys(self) -> tuple[Constraint, ...]:
-        """Its foreign keys, in the order in which they were defined."""
+        """The foreign keys, in the order of their definition."""
         return tuple(one for one in self.constraints if one.kind is ConstraintKind.FOREIGN_KEY)
 
     def unique_keys(self, *, deferrable: bool = False) -> tuple[frozenset[str], ...]:
-        """Sets of columns whose values no two of its rows share, in all moments of a transaction.
+        """Sets of columns that are unique among the rows of the table at every moment of a transaction.
 
-        With those that are `deferrable`: at its end.
+        With `deferrable`, also those that are unique only at its end.
         """
         unproven = frozenset() if deferrable else {one.name for one in self.constraints if one.deferrable}
         keys = [
@@ -220,18 +220,18 @@ class Table:
         return tuple(dict.fromkeys(keys))
 
     def column(self, name: str) -> TableColumn | None:
-        """The column of that name."""
+        """Find a column by name."""
         return next((column for column in self.columns if column.name == name), None)
 
     def constraint(self, name: str) -> Constraint | None:
-        """The constraint of that name."""
+        """Find a constraint by name."""
         return next((one for one in self.constraints if one.name == name), None)
 
 
 class ViewQuery:
-    """A SELECT: its text, and its parse tree where that is at hand, which nobody may change.
+    """A SELECT: its text, and its parse tree if there is one. The tree must not be changed.
 
-    A text can be given by what writes it once somebody asks: of most queries nobody does.
+    The text can be a function that is called on first use: the text of most queries is never needed.
     """
 
     __slots__ = ("_text", "tree")
@@ -242,7 +242,7 @@ class ViewQuery:
 
     @property
     def text(self) -> str:
-        """It as SQL."""
+        """The query as SQL."""
         if not isinstance(self._text, str):
             self._text = self._text()
         return self._text
@@ -263,10 +263,10 @@ class ViewQuery:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class View:
-    """A view or a materialized view. `columns` are their names in order; none where not all of them are known.
+    """A view or a materialized view. `columns` are the names of its columns in order; empty if any is unknown.
 
-    `query` is its SELECT as it was when the view was made, `relations` what that reads. Only materialized views have
-    indexes.
+    `query` is its SELECT at the time of its creation, `relations` are the relations that the query reads. Only
+    materialized views have indexes.
     """
 
     name: QualifiedName
@@ -283,7 +283,7 @@ class View:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class EnumType:
-    """An enum type, its labels in their order."""
+    """An enum type with its labels in order."""
 
     name: QualifiedName
     labels: tuple[str, ...]
@@ -293,7 +293,7 @@ class EnumType:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class DomainType:
-    """A domain over a type. `checks` are its constraints: name and expression, and whether it is proven."""
+    """A domain over a type. `checks` are its constraints: name, expression, and whether it is validated."""
 
     name: QualifiedName
     type: str
@@ -306,7 +306,7 @@ class DomainType:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class CompositeType:
-    """A composite type: its attributes by name and type."""
+    """A composite type. `attributes` are pairs of name and type."""
 
     name: QualifiedName
     attributes: tuple[tuple[str, str], ...]
@@ -327,7 +327,7 @@ UserType = EnumType | DomainType | CompositeType | RangeType
 
 
 class Signature(NamedTuple):
-    """What tells functions of one name apart: the types of its input arguments."""
+    """The name of a function with the types of its input arguments, which identify it among overloads."""
 
     name: QualifiedName
     arguments: tuple[str, ...]
@@ -339,10 +339,10 @@ class Signature(NamedTuple):
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Function:
-    """A function or procedure. `settings` are those of its SET clauses, by name; `body` is its source text.
+    """A function or procedure. `settings` are those of its SET clauses by name, `body` is its source text.
 
-    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for procedures. `public_execute` is whether
-    everyone may call it, as it is for every new function until somebody revokes that.
+    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for a procedure. `public_execute` says
+    whether PUBLIC has the EXECUTE privilege, which every new function grants until it is revoked.
     """
 
     signature: Signature
@@ -360,7 +360,7 @@ class Function:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Sequence:
-    """A sequence. `owner` is the table and column it belongs to, as that of a serial or identity column does."""
+    """A sequence. `owner` is the table and column that own it, as for a serial or identity column."""
 
     name: QualifiedName
     owner: tuple[QualifiedName, str] | None = None
@@ -370,10 +370,10 @@ class Sequence:
 @record(frozen=True, kw_only=True, slots=True, order=True)
 @former_attributes(place="location")
 class Grant:
-    """A privilege on an object that was given to a role; `public` is everyone.
+    """A privilege on an object that is granted to a role; `public` stands for PUBLIC.
 
-    Only what was granted: not what owners have anyway, nor what PUBLIC has of every new function, type and database.
-    `privilege` is in small letters; one on columns names each: `select (email)`.
+    Implicit privileges are not included: those of owners, and those of PUBLIC on every new function, type and database.
+    `privilege` is in lower case; a column privilege names its columns: `select (email)`.
     """
 
     kind: str
@@ -392,8 +392,8 @@ Relation = Table | View | Sequence
 class Catalog:
     """All objects of a schema.
 
-    The mappings belong to whoever builds the catalog, who may go on changing them: a catalog under construction
-    shows what is there at the moment.
+    The builder of the catalog owns the mappings and may continue to change them: a catalog under construction shows its
+    current state.
     """
 
     schemas: Mapping[str, SourceLocation | None] = field(default_factory=dict)
@@ -405,29 +405,29 @@ class Catalog:
     grants: Set[Grant] = field(default_factory=set)
     extensions: Mapping[str, SourceLocation | None] = field(default_factory=dict)
     index_owners: Mapping[QualifiedName, QualifiedName] = field(default_factory=dict)
-    """The table or materialized view that an index is on, by the index's name."""
+    """The table or materialized view of each index, by the name of the index."""
     search_path: Ordered[str] = (PUBLIC,)
     dependents: Mapping[QualifiedName, Collection[QualifiedName]] | None = field(
         default=None, compare=False, repr=False
     )
-    """For each relation those that may depend on it (foreign keys, views, partitions); None where that is not known."""
+    """For each relation, those that may depend on it (foreign keys, views, partitions); None if unknown."""
 
     def relation(self, schema: str | None, name: str) -> Relation | None:
-        """The table, view or sequence that a name means, found through the search path where it has no schema."""
+        """Find a table, view or sequence by name; without a schema, through the search path."""
         for candidate in (schema,) if schema else (TEMPORARY, *self.search_path):
             key = QualifiedName(candidate, name)
-            found = self.tables.get(key) or self.views.get(key) or self.sequences.get(key)
-            if found:
-                return found
+            relation = self.tables.get(key) or self.views.get(key) or self.sequences.get(key)
+            if relation:
+                return relation
         return None
 
     def table(self, schema: str | None, name: str) -> Table | None:
-        """The table that a name means."""
-        found = self.relation(schema, name)
-        return found if isinstance(found, Table) else None
+        """Find a table by name; without a schema, through the search path."""
+        relation = self.relation(schema, name)
+        return relation if isinstance(relation, Table) else None
 
     def find_index(self, schema: str | None, name: str) -> tuple[Table | View, Index] | None:
-        """The index that a name means, with the relation it is on."""
+        """Find an index by name, with its relation."""
         for candidate in (schema,) if schema else (TEMPORARY, *self.search_path):
             owner = self.index_owners.get(QualifiedName(candidate, name))
             relation = owner and (self.tables.get(owner) or self.views.get(owner))
@@ -436,15 +436,15 @@ class Catalog:
         return None
 
     def partitions(self, table: QualifiedName) -> tuple[Table, ...]:
-        """The tables that have it as a parent: its partitions, or what inherits from it."""
+        """The partitions or inheritance children of a table."""
         return tuple(one for one in self._dependent_tables(table) if table in one.parents)
 
     def has_inheritance_children(self, table: Table) -> bool:
-        """Whether tables inherit from it, whose rows are among its own: its keys do not hold for them."""
+        """Whether other tables inherit from the table. Its keys do not hold for their rows."""
         return table.kind is TableKind.TABLE and bool(self.partitions(table.name))
 
     def tables_referencing(self, table: QualifiedName) -> tuple[Table, ...]:
-        """The other tables with a foreign key that refers to it."""
+        """The other tables with a foreign key that references the table."""
         return tuple(
             one
             for one in self._dependent_tables(table)
@@ -452,7 +452,7 @@ class Catalog:
         )
 
     def views_reading(self, relation: QualifiedName) -> tuple[View, ...]:
-        """The views that read it."""
+        """The views that read the relation."""
         views = self.views
         if self.dependents is None:
             return tuple(one for one in views.values() if relation in one.relations)

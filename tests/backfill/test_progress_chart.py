@@ -16,7 +16,7 @@ from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import BackfillReport, RunReport
 from confiture.output.html.backfill_chart import LEFT, RIGHT, Chart, draw_chart
 from confiture.output.html.run_page import run_page
-from confiture.output.json.documents import run_document
+from confiture.output.json.run import run_document
 
 STEP = StepId(
     version="012",

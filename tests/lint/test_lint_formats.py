@@ -24,7 +24,7 @@ from confiture.output.ci.gitlab import code_quality
 from confiture.output.ci.junit import findings_xml
 from confiture.output.ci.markdown import findings_markdown
 from confiture.output.ci.sarif import sarif_document
-from confiture.output.json.documents import lint_document
+from confiture.output.json.lint import lint_document
 from confiture.output.terminal.console import stdout_console
 from confiture.output.terminal.findings import print_findings
 from tests.support.linting import INDEX, KEY

@@ -31,7 +31,8 @@ from confiture.core.tenancy.tenant_filter import (
     with_search_path,
 )
 from confiture.core.tenancy.tenant_scope import TenantRowFilter, TenantScope, without_length
-from confiture.core.tenancy.write_queries import WriteQuery, build_write_queries
+from confiture.core.tenancy.write_queries import build_write_queries
+from confiture.core.tenancy.write_query import WriteQuery
 from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Table, View
 from confiture.models.reconcile_results import SkippedColumn
 from confiture.models.settings import TenancySettings

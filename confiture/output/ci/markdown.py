@@ -13,10 +13,10 @@ from confiture.models.findings import Finding, LintReport
 from confiture.models.reports import RunReport
 from confiture.models.tenancy_proofs import IsolationVerdict
 from confiture.models.trace import DryRunWarning
+from confiture.output.lock_lanes import lock_lanes
 from confiture.output.numbers import format_rows, severity_counts
 from confiture.output.statement_cost import describe_cost, group_batches, is_notable
 from confiture.output.summaries import blocked_summary, estimate_summary, retry_summary, run_summary
-from confiture.output.terminal.lock_timeline import lock_lanes
 from confiture.output.terminal.tenancy_proofs import MOST_LEAKS, dry_run_summary, reason_text, row_text, tenants_text
 from confiture.output.writer import LintSummary, Writer
 from confiture.text import escape_lines, pluralize

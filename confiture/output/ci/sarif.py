@@ -28,7 +28,7 @@ class SarifWriter(Writer):
 
     def findings(self, summary: LintSummary) -> None:
         """The findings."""
-        from confiture.output.json.documents import dump_json
+        from confiture.output.json.document import dump_json
 
         document = sarif_document(summary.report.findings, summary.rules(), self.context.root, self.context.environ)
         self.context.write_clean(dump_json(document))

@@ -11,10 +11,10 @@ from confiture.models.reports import RunReport
 from confiture.models.trace import BlockedAccess
 from confiture.output.colors import css_class
 from confiture.output.html.backfill_chart import LEFT, RIGHT, draw_chart
+from confiture.output.lock_lanes import LockLane, lock_lanes, run_end_ms
 from confiture.output.numbers import format_bytes, format_rows
 from confiture.output.statement_cost import group_batches
 from confiture.output.summaries import blocked_summary, estimate_summary, retry_summary, run_summary
-from confiture.output.terminal.lock_timeline import LockLane, lock_lanes, run_end_ms
 from confiture.output.terminal.tenancy_proofs import (
     dry_run_summary,
     reason_text,

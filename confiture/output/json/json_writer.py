@@ -23,43 +23,43 @@ class JsonWriter(Writer):
 
     def run(self, report: RunReport) -> None:
         """`confiture.run`."""
-        from confiture.output.json.documents import run_document
+        from confiture.output.json.run import run_document
 
         self._write(run_document(report))
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
         """`confiture.diagnostics`."""
-        from confiture.output.json.documents import diagnostics_document
+        from confiture.output.json.lint import diagnostics_document
 
         self._write(diagnostics_document(diagnostics))
 
     def findings(self, summary: LintSummary) -> None:
         """`confiture.lint`."""
-        from confiture.output.json.documents import lint_document
+        from confiture.output.json.lint import lint_document
 
         self._write(lint_document(summary.report))
 
     def rules(self, rules: Mapping[str, Rule], explained: Rule | None) -> None:
         """`confiture.rules`: all of them, or the one that is explained."""
-        from confiture.output.json.documents import rules_document
+        from confiture.output.json.lint import rules_document
 
         self._write(rules_document({explained.name: explained} if explained else rules))
 
     def status(self, summary: StatusSummary) -> None:
         """`confiture.status`."""
-        from confiture.output.json.documents import status_document
+        from confiture.output.json.status import status_document
 
         self._write(status_document(summary.status, summary.environment, summary.database))
 
     def plan(self, plan: PlannedMigration) -> None:
         """`confiture.plan`."""
-        from confiture.output.json.documents import plan_document
+        from confiture.output.json.plan import plan_document
 
         self._write(plan_document(plan))
 
     def adoption(self, summary: AdoptionSummary) -> None:
         """`confiture.adoption`."""
-        from confiture.output.json.documents import adoption_document
+        from confiture.output.json.status import adoption_document
 
         self._write(adoption_document(summary.database, summary.old, summary.new, summary.migrations))
 
@@ -100,6 +100,6 @@ class JsonWriter(Writer):
         self._write(verify_document(verification, "confiture.verify"))
 
     def _write(self, document: dict[str, Any]) -> None:
-        from confiture.output.json.documents import dump_json
+        from confiture.output.json.document import dump_json
 
         self.context.write_clean(dump_json(document))

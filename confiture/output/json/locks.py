@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from confiture.models.locks import Blocker, RunningSession
-from confiture.output.json.documents import with_schema_version
+from confiture.output.json.document import with_schema_version
 from confiture.output.json.objects import round_to_microseconds, waiter_object
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from confiture.models.tenancy_proofs import TableOwnership, TenancyMap
-from confiture.output.json.documents import with_schema_version
+from confiture.output.json.document import with_schema_version
 
 
 def tenancy_map_document(tenancy_map: TenancyMap) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from confiture.models.tenancy_proofs import IsolationReport
-from confiture.output.json.documents import with_schema_version
+from confiture.output.json.document import with_schema_version
 from confiture.output.json.objects import proved_statement_object
 
 

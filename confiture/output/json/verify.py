@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from confiture.models.reconcile_results import VerifyReport, VerifyResult
-from confiture.output.json.documents import with_schema_version
+from confiture.output.json.document import with_schema_version
 from confiture.output.json.objects import diagnostics_list, reconcile_result_object
 
 
