@@ -21,8 +21,8 @@ from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.trace import Estimate, LockMode, LockTrace, StatementTrace, TableScan
 from confiture.output.ci.markdown import run_markdown
 from confiture.output.html.run_page import run_page
+from confiture.output.lock_lanes import lock_lanes, run_end_ms
 from confiture.output.summaries import estimate_summary, run_summary
-from confiture.output.terminal.lock_timeline import lock_lanes, run_end_ms
 from confiture.output.terminal.run import print_run
 from confiture.output.terminal.status import print_status
 from confiture.plan.history import MigrationStatus
