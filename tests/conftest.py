@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from zlib import crc32
-
-import hypothesis
 import pytest
 
-pytest_plugins = ["tests.support.servers", "tests.support.projects"]
+from tests.support.matrix import is_left_out
 
-# how long an example takes depends on what else the machine does
-hypothesis.settings.register_profile("suite", deadline=None)
-hypothesis.settings.load_profile("suite")
-
-_ALL_CASES = "CONFITURE_ALL_CASES"
-"""The environment variable that runs all cases of a matrix."""
-_SAMPLED = 3
+pytest_plugins = ["tests.support.servers", "tests.support.projects", "tests.support.properties"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of tests marked `matrix`, run one case of three, always the same ones."""
-    if os.environ.get(_ALL_CASES):
-        return
-    left = [one for one in items if one.get_closest_marker("matrix") and crc32(one.name.encode()) % _SAMPLED]
+    """Of tests marked `matrix`, and of those marked `versions_alike` on PostgreSQL 15, run one of three, always the
+    same ones.
+    """
+    left = [one for one in items if _is_sampled(one) and is_left_out(one.name)]
     config.hook.pytest_deselected(items=left)
     dropped = set(left)
     items[:] = [one for one in items if one not in dropped]
+
+
+def _is_sampled(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    is_former = parameters.get("server") == "server_15" or parameters.get("version") == 15
+    return bool(item.get_closest_marker("matrix") or (is_former and item.get_closest_marker("versions_alike")))

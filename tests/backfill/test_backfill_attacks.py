@@ -28,6 +28,8 @@ from tests.support.read_models import (
 )
 from tests.support.servers import PG15, Database, Roles, Server, server_folder, start_server_15, unprivileged_runner
 
+pytestmark = pytest.mark.versions_alike
+
 
 @pytest.fixture
 def made(shop: Project, database: Database) -> Project:
@@ -104,14 +106,13 @@ def test_keys_mean_the_same_in_every_session(shop, database, kind):
         SELECT f."Key", 1000 / (f.n - 300) FROM "My. Schema"."From" f WHERE {{ batch }}
 """,
     )
-    assert migrate_up(shop).code == 5, "row 300 is wrong"
+    migrate_up(shop).expect(5)  # row 300 is wrong
     database.execute(
         f"ALTER DATABASE {database.name} SET DateStyle = 'Postgres, MDY';"
         f"ALTER DATABASE {database.name} SET TimeZone = 'Europe/Berlin';"
     )
     database.execute('DELETE FROM "My. Schema"."From" WHERE n = 300')
-    ran = migrate_up(shop)
-    assert ran.code == 0, ran.error
+    migrate_up(shop).expect(0)
     assert database.value('SELECT count(*) FROM "My. Schema"."To"') == 499
 
 
@@ -140,8 +141,7 @@ def test_a_key_whose_type_an_extension_brings_fails_no_writer(shop_18, database_
 """,
     )
     writes = "UPDATE w_paths SET size = 2; UPDATE w_paths SET path = 'moved' WHERE path = 'top.n7'"
-    ran = migrate_up(shop_18, meanwhile(database_18, f"{writes}; INSERT INTO w_paths VALUES ('new', 3)"))
-    assert ran.code == 0, ran.error
+    migrate_up(shop_18, meanwhile(database_18, f"{writes}; INSERT INTO w_paths VALUES ('new', 3)")).expect(0)
     assert database_18.value("SELECT count(*) FROM w_paths") == 501, "the writers failed"
     assert database_18.rows("TABLE w_paths EXCEPT ALL TABLE r_paths") == []
     assert database_18.value("SELECT count(*) FROM r_paths") == 501
@@ -162,8 +162,7 @@ def test_a_partitioned_source_is_filled_and_noted_in_all_its_partitions(shop, da
     database.execute(PARTITIONED)
     slow_down(database)
     fill(shop, SMALL_BATCHES)
-    ran = migrate_up(shop, meanwhile(database, "DELETE FROM p0 WHERE id < 500; DELETE FROM p1 WHERE id < 500"))
-    assert ran.code == 0, ran.error
+    migrate_up(shop, meanwhile(database, "DELETE FROM p0 WHERE id < 500; DELETE FROM p1 WHERE id < 500")).expect(0)
     assert database.value(DIFFERENT) == 0
     assert database.rows(OURS) == []
 
@@ -234,8 +233,7 @@ def test_partitions_that_come_and_go_are_seen(shop, database):
     slow_down(database)
     fill(shop, SMALL_BATCHES)
     attach = "ALTER TABLE w_customers ATTACH PARTITION p2 FOR VALUES FROM (9000) TO (10000)"
-    ran = migrate_up(shop, meanwhile(database, attach))
-    assert ran.code == 0, ran.error
+    ran = migrate_up(shop, meanwhile(database, attach)).expect(0)
     assert database.value(DIFFERENT) == 0
     assert database.value("SELECT count(*) FROM r_totals WHERE customer_id > 9000") == 50
     database.execute("DROP SCHEMA confiture CASCADE; TRUNCATE r_totals")
@@ -319,7 +317,7 @@ def test_what_would_lose_data_is_refused_and_leaves_nothing(made_18, database_18
     before_it = database_18.rows("TABLE r_totals")
     ran = migrate_up(made_18)
     assert ran.codes == [code]
-    assert ran.code == 4, "nothing was begun"
+    ran.expect(4)  # nothing was begun
     assert ran.diagnostic.hint
     assert database_18.rows("TABLE r_totals") == before_it
     assert database_18.rows(OURS) == []
@@ -342,8 +340,7 @@ def test_rows_of_others_in_the_same_table_stay(made, database):
         )
     )
     fill(made, SMALL_BATCHES, mine)
-    ran = migrate_up(made, meanwhile(database, "DELETE FROM w_customers WHERE id < 900"))
-    assert ran.code == 0, ran.error
+    migrate_up(made, meanwhile(database, "DELETE FROM w_customers WHERE id < 900")).expect(0)
     assert database.value("SELECT count(*) FROM r_totals WHERE kind = 'other'") == CUSTOMERS
     assert database.value(DIFFERENT.replace("FROM r_totals", "FROM r_totals WHERE kind = 'mine'")) == 0
 
@@ -362,8 +359,7 @@ def test_a_value_that_moved_to_another_row_is_in_nobody_s_way(made, database):
         UPDATE w_customers SET name = 'n' || (SELECT id FROM w_customers ORDER BY tenant_id, id LIMIT 1)
         WHERE id = (SELECT id FROM w_customers ORDER BY tenant_id DESC, id DESC LIMIT 1)
     """
-    ran = migrate_up(made, meanwhile(database, swap))
-    assert ran.code == 0, ran.error
+    migrate_up(made, meanwhile(database, swap)).expect(0)
     assert database.value(DIFFERENT) == 0
     wrong = "SELECT count(*) FROM r_totals r JOIN w_customers c ON c.id = r.customer_id WHERE r.name <> c.name"
     assert database.value(wrong) == 0
@@ -379,8 +375,7 @@ def test_two_rows_that_swap_a_unique_value_are_drained_together(made, database):
         FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM w_customers) o WHERE o.id = c.id;
         UPDATE w_customers SET name = 'n' || (id % 3000) + 1
     """
-    ran = migrate_up(made, meanwhile(database, rotate))
-    assert ran.code == 0, ran.error
+    migrate_up(made, meanwhile(database, rotate)).expect(0)
     assert database.value(DIFFERENT) == 0
     wrong = "SELECT count(*) FROM r_totals r JOIN w_customers c ON c.id = r.customer_id WHERE r.name <> c.name"
     assert database.value(wrong) == 0
@@ -431,8 +426,7 @@ def test_rows_that_a_policy_hides_are_not_left_out_silently(made, roles: Roles):
         """
     )
     fill(made)
-    ran = migrate_up(made, url=roles.url(roles.migrator))
-    assert ran.code == 4
+    ran = migrate_up(made, url=roles.url(roles.migrator)).expect(4)
     assert ran.codes == ["42501"]
     assert database.rows(OURS) == []
 
@@ -464,15 +458,14 @@ def test_a_delete_counts_the_rows_that_it_walked_over(made, database):
       sql: DELETE FROM w_customers c WHERE {{ batch }} AND c.id > 5
 """,
     )
-    ran = migrate_up(made)
-    assert ran.code == 0, ran.error
+    migrate_up(made).expect(0)
     done = database.rows("SELECT sum(source_rows), sum(written_rows) FROM confiture.backfill_ranges")
     assert done == [(CUSTOMERS, CUSTOMERS - 5)]
 
 
 def test_writes_between_two_runs_are_seen_where_nobody_was_to_write(made, database):
     fill(made, "batch_rows: 512\non_writes: ignore", SQL.replace("count(o.id)", "100 / (c.id - 2000)"), "")
-    assert migrate_up(made).code == 5
+    migrate_up(made).expect(5)
     with database.connect() as connection:
         connection.execute("DELETE FROM w_customers WHERE id = 2000")
         if database.server.version > 14:
@@ -518,8 +511,7 @@ def test_ctrl_c_leaves_what_the_next_run_goes_on_with(made, database):
     assert database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 0
     filled = database.value("SELECT count(*) FROM r_totals")
     database.execute("DELETE FROM w_customers WHERE id = 2000")
-    ran = migrate_up(made)
-    assert ran.code == 0, ran.error
+    migrate_up(made).expect(0)
     assert filled and database.value(DIFFERENT) == 0
 
 
@@ -535,7 +527,7 @@ def test_ctrl_c_between_two_workers_leaves_none_at_work(made_18, database_18, mo
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     slow_down(database_18)
     fill(made_18, SMALL_BATCHES + "\nworkers: 2")
-    assert migrate_up(made_18).code == 5
+    migrate_up(made_18).expect(5)
     wait_until(lambda: database_18.value(WORKERS) == 0, "its session ends")
     assert database_18.value("SELECT count(*) FROM r_totals") < CUSTOMERS, "it was sent home"
 
@@ -547,11 +539,10 @@ def test_a_lost_lock_stops_the_fill(made, database):
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
-    ran = migrate_up(made, once(lambda: database.rows(cut)))
-    assert ran.code == 5
+    ran = migrate_up(made, once(lambda: database.rows(cut))).expect(5)
     assert "holds the lock was lost" in ran.diagnostic.message
     speed_up(database)
-    assert migrate_up(made).code == 0
+    migrate_up(made).expect(0)
     assert database.value(DIFFERENT) == 0
 
 
@@ -562,9 +553,9 @@ def test_a_lost_main_connection_leaves_what_the_next_run_goes_on_with(made, data
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name LIKE 'confiture migrate%' AND datname = current_database()"
     )
-    assert migrate_up(made, once(lambda: database.rows(cut))).code == 5
+    migrate_up(made, once(lambda: database.rows(cut))).expect(5)
     speed_up(database)
-    assert migrate_up(made).code == 0
+    migrate_up(made).expect(0)
     assert database.value(DIFFERENT) == 0
 
 
@@ -588,7 +579,7 @@ def test_a_worker_that_nobody_watches_any_more_says_so(made_18, database_18):
 
     ran = migrate_up(made_18, once(cut), let_go)
     database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    assert ran.code == 0, ran.error
+    ran.expect(0)
     assert ran.notes.count("blocking by a worker is no longer monitored: ") == 1
     assert "not currently accepting connections" in ran.notes
     assert database_18.value(DIFFERENT) == 0
@@ -606,13 +597,13 @@ def test_the_rollback_of_a_batch_is_not_watched(made_18, database_18, monkeypatc
 
     monkeypatch.setattr(BlockingMonitor, "stop_enforcing", released)
     fill(made_18, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
-    assert migrate_up(made_18).code == 5
+    migrate_up(made_18).expect(5)
     assert "idle in transaction (aborted)" in states
 
 
 def test_triggers_that_somebody_dropped_are_missed(made, database):
     fill(made, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
-    assert migrate_up(made).code == 5
+    migrate_up(made).expect(5)
     (trigger, *_) = database.rows(OURS)
     database.execute(f"DROP TRIGGER {trigger[0].removesuffix('_truncate')} ON w_orders")
     ran = migrate_up(made)
@@ -625,9 +616,9 @@ def test_what_is_undone_midway_takes_its_triggers_with_it(made, database):
         "migrations/001_fill.yaml",
         (made.root / "migrations/001_fill.yaml").read_text() + "down:\n  - sql: TRUNCATE r_totals\n",
     )
-    assert migrate_up(made).code == 5
+    migrate_up(made).expect(5)
     assert len(database.rows(OURS)) == 4
-    assert migrate_down(made).code == 0
+    migrate_down(made).expect(0)
     assert database.rows(OURS) == []
     assert database.rows("SELECT FROM confiture.backfills") == []
 
@@ -647,7 +638,7 @@ def test_a_writer_that_stays_open_is_waited_for(made, database):
 
     ran = migrate_up(made, once(write), commit)
     writer.close()
-    assert ran.code == 0, ran.error
+    ran.expect(0)
     assert database.value(DIFFERENT) == 0
     note = next(event.note for event in ran.events if isinstance(event, StepFinished))
     assert note and "writers were blocked for" in note
@@ -662,19 +653,18 @@ def test_the_session_of_the_run_is_as_it_was(made, database):
         for name, value in {"lock_timeout": "2s", "row_security": '"on"', "statement_timeout": '"0"'}.items()
     )
     made.write("migrations/001_fill.yaml", f"{text}after_validation:\n{after}")
-    ran = migrate_up(made)
-    assert ran.code == 0, ran.error
+    migrate_up(made).expect(0)
 
 
 def test_more_workers_than_there_is_to_do(made, database):
     database.execute("DELETE FROM w_customers WHERE id > 3")
     fill(made, "workers: 9")
-    assert migrate_up(made).code == 0
+    migrate_up(made).expect(0)
     assert database.value(DIFFERENT) == 0
 
 
 @pytest.fixture
-def crashing(project: Project) -> Iterator[tuple[Project, Database, Callable[[], None]]]:
+def crashing(project: Project, uses_server: None) -> Iterator[tuple[Project, Database, Callable[[], None]]]:
     """A server of its own, that can be stopped without any warning and started again."""
     if not (PG15 / "pg_ctl").exists():
         pytest.skip("PostgreSQL 15 is not installed")
@@ -712,8 +702,7 @@ def test_a_crash_of_the_server_takes_back_no_more_than_its_own_progress(crashing
         assert filled == database.value("SELECT coalesce(sum(written_rows), 0) FROM confiture.backfill_ranges")
         database.execute("UPDATE w_orders SET amount = amount + 1 WHERE customer_id % 100 = 0")
     speed_up(database)
-    ran = migrate_up(shop)
-    assert ran.code == 0, ran.error
+    migrate_up(shop).expect(0)
     assert database.value(DIFFERENT) == 0
 
 
@@ -734,7 +723,7 @@ def test_a_writer_that_never_ends_is_told_of_and_what_it_wrote_is_not_lost(made_
     assert "draining" in made_18.run("backfill", "status").out
     writer.commit()
     writer.close()
-    assert migrate_up(made_18).code == 0
+    migrate_up(made_18).expect(0)
     assert database_18.value(DIFFERENT) == 0
 
 
@@ -743,8 +732,7 @@ def test_a_flood_of_notes_is_drained_piece_by_piece(made_18, database_18):
     fill(made_18, SMALL_BATCHES)
     slow_down(database_18)
     flood = "".join("UPDATE w_orders SET amount = amount + 1;" for _ in range(10))
-    ran = migrate_up(made_18, meanwhile(database_18, flood))
-    assert ran.code == 0, ran.error
+    ran = migrate_up(made_18, meanwhile(database_18, flood)).expect(0)
     assert database_18.value(DIFFERENT) == 0
     note = next(event.note for event in ran.events if isinstance(event, StepFinished))
     assert note and "60,000 concurrent writes applied" in note
@@ -753,7 +741,7 @@ def test_a_flood_of_notes_is_drained_piece_by_piece(made_18, database_18):
 def test_giving_up_does_not_queue_in_front_of_others(made_18, database_18):
     """The triggers' tables are in use: it tries again and again, and others pass between."""
     fill(made_18, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
-    assert migrate_up(made_18).code == 5
+    migrate_up(made_18).expect(5)
     reader = psycopg.connect(database_18.url)
     reader.execute("SELECT FROM w_orders LIMIT 1")
     running = made_18.start("backfill", "cancel")

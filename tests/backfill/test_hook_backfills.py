@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from confiture.models.events import StepFinished
-from tests.engine.test_hooks import python
 from tests.support.engine import dry_run, history, migrate_up
+from tests.support.python_migrations import write_hooks
 
 ORDERS = """
     ddl:
@@ -36,7 +36,7 @@ def orders(shop_18):
 
 def batched(project, body, *, batched=True, expected=4000):
     lines = "\n".join(f"        {line}" for line in body.strip().split("\n"))
-    return python(
+    return write_hooks(
         project,
         "002_archive",
         f"class Fill(Hook):\n    phase = HookPhase.AFTER_DDL\n    batched = {batched}\n\n"
@@ -117,7 +117,7 @@ def test_a_dry_run_samples_it_and_leaves_nothing(orders, database_18):
 def test_what_it_may_not_do_is_told_in_its_file(orders, database_18, run, body, message):
     batched(orders, body)
     ran = run(orders)
-    assert ran.code == 5
+    ran.expect(5)
     assert message in ran.diagnostic.message
     assert ran.diagnostic.span.path == "migrations/002_archive.py"
     assert ran.diagnostic.excerpt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -53,7 +53,6 @@ def _walked(connection, key: BatchKey, position: CursorPosition, end, rows: int)
     return seen
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables(), rows=st.integers(1, 12), cut=st.integers(0, 99))
 def test_the_pieces_cover_each_row_exactly_once(database_18, table, rows, cut):
     types, values = table

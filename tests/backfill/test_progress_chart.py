@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from confiture.errors import Span
 from confiture.models.backfill_timeline import MAX_INTERVALS, downsample, reason_category
 from confiture.models.events import BackfillProgressed, BatchRetried, MigrationStarted, Outcome, RunFinished, RunStarted
-from confiture.models.plan import Direction, Phase, StepId
+from confiture.models.migration import Phase
+from confiture.models.plan import Direction, StepId
 from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import BackfillReport, RunReport
 from confiture.output.html.backfill_chart import LEFT, RIGHT, Chart, draw_chart
@@ -72,7 +74,7 @@ def drawn(*events: BackfillProgressed | BatchRetried) -> Chart:
 
 @pytest.mark.parametrize("looks", [MAX_INTERVALS - 1, MAX_INTERVALS + 1, 5_000])
 def test_what_is_kept_is_bounded_even_and_complete(looks: int) -> None:
-    events = []
+    events: list[BackfillProgressed | BatchRetried] = []
     for second in range(looks + 1):
         events.append(at(float(second), 2 * second, LAG if second % 10 == 0 else None))
         if second % 100 == 50:
@@ -114,7 +116,7 @@ def test_the_median_counts_batches_and_not_looks() -> None:
     assert backfill(first).median_batch_rows is None
 
 
-def _fields(event: BackfillProgressed) -> dict[str, object]:
+def _fields(event: BackfillProgressed) -> dict[str, Any]:
     return {name: getattr(event, name) for name in BackfillProgressed.__slots__}
 
 

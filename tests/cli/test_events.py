@@ -48,7 +48,7 @@ def sample(kind: Any, *, full: bool) -> Any:
         return inner[0]
     if issubclass(kind, Enum):
         return next(iter(kind))
-    assert is_dataclass(kind), f"no sample for {kind}"
+    assert isinstance(kind, type) and is_dataclass(kind), f"no sample for {kind}"
     hints = get_type_hints(kind)
     return kind(**{field.name: sample(hints[field.name], full=full) for field in fields(kind)})
 

@@ -270,7 +270,7 @@ def test_rows_of_the_history(shop_18: Project, database_18: Database) -> None:
     "arguments",
     [
         ["migrate", "up", "--env", HOSTILE],
-        ["migrate", "up", "--to", HOSTILE],
+        pytest.param(["migrate", "up", "--to", HOSTILE], marks=pytest.mark.server),
         ["migrate", "up", "--var", HOSTILE],
         ["migrate", "up", "--wait", HOSTILE],
         ["migrate", "up", "--report", HOSTILE + "/r.html"],

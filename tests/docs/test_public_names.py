@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import confiture
-from tests.docs.test_import_hygiene import HEAVY
+from tests.support.heavy_modules import HEAVY
 from tests.support.paths import REPOSITORY
 
 PUBLIC = """

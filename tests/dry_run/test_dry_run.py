@@ -15,6 +15,8 @@ from tests.support.engine import wait_until
 from tests.support.projects import Project, Result
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 TABLES = """
 CREATE TABLE w_tenants (tenant_id int PRIMARY KEY);
 CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id int NOT NULL, amount int NOT NULL, note varchar(20));

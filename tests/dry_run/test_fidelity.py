@@ -6,10 +6,11 @@ import pytest
 
 from confiture.core.db.blocking_monitor import BlockingMonitor
 from confiture.models.events import Event, MigrationFinished
-from tests.engine.test_runner import SEGMENTS
-from tests.support.engine import dry_run, history, migrate_down, migrate_up, nothing_remains, wait_until
+from tests.support.engine import SEGMENTS, dry_run, history, migrate_down, migrate_up, nothing_remains, wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database, Roles
+
+pytestmark = pytest.mark.versions_alike
 
 
 def test_a_dry_run_changes_nothing(shop: Project, database: Database) -> None:

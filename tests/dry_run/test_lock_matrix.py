@@ -9,43 +9,22 @@ from __future__ import annotations
 
 import json
 
-import psycopg
 import pytest
 from typer.testing import CliRunner
 
 from confiture.cli.app import app
+from tests.support.lock_matrix import SHORT, matrix_database
+from tests.support.matrix import ALL_CASES, sample
 from tests.support.paths import DATA
 from tests.support.projects import Project
 from tests.support.servers import Server
 
-SHORT = {
-    "AccessShareLock": "AS",
-    "RowShareLock": "RS",
-    "RowExclusiveLock": "RX",
-    "ShareUpdateExclusiveLock": "SUX",
-    "ShareLock": "S",
-    "ShareRowExclusiveLock": "SRX",
-    "ExclusiveLock": "X",
-    "AccessExclusiveLock": "AX",
-}
 IN_A_TRANSACTION = "25001"
 """Measured to be refused in a transaction: a dry run runs its transactional form."""
 
 
 def matrix(version: int) -> list[dict]:
     return json.loads((DATA / f"lock_matrix_{version}.json").read_text())
-
-
-def matrix_database(server: Server, name: str) -> str:
-    """Makes a database with the fixture, and gives its URL."""
-    server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    server.execute(f"CREATE DATABASE {name}")
-    # rows read by parallel workers are counted apart: the matrix counts one process
-    server.execute(f"ALTER DATABASE {name} SET max_parallel_maintenance_workers = 0")
-    server.execute(f"ALTER DATABASE {name} SET max_parallel_workers_per_gather = 0")
-    with psycopg.connect(server.url(name), autocommit=True) as connection:
-        connection.execute((DATA / "lock_matrix_fixture.sql").read_bytes())
-    return server.url(name)
 
 
 def rehearsed(project: Project, url: str, sql: str) -> dict:
@@ -75,8 +54,10 @@ def test_a_dry_run_of_every_statement_reports_what_was_measured(
 ) -> None:
     url = matrix_database(server, "rehearsed")
     monkeypatch.chdir(project.root)
-    differences = []
-    for row in matrix(server.version):
+    differences: list[tuple[object, ...]] = []
+    for row in sample(matrix(server.version), str(server.version)):
+        if not ALL_CASES and "using gist" in row["sql"]:
+            continue  # it takes as long as ten others
         report = rehearsed(project, url, row["sql"])
         if row["error"]:
             error = row["error"].split()[0]

@@ -7,6 +7,8 @@ import pytest
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 PARTITIONED = """
     CREATE TABLE w_events (id int, at date) PARTITION BY RANGE (at);
     CREATE TABLE w_events_2024 PARTITION OF w_events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');

@@ -9,6 +9,8 @@ import pytest
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 ROWS = 6_000
 FILL = """
 after_ddl:

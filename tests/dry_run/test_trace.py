@@ -18,14 +18,14 @@ from confiture.models.migration import Phase
 from confiture.models.plan import StepId
 from confiture.models.trace import LockMode, StatementTrace
 from confiture.sql.parsing import parse_statements, remove_concurrently
-from tests.dry_run.test_lock_matrix import SHORT, matrix_database
+from tests.support.lock_matrix import SHORT, matrix_database
 from tests.support.servers import Server
 
 STEP = StepId(version="1", phase=Phase.DDL, number=1, part=1, name="s", segment=1, span=Span(path="m.yaml", line=1))
 
 
 @pytest.fixture(scope="module", params=["server_18", "server_15"])
-def measured(request: pytest.FixtureRequest) -> Iterator[tuple[int, Connection]]:
+def measured(request: pytest.FixtureRequest, uses_server: None) -> Iterator[tuple[int, Connection]]:
     """A connection to a database with the fixture, for each version in turn."""
     server: Server = request.getfixturevalue(request.param)
     url = matrix_database(server, "traced")

@@ -396,7 +396,7 @@ def test_a_second_up_that_does_something_else_is_seen(tmp_path, server_18):
     ]
 
 
-def test_the_embedded_server_of_the_tests_is_their_own():
+def test_the_embedded_server_of_the_tests_is_their_own(uses_server):
     # not below pytest's own folder, which another session may close to the server's user meanwhile
     with tempfile.TemporaryDirectory(prefix="confiture-server-") as name:
         folder = Path(name)

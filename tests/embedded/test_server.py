@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from confiture.cli import db
 from confiture.core.embedded import socket_directory
@@ -25,8 +25,12 @@ from confiture.core.embedded.file_locks import hold_lock, is_locked, try_lock, u
 from confiture.core.embedded.server import EmbeddedServer
 from confiture.errors import DatabaseUnavailable, ExitCode, InputError, LockHeld
 from tests.support.paths import REPOSITORY
+from tests.support.servers import server_folder
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the embedded server is not available on Windows")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="the embedded server is not available on Windows"),
+    pytest.mark.server,
+]
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
 
@@ -78,6 +82,13 @@ class Process:
 
 
 @pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    # not below pytest's own folder, which another session of pytest may close to the server's user
+    with server_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
 def processes() -> Iterator[Callable[..., Process]]:
     made: list[Process] = []
 
@@ -110,7 +121,7 @@ def server(servers: Callable[..., EmbeddedServer], tmp_path: Path) -> EmbeddedSe
 
 
 @pytest.fixture
-def cli(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+def cli(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
     return lambda *words, **options: CliRunner().invoke(db.app, words, catch_exceptions=False, **options)
 
@@ -118,7 +129,8 @@ def cli(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def run(url: str, sql: str) -> object:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(sql)
-        return cursor.fetchone()[0] if cursor.description else None
+        row = cursor.fetchone() if cursor.description else None
+        return row and row[0]
 
 
 def until(condition: Callable[[], object], seconds: float = 120) -> None:
@@ -525,7 +537,7 @@ def test_locks_exclude_within_one_process(tmp_path: Path) -> None:
 # The commands
 
 
-def test_db_start_status_url_stop(cli: Callable[..., object], server: EmbeddedServer) -> None:
+def test_db_start_status_url_stop(cli: Callable[..., Result], server: EmbeddedServer) -> None:
     stopped = cli("url")
     assert stopped.stdout == f"{server.url()}\n"
     assert "confiture db start" in stopped.stderr
@@ -545,19 +557,19 @@ def test_db_start_status_url_stop(cli: Callable[..., object], server: EmbeddedSe
 
 
 def test_db_psql_passes_words_and_exit_code_on(server: EmbeddedServer, tmp_path: Path) -> None:
-    def psql(*words: str, **options: str) -> subprocess.CompletedProcess[str]:
+    def psql(*words: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from confiture.cli.db import app; app()", "psql", *words]
-        return subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, **options)
+        return subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, input=typed)
 
     for separator in (["--"], []):
         done = psql(*separator, "-X", "-At", "-c", "SELECT 'quince'")
         assert (done.returncode, done.stdout) == (0, "quince\n"), done.stderr
-    assert psql("-X", "-At", input="SELECT 'plum';").stdout == "plum\n"
+    assert psql("-X", "-At", typed="SELECT 'plum';").stdout == "plum\n"
     assert psql("--", "-X", "-v", "ON_ERROR_STOP=1", "-c", "SELECT wrong", "-c", "SELECT 1").returncode == 1
     assert not is_alive(server)
 
 
-def test_db_reset_asks(cli: Callable[..., object], server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_db_reset_asks(cli: Callable[..., Result], server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with server.started():
         pass
     with pytest.raises(InputError, match="needs a terminal"):

@@ -11,9 +11,11 @@ import psycopg
 import pytest
 
 from confiture.models.events import Event, OthersBlocked, SegmentRetried, StepStarted, Waiter
-from tests.support.engine import dry_run, migrate_up, wait_until
+from tests.support.engine import Listener, dry_run, migrate_up, wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database, Roles
+
+pytestmark = pytest.mark.versions_alike
 
 SETTINGS = """
 database:
@@ -52,7 +54,7 @@ def settings(project: Project, *, max_blocking: str, retries: int = 1, lock_time
 @contextmanager
 def reader_once(
     database: Database, name: str, *, url: str | None = None, statement: str = "SELECT count(*) FROM t"
-) -> Iterator[tuple[object, list]]:
+) -> Iterator[tuple[Listener, list]]:
     """A listener; when the step of that name starts, a reader begins to read the table, and waits for it."""
     answers: list = []
     threads: list[threading.Thread] = []
@@ -139,7 +141,7 @@ def reader_later(database: Database) -> Iterator[list]:
 
     def read() -> None:
         with psycopg.connect(database.url, autocommit=True) as connection:
-            while not connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]:
+            while not connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
                 time.sleep(0.05)
             answers.append(connection.execute("SELECT count(*) FROM t").fetchone())
 

@@ -14,6 +14,8 @@ from tests.support.engine import history, migrate_down, migrate_up, wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 INDEX = "ddl:\n  - sql: CREATE INDEX CONCURRENTLY i ON t (x)\n"
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.engine import Ran, dry_run, migrate_up
 from tests.support.projects import Project
+
+pytestmark = pytest.mark.versions_alike
 
 
 def failure(shop: Project) -> Ran:

@@ -7,6 +7,8 @@ import pytest
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 SCHEMA = """
 CREATE TABLE w_orders (tenant_id citext, id code, amount numeric, PRIMARY KEY (tenant_id, id));
 CREATE TABLE w_lines (

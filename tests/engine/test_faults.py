@@ -3,95 +3,32 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.engine import Ran, history, migrate_down, migrate_up, nothing_remains, wait_until
+from tests.support.faults import (
+    LOSE,
+    OURS,
+    Gone,
+    assert_ended,
+    assert_told_truly,
+    at,
+    effects,
+    number_of_events,
+    reset,
+    write,
+)
 from tests.support.killed_run import kill_at
+from tests.support.matrix import ALL_CASES, sample
 from tests.support.projects import Project
+from tests.support.properties import example_count, generator
 from tests.support.servers import Database
 
-OURS = "application_name LIKE 'confiture%'"
-
-
-LOSE = f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {OURS} AND datname = current_database()"
-
-
-class Gone(BaseException):
-    """What no listener's error handling holds back."""
-
-
-def write(shop: Project) -> None:
-    """Three migrations; the log tells how often each of their parts took effect."""
-    shop.migration(
-        "001_begin",
-        "ddl: [sql: CREATE TABLE log (x text), sql: CREATE TABLE t (x int), sql: INSERT INTO log VALUES ('a')]",
-    )
-    shop.migration("002_segments", "ddl: [mixed.sql]\nafter_ddl: [sql: INSERT INTO log VALUES ('d')]")
-    shop.ddl(
-        "mixed.sql",
-        """
-        INSERT INTO log VALUES ('b');
-        CREATE INDEX CONCURRENTLY i ON t (x);
-        INSERT INTO log VALUES ('c');
-        VACUUM log;
-        """,
-    )
-    shop.migration("003_end", "ddl: [sql: DROP INDEX CONCURRENTLY i, sql: INSERT INTO log VALUES ('e')]")
-
-
-def effects(database: Database) -> str:
-    if database.value("SELECT to_regclass('log')") is None:
-        return ""
-    return str(database.value("SELECT coalesce(string_agg(x, '' ORDER BY x), '') FROM log"))
-
-
-def assert_ended(database: Database) -> None:
-    assert effects(database) == "abcde"
-    assert history(database) == [("001", "applied"), ("002", "applied"), ("003", "applied")]
-    assert database.rows("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'") == []
-    assert database.rows("SELECT 1 FROM confiture.journal WHERE state <> 'done'") == []
-
-
-def assert_told_truly(ran: Ran, database: Database) -> None:
-    """Holds the exit code and the messages against what is in the database."""
-    unfinished = [version for version, state in history(database) if state != "applied"]
-    if ran.code in (1, 4):
-        assert not unfinished, "it said that nothing remains"
-        assert effects(database) in ("", "a", "abcd", "abcde")
-    elif ran.code == 5:
-        assert unfinished or "committed" in ran.codes, "it said that something remains"
-    elif ran.code == 0:
-        assert_ended(database)
-
-
-def reset(database: Database) -> None:
-    database.execute("DROP SCHEMA IF EXISTS confiture CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-
-
-def number_of_events(shop: Project, database: Database) -> int:
-    count = len(migrate_up(shop).expect(0).events)
-    assert_ended(database)
-    reset(database)
-    return count
-
-
-def at(number: int, action: Callable[[], object]) -> Callable[[object], None]:
-    """A listener that acts at the event of that number."""
-    left = number
-
-    def listen(_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            action()
-
-    return listen
+pytestmark = pytest.mark.versions_alike
 
 
 def test_an_exception_at_every_event(shop_18: Project, database_18: Database) -> None:
@@ -100,7 +37,7 @@ def test_an_exception_at_every_event(shop_18: Project, database_18: Database) ->
     def gone() -> None:
         raise Gone
 
-    for number in range(1, number_of_events(shop_18, database_18) + 1):
+    for number in sample(range(1, number_of_events(shop_18, database_18) + 1)):
         with pytest.raises(Gone):
             migrate_up(shop_18, at(number, gone))
         migrate_up(shop_18).expect(0)
@@ -115,7 +52,7 @@ def test_an_interrupt_at_every_event(shop_18: Project, database_18: Database) ->
         raise KeyboardInterrupt
 
     codes = set()
-    for number in range(1, number_of_events(shop_18, database_18) + 1):
+    for number in sample(range(1, number_of_events(shop_18, database_18) + 1)):
         try:
             ran = migrate_up(shop_18, at(number, interrupt))
         except KeyboardInterrupt:
@@ -127,7 +64,7 @@ def test_an_interrupt_at_every_event(shop_18: Project, database_18: Database) ->
         migrate_up(shop_18).expect(0)
         assert_ended(database_18)
         reset(database_18)
-    assert codes == {4, 5}
+    assert codes <= {4, 5} and (codes == {4, 5} or not ALL_CASES)
 
 
 def test_a_lost_session_at_every_event(shop: Project, database: Database) -> None:
@@ -140,14 +77,14 @@ def test_a_lost_session_at_every_event(shop: Project, database: Database) -> Non
         )
 
     codes = set()
-    for number in range(1, number_of_events(shop, database) + 1):
+    for number in sample(range(1, number_of_events(shop, database) + 1)):
         ran = migrate_up(shop, at(number, lose))
         assert_told_truly(ran, database)
         codes.add(ran.code)
         migrate_up(shop).expect(0)
         assert_ended(database)
         reset(database)
-    assert codes == {0, 3, 4, 5}
+    assert codes <= {0, 3, 4, 5} and (codes == {0, 3, 4, 5} or not ALL_CASES)
 
 
 def write_down(shop: Project) -> None:
@@ -180,7 +117,7 @@ def test_a_fault_at_every_event_on_the_way_down(shop_18: Project, database_18: D
         database_18.execute(LOSE)
 
     action = {"gone": gone, "lose": lose}[fault]
-    for number in range(1, 100):
+    for number in sample(range(1, 100)):
         reset(database_18)
         database_18.execute("CREATE TABLE log (x text)")
         migrate_up(shop_18).expect(0)
@@ -205,17 +142,18 @@ def test_a_fault_at_every_event_on_the_way_down(shop_18: Project, database_18: D
 
 def test_a_killed_process_at_every_event(shop_18: Project, database_18: Database) -> None:
     write(shop_18)
-    for number in range(1, number_of_events(shop_18, database_18) + 1):
+    for number in sample(range(1, number_of_events(shop_18, database_18) + 1)):
         assert kill_at(number, shop_18.root, database_18.url) == -signal.SIGKILL
         migrate_up(shop_18, lock_wait_ms=60_000).expect(0)
         assert_ended(database_18)
         reset(database_18)
 
 
+@pytest.mark.property
 def test_a_process_killed_again_and_again_at_random_moments(shop: Project, database: Database) -> None:
     write(shop)
-    chance = random.Random(4)
-    for _ in range(8):
+    chance = generator(4)
+    for _ in range(example_count(8)):
         process = shop.start("migrate", "up")
         try:
             process.wait(chance.uniform(0.1, 1.2))
@@ -231,7 +169,10 @@ def test_a_process_killed_again_and_again_at_random_moments(shop: Project, datab
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("later", [False, True], ids=["first segment", "later segment"])
-def test_a_signal_during_a_long_statement(shop: Project, database: Database, sign: signal.Signals, later: bool) -> None:
+def test_a_signal_during_a_long_statement(
+    shop_18: Project, database_18: Database, sign: signal.Signals, later: bool
+) -> None:
+    shop, database = shop_18, database_18
     before = "sql: CREATE TABLE a (), sql: VACUUM a, " if later else ""
     shop.migration("001_long", f"ddl: [{before}sql: CREATE TABLE b (), {{name: long, sql: SELECT pg_sleep(600)}}]")
     process = shop.start("migrate", "up")

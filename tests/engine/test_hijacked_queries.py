@@ -102,7 +102,7 @@ def attacked_18(server_18: Server) -> Iterator[Database]:
 
 
 @pytest.fixture(params=["attacked_18", "attacked_15"])
-def attacked(request: pytest.FixtureRequest) -> Database:
+def attacked(request: pytest.FixtureRequest, uses_server: None) -> Database:
     """A database of each version, with what a role has made against all files."""
     return request.getfixturevalue(request.param)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,13 +13,7 @@ from confiture import InputError
 from confiture.core import HookPhase, HookRefused, HookResult, register_hook
 from confiture.models.events import HookProgressed, StepFinished
 from tests.support.engine import dry_run, history, migrate_down, migrate_up, nothing_remains
-from tests.unit.test_python_migrations import loaded, problems
-
-IMPORTS = """
-from confiture.core import Hook, HookPhase, HookResult, register_hook
-from confiture.models import Migration
-
-"""
+from tests.support.python_migrations import IMPORTS, loaded, problems, write_hooks
 
 CUSTOMERS = """
     ddl:
@@ -84,14 +79,10 @@ def with_customers(project):
     return project
 
 
-def python(project, name, body):
-    return project.write(f"migrations/{name}.py", IMPORTS + body)
-
-
 def hooked(project, body, *, phase="AFTER_DDL", extra="", name="002_hooked"):
     """A migration whose one hook has this body."""
     lines = "\n".join(f"        {line}" for line in body.strip().split("\n"))
-    return python(
+    return write_hooks(
         project,
         name,
         f"{extra}\nclass Work(Hook):\n    phase = HookPhase.{phase}\n\n"
@@ -110,7 +101,7 @@ def rows(ran, name):
 
 
 def test_a_backfill_and_its_validation(customers, database_18):
-    python(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
+    write_hooks(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
     ran = migrate_up(customers).expect(0)
     assert database_18.value("SELECT sum(total) FROM r_customer_value") == Decimal(3000 * 3001 // 2)
     assert rows(ran, "backfill_customer_lifetime_value") == 300
@@ -125,12 +116,13 @@ def test_a_backfill_and_its_validation(customers, database_18):
 
 
 def test_what_a_hook_raises_rolls_the_whole_migration_back_and_is_told(customers, database_18):
-    path = python(customers, "002_value", "MISSING = -1\n" + LIFETIME_VALUE)
+    path = write_hooks(customers, "002_value", "MISSING = -1\n" + LIFETIME_VALUE)
     ran = migrate_up(customers).expect(4)
     told = ran.diagnostic
     assert told.message == (
         "the hook 'validate_backfill' failed: ValueError: 0 customers have no row, after 300 were filled"
     )
+    assert told.span and told.excerpt
     line = path.read_text().split("\n").index(told.excerpt) + 1
     assert (told.span.path, told.span.line) == ("migrations/002_value.py", line)
     assert "raise ValueError" in told.excerpt
@@ -140,7 +132,7 @@ def test_what_a_hook_raises_rolls_the_whole_migration_back_and_is_told(customers
 
 def test_a_dry_run_sees_each_statement_of_a_hook(shop, database):
     customers = with_customers(shop)
-    python(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
+    write_hooks(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
     migrate_up(customers, to="001").expect(0)
     report = customers.run("migrate", "--dry-run", "--format", "json").json
     fill, in_python, count, _ = [s for s in report["statements"] if s["step"].endswith(("_value", "_backfill"))]
@@ -173,7 +165,7 @@ def test_the_phases_and_their_order(customers):
         f"        assert context.phase is HookPhase.{phase}\n\nregister_hook('{phase}', H{n})\n\n"
         for n, phase in enumerate(reversed(phases))
     )
-    python(
+    write_hooks(
         customers,
         "002_all",
         hooks + "class A(Migration):\n    def up(self):\n        self.load_ddl_files(['value.sql'])\n"
@@ -232,6 +224,7 @@ def test_a_linting_error_stops_it_as_a_failed_check_does(customers, database_18,
         "linting-failed",
         "the hook 'work' rejected the migration: w_customers has no owner",
     )
+    assert told.span and told.excerpt
     line = path.read_text().split("\n").index(told.excerpt) + 1
     assert (told.span.path, told.span.line) == ("migrations/002_hooked.py", line)
     assert "raise LintingError" in told.excerpt
@@ -263,7 +256,7 @@ def test_linting_errors(customers, extra, body, code, message):
 
 
 def test_a_linting_error_after_a_commit_stops_midway(customers):
-    python(
+    write_hooks(
         customers,
         "002_index",
         "from confiture import LintingError\n\nclass Late(Hook):\n    phase = HookPhase.CLEANUP\n\n"
@@ -450,6 +443,7 @@ def test_a_statement_that_fails_is_told_with_its_line(customers):
     told = migrate_up(customers).expect(4).diagnostic
     assert told.code == "42P01"
     assert "the hook 'work' failed: relation \"nowhere\" does not exist" in told.message
+    assert told.span and told.excerpt
     assert told.span.line == path.read_text().split("\n").index(told.excerpt) + 1
     assert "nowhere" in told.excerpt
 
@@ -653,6 +647,7 @@ def test_settings_that_name_no_hooks_are_told(project, hooks, message):
         loaded(project)
     (problem,) = caught.value.diagnostics
     assert message in problem.message
+    assert problem.span
     assert (problem.span.path, problem.span.line) == ("confiture.yaml", 3)
 
 
@@ -670,10 +665,11 @@ def test_a_hook_registered_by_an_imported_module_is_told(project):
 
 
 def test_register_hook_takes_classes_only():
+    other: Any = object
     with pytest.raises(TypeError, match="is not a hook"):
-        register_hook("x", object)
+        register_hook("x", other)
     with pytest.raises(TypeError, match="must be a string"):
-        register_hook("", object)
+        register_hook("", other)
     assert issubclass(HookRefused, RuntimeError)
 
 
@@ -699,6 +695,7 @@ def test_an_error_that_a_hook_caught_is_told_where_it_came_from(customers, run):
     path = hooked(customers, "try:\n    conn.execute('SELECT 1 / 0')\nexcept Exception:\n    pass")
     told = run(customers).expect(4).diagnostic
     assert (told.code, told.message) == ("22012", "the hook 'work' failed: division by zero")
+    assert told.span and told.excerpt
     assert told.span.line == path.read_text().split("\n").index("            conn.execute('SELECT 1 / 0')") + 1
     assert "with conn.transaction():" in told.detail[0]
 

@@ -127,7 +127,7 @@ def _with_history(server: Server) -> Iterator[Database]:
 
 
 @pytest.fixture(params=["history_18", "history_15"])
-def history(request: pytest.FixtureRequest) -> Iterator[Connection]:
+def history(request: pytest.FixtureRequest, uses_server: None) -> Iterator[Connection]:
     """A connection to a database of each version that has our tables; what a test does there is rolled back."""
     database = request.getfixturevalue(request.param)
     with database.connect(row_factory=dict_row) as connection, connection.transaction(force_rollback=True):

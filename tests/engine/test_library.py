@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from confiture import DownOptions, InputError, MigrationFailed, Project, UpOptions
 from confiture.core import Hook, HookPhase, HookResult, Migrator, register_hook
 from confiture.models import Migration
-from confiture.models.events import RunFinished, StepFinished
+from confiture.models.events import Event, RunFinished, StepFinished
 from confiture.models.plan import Direction
 from tests.support.engine import history, migrate_up, nothing_remains
 
@@ -64,7 +65,7 @@ def shop(orders, database_18):
 
 
 def test_a_project_runs_and_reports(shop, database_18):
-    seen = []
+    seen: list[Event] = []
     report = shop.run(on_event=seen.append)
     assert (report.rows_affected, report.outcome) == (500, "done")
     assert [step.step.name for step in report.steps] == [e.step.name for e in seen if isinstance(e, StepFinished)]
@@ -124,7 +125,7 @@ def test_a_migration_that_is_an_object(orders, database_18):
         result = Migrator(conn).dry_run(AddNotes(conn), repeat=2)
         assert result.rows_affected == 40
         assert "w_orders" in result.locked_tables
-        assert result.estimated_production_time_ms > 0
+        assert result.estimated_production_time_ms and result.estimated_production_time_ms > 0
         assert [step.step.name for step in result.steps][-1] == "count"
         assert result.steps[-1].stats == {"rows": 40}
         assert database_18.value("SELECT to_regclass('w_notes')") is None
@@ -166,6 +167,7 @@ def test_what_is_no_migration_is_refused(orders, database_18):
     made: dict[str, type[Migration]] = {}
     exec("class Nowhere(Migration):\n    version = '902'\n", {"Migration": Migration}, made)
     with psycopg.connect(database_18.url) as conn:
+        wrong: Any
         for wrong in (None, AddNotes):
             with pytest.raises(TypeError, match="expected an instance of a subclass of Migration"):
                 Migrator(conn).dry_run(wrong)
@@ -199,7 +201,7 @@ def test_mistakes_of_an_object_are_told_in_its_file(orders, database_18):
     with psycopg.connect(database_18.url) as conn, pytest.raises(InputError) as caught:
         Migrator(conn).up(Bad(conn))
     assert {problem.code for problem in caught.value.diagnostics} == {"sql-syntax", "missing-file"}
-    assert all(problem.span.path.endswith("test_library.py") for problem in caught.value.diagnostics)
+    assert all(problem.span and problem.span.path.endswith("test_library.py") for problem in caught.value.diagnostics)
 
 
 def test_without_a_project_files_are_found_below_the_working_directory(orders, database_18):

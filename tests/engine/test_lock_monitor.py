@@ -19,6 +19,8 @@ from tests.support.engine import wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database, Roles
 
+pytestmark = pytest.mark.versions_alike
+
 MIGRATION = "confiture migrate up (host, pid 1)"
 
 
@@ -167,7 +169,9 @@ def test_parallel_workers_go_with_their_leader(tables: Database) -> None:
     ):
         pid = working.info.backend_pid
         query = f"SELECT sum(slowly(id, {pid})) < 0 AS ended FROM c"
-        works = pool.submit(lambda: wait_until(lambda: working.execute(query).fetchone()["ended"], "workers are free"))
+        works = pool.submit(
+            lambda: wait_until(lambda: working.execute(query).fetchall()[0]["ended"], "workers are free")
+        )
         begun = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE leader_pid = {pid}"
         wait_until(lambda: tables.value(begun), "workers run")
         seen = read_running_sessions(connection)

@@ -6,9 +6,12 @@ import psycopg
 import pytest
 
 from confiture.core.db.migration_lock import LOCK_KEY
-from tests.support.engine import dry_run, history, migrate_up, wait_until
+from confiture.models.events import StepFinished
+from tests.support.engine import Ran, dry_run, history, migrate_up, wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database
+
+pytestmark = pytest.mark.versions_alike
 
 
 def held(database: Database, **options: object) -> psycopg.Connection:
@@ -74,7 +77,7 @@ def test_two_runs_at_once_apply_everything_once(shop: Project, database: Databas
 
 def test_a_dry_run_that_waited_until_nothing_was_left_is_done(shop: Project, database: Database) -> None:
     shop.migration("001_a", "ddl: [sql: CREATE TABLE a ()]")
-    ran = []
+    ran: list[Ran] = []
 
     def other(event: object) -> None:
         # between the first look and the lock
@@ -94,7 +97,7 @@ def test_a_run_that_lost_its_lock_does_not_begin_another_segment(
     shop.migration("001_a", "ddl: [sql: CREATE TABLE a (), sql: VACUUM a, sql: CREATE TABLE b ()]")
 
     def lose(event: object) -> None:
-        if type(event).__name__ == "StepFinished" and event.step.name == "VACUUM a":
+        if isinstance(event, StepFinished) and event.step.name == "VACUUM a":
             database.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
 
     ran = migrate_up(shop, lose).expect(5)
@@ -109,7 +112,7 @@ def test_two_that_resume_the_same_segment_do_not_both_commit_it(shop: Project, d
     shop.migration("001_a", text.format("1 / 0"))
     migrate_up(shop).expect(5)
     shop.migration("001_a", text.format("1"))
-    second = []
+    second: list[Ran] = []
 
     def race(event: object) -> None:
         if type(event).__name__ == "StepFinished" and not second:
@@ -127,7 +130,7 @@ def test_two_that_resume_the_same_segment_do_not_both_commit_it(shop: Project, d
 def test_two_that_resume_the_same_build_do_not_both_record_it(shop: Project, database: Database) -> None:
     database.execute("CREATE TABLE t (x int)")
     shop.migration("001_a", "ddl: [sql: 'CREATE INDEX CONCURRENTLY i ON t (x)']")
-    second = []
+    second: list[Ran] = []
 
     def race(event: object) -> None:
         if type(event).__name__ == "StepFinished" and not second:

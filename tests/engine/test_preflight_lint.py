@@ -59,7 +59,7 @@ def test_an_ignore_comment_lets_it_run(index_on_a_table_in_use):
               CREATE INDEX w_orders_note_idx ON w_orders (note)
         """,
     )
-    assert migrate_up(index_on_a_table_in_use).code == 0
+    migrate_up(index_on_a_table_in_use).expect(0)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_the_database_knows_of_a_table_is_known_here(shop_18, database_18, 
     )
     shop_18.write("confiture.yaml", "linting: {block_migrations: warning}\n")
     shop_18.migration("001_it", f"ddl: [sql: '{statement}']")
-    assert migrate_up(shop_18).code == 0
+    migrate_up(shop_18).expect(0)
 
 
 def test_an_index_that_cannot_be_built_concurrently_is_known_here(shop_18, database_18):
@@ -98,7 +98,7 @@ def test_a_table_known_to_be_small_is_no_hazard(shop_18, database_18):
     database_18.execute("CREATE TABLE w_orders (id int PRIMARY KEY, note text); ANALYZE w_orders")
     shop_18.write("confiture.yaml", "linting: {block_migrations: warning}\n")
     shop_18.migration("001_index", "ddl: [sql: CREATE INDEX w_orders_note_idx ON w_orders (note)]")
-    assert migrate_up(shop_18).code == 0
+    migrate_up(shop_18).expect(0)
 
 
 def test_a_dry_run_makes_one_record_of_what_lint_knows_and_what_it_measured(index_on_a_table_in_use):
@@ -122,4 +122,4 @@ def test_a_table_that_the_same_run_made_is_no_hazard(shop_18):
     shop_18.write("confiture.yaml", "linting: {block_migrations: warning}\n")
     shop_18.migration("001_table", "ddl: [sql: 'CREATE TABLE w_orders (id int PRIMARY KEY, note text)']")
     shop_18.migration("002_index", "ddl: [sql: CREATE INDEX w_orders_note_idx ON w_orders (note)]")
-    assert migrate_up(shop_18).code == 0
+    migrate_up(shop_18).expect(0)

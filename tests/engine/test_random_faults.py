@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.engine.test_faults import LOSE, Gone, at, reset
 from tests.support.engine import history, migrate_up
+from tests.support.faults import LOSE, Gone, at, reset
 from tests.support.projects import Project
+from tests.support.properties import examples
 from tests.support.servers import Database
 
 _KINDS = ("insert", "index", "unique", "drop", "vacuum", "reindex", "alter", "check", "file")
@@ -63,12 +64,7 @@ def state(database: Database) -> tuple[object, ...]:
     )
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(20)
 @given(
     migrations=st.lists(st.lists(st.sampled_from(_KINDS), min_size=1, max_size=4), min_size=1, max_size=3),
     failing=st.none() | st.tuples(st.integers(1, 3), st.integers(0, 3)),

@@ -46,7 +46,7 @@ def _ran(shop: Project, database: Database, **options: str) -> Ran:
 
 
 def _note(ran: Ran) -> str:
-    return next(e.note for e in ran.events if getattr(e, "note", None))
+    return next(note for event in ran.events if (note := getattr(event, "note", None)))
 
 
 @pytest.mark.parametrize(

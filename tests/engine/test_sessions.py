@@ -11,6 +11,8 @@ from tests.support.engine import dry_run, history, migrate_up, nothing_remains, 
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+pytestmark = pytest.mark.versions_alike
+
 
 def test_timeouts_hold_for_their_step_only(shop: Project, database: Database) -> None:
     shop.migration(

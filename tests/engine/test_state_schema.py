@@ -14,6 +14,8 @@ from confiture.core.db.search_path import schemas_on_path
 from tests.support.projects import Project
 from tests.support.servers import Database, Roles
 
+pytestmark = pytest.mark.versions_alike
+
 OPENED = {
     "open schema": "GRANT CREATE ON SCHEMA confiture TO PUBLIC",
     "writes of everyone": "GRANT INSERT ON confiture.journal TO PUBLIC",

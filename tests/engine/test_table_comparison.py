@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -17,6 +18,7 @@ from confiture.core.reconcile import reconciliation
 from confiture.core.reconcile.ad_hoc import AdHocReconcile, ad_hoc_step
 from confiture.core.reconcile.reconciliation import reconcile
 from confiture.models.reconcile_results import ReconcileResult
+from tests.support.properties import examples
 from tests.support.servers import Database
 
 
@@ -26,7 +28,7 @@ def _transaction(database: Database) -> Iterator:
         yield connection
 
 
-def _held(connection, table: str, query: str, tenant: str = "tenant_id", **more: object) -> ReconcileResult:
+def _held(connection, table: str, query: str, tenant: str = "tenant_id", **more: Any) -> ReconcileResult:
     step = ad_hoc_step(AdHocReconcile(table=table, sql=query, origin="--sql", **more), tenant)
     assert step.reconcile
     return reconcile(connection, step, step.reconcile)
@@ -86,7 +88,7 @@ def typed(database) -> Database:
 
 
 def test_types_are_made_equal_and_those_without_a_hash_compared_as_text(typed):
-    wrong = []
+    wrong: list[tuple[str, str, object]] = []
     with _transaction(typed) as connection:
         for type_, expected, stored in EQUAL + AS_TEXT:
             if type_ == "xml" and typed.server.version == 18:
@@ -224,7 +226,7 @@ _VALUES = {
 _ROW = st.tuples(*_VALUES.values())
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(
     rows=st.dictionaries(_VALUES["id"], _ROW, max_size=12),
     more=st.dictionaries(_VALUES["id"], st.none() | _ROW, max_size=4),
@@ -254,14 +256,14 @@ def test_random_mutations_are_found_and_named_exactly(database_18, rows, more, l
     }
     assert found.is_equal == (not wanted)
     if found.differences and found.differences.is_exact:
-        told = {int(row.key["id"]): row.kind.value for row in found.differences.rows}
+        told = {int(row.key["id"] or 0): row.kind.value for row in found.differences.rows}
         assert told == dict(sorted(wanted.items())[:10])
         counts = Counter(wanted.values())
         assert found.differences.missing == counts["missing"]
         assert found.differences.extra == counts["extra"]
         assert found.differences.changed == counts["changed"]
     elif found.differences:
-        assert {int(row.key["id"]): row.kind.value for row in found.differences.rows}.items() <= wanted.items()
+        assert {int(row.key["id"] or 0): row.kind.value for row in found.differences.rows}.items() <= wanted.items()
 
 
 def _as_numbers(row: tuple | None) -> tuple | None:

@@ -7,12 +7,12 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from random import Random
+from typing import Any
 
 import psycopg
 import pytest
 from google.protobuf.message import Message
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
@@ -23,6 +23,7 @@ from confiture.sql.catalog.builder import CatalogBuilder
 from confiture.sql.parse_tree import ParsedStatement, parse_rendered
 from tests.support.catalog_statements import MUTATIONS, Shop, mutated
 from tests.support.paths import DATA
+from tests.support.properties import seeds
 from tests.support.servers import Database
 
 SCENARIOS = dict(part.split("\n", 1) for part in (DATA / "catalog.sql").read_text().split("-- scenario: ")[1:])
@@ -82,7 +83,7 @@ def plain(value: object) -> object:
     """A value of the catalog to compare: texts of expressions only by whether they are there."""
     if not dataclasses.is_dataclass(value):
         return value
-    fields = {}
+    fields: dict[str, object] = {}
     for field in dataclasses.fields(value):
         if not field.compare:
             continue
@@ -163,7 +164,8 @@ def test_is_that_of_the_server(scenario: str, database: Database) -> None:
     assert_same(builder, database)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.property
+@pytest.mark.parametrize("seed", seeds(8))
 def test_is_that_of_the_server_after_any_statements(seed: int, database_18: Database) -> None:
     """What the server accepts fits; what it finds missing or made twice does not."""
     shop = Shop(Random(seed))
@@ -190,7 +192,6 @@ def _error(connection: psycopg.Connection, statement: str) -> psycopg.Error | No
     return None
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
 @given(random=st.randoms(use_true_random=False))
 def test_takes_all_that_parses(random: Random) -> None:
     builder = CatalogBuilder()
@@ -229,7 +230,8 @@ def test_places_columns_constraints_and_indexes() -> None:
         "CREATE TABLE w_ödön (\n  grün int,\n  id int PRIMARY KEY,\n  CHECK (id > 0)\n);\nCREATE INDEX ON w_ödön (grün)"
     )
     found = table(sql, "w_ödön")
-    places = [found.location, *(one.location for one in (*found.columns, *found.constraints, *found.indexes))]
+    parts: tuple[Any, ...] = (*found.columns, *found.constraints, *found.indexes)
+    places = [found.location, *(one.location for one in parts)]
     assert [(one.span.line, one.span.column) for one in places if one] == [
         (1, 14),
         (2, 3),

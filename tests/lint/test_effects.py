@@ -182,7 +182,7 @@ def test_what_is_said_of_the_lock_matrix_was_measured(version: int) -> None:
 
 
 @pytest.fixture(scope="module", params=["server_18", "server_15"])
-def version_and_url(request: pytest.FixtureRequest) -> Iterator[tuple[int, str]]:
+def version_and_url(request: pytest.FixtureRequest, uses_server: None) -> Iterator[tuple[int, str]]:
     server: Server = request.getfixturevalue(request.param)
     server.execute("DROP DATABASE IF EXISTS effects WITH (FORCE)")
     server.execute("CREATE DATABASE effects")

@@ -8,8 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from confiture.core.database_facts import read_database_facts
@@ -376,7 +375,6 @@ PIECES = [
 ]
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(PIECES), st.integers(0, 120)), min_size=1, max_size=5))
 def test_no_text_ends_lint(project: Project, pieces: list[tuple[str, int]]) -> None:
     text = " ".join(piece[cut:] if cut % 3 == 0 else piece[:cut] or piece for piece, cut in pieces)

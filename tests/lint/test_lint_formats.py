@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +18,7 @@ from confiture.lint.fingerprints import fingerprint_v2
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule_docs import all_pages
 from confiture.models.findings import Edit, Finding, LintReport
+from confiture.models.settings import Severity
 from confiture.output.ci.github import finding_commands
 from confiture.output.ci.gitlab import code_quality
 from confiture.output.ci.junit import findings_xml
@@ -32,7 +34,10 @@ from tests.support.projects import Project
 ROOT = Path("/repository/shop é")
 
 
-def finding(path: str | None = "schemas/a,1.sql", line: int = 1, column: int = 1, **others: object) -> Finding:
+_FAILING: tuple[Severity, ...] = ("error",)
+
+
+def finding(path: str | None = "schemas/a,1.sql", line: int = 1, column: int = 1, **others: Any) -> Finding:
     values: dict[str, object] = {
         "rule": KEY,
         "severity": "error",
@@ -152,7 +157,7 @@ def test_json() -> None:
 
 
 def test_junit() -> None:
-    root = ElementTree.fromstring(findings_xml(REPORT, ("error",)))
+    root = ElementTree.fromstring(findings_xml(REPORT, _FAILING))
     assert [(suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) for suite in root] == [
         ("files", "1", "1", "0"),
         ("schemas/a,1.sql", "3", "1", "2"),
@@ -162,7 +167,7 @@ def test_junit() -> None:
     assert (case.get("classname"), case.get("file"), case.get("line")) == (KEY, "schemas/a,1.sql", "1")
     assert "schemas/a,1.sql:1:1" in (case[0].text or "")
     assert case[0].tag == "failure"
-    (suite,) = ElementTree.fromstring(findings_xml(LintReport(findings=()), ("error",)))
+    (suite,) = ElementTree.fromstring(findings_xml(LintReport(findings=()), _FAILING))
     assert [child.tag for child in suite[0]] == []
 
 
@@ -189,7 +194,7 @@ def test_markdown() -> None:
 
 
 def test_markdown_tells_effects_that_differ_apart() -> None:
-    others = {"remedy": None, "hint": ""}
+    others: dict[str, Any] = {"remedy": None, "hint": ""}
     text = findings_markdown(
         LintReport(
             findings=(finding(**others), finding(line=4, effect="Reads wait.", **others), finding(line=9, **others))

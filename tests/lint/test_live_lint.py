@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from confiture.core.db.introspection import read_catalog
 from confiture.lint.engine.configuration import default_active_rule
@@ -26,9 +26,9 @@ from tests.support.servers import Database
 
 _MODULES = (test_schema_rules, test_index_rules, test_type_rules, test_security_rules)
 _BEFORE = {
-    "requires_indexes_on_foreign_keys": test_index_rules._CUSTOMERS,
-    "duplicate_index": test_index_rules._T,
-    "too_many_index_columns": test_index_rules._T,
+    "requires_indexes_on_foreign_keys": test_index_rules.CUSTOMERS,
+    "duplicate_index": test_index_rules.T,
+    "too_many_index_columns": test_index_rules.T,
 }
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {"requires_column": {"column_type": None, "not_null": False}}
 # of the session that ran the file, which the file alone does not tell
@@ -37,7 +37,7 @@ _OF_THE_SESSION = "SEARCH_PATH FROM CURRENT"
 _ROLES = ("admin",)
 
 
-def cases() -> Iterator[object]:
+def cases() -> Iterator[Any]:
     """The cases of the rules' own tests that are one text of SQL, by rule."""
     for rule in built_in_rules():
         for module in _MODULES:
@@ -89,11 +89,11 @@ def test_fingerprints_tell_apart_what_messages_tell_apart_without_file_and_state
     assert judged > 0
 
 
-def _made(connection: psycopg.Connection, sql: str) -> bool:
+def _made(connection: psycopg.Connection[DictRow], sql: str) -> bool:
     """Whether the server took the SQL, in a database that is empty before."""
     schemas = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
     for row in connection.execute(schemas).fetchall():
-        connection.execute(f'DROP SCHEMA "{row["nspname"]}" CASCADE'.encode())  # type: ignore[call-overload]
+        connection.execute(f'DROP SCHEMA "{row["nspname"]}" CASCADE'.encode())
     connection.execute("CREATE SCHEMA public")
     for role in _ROLES:
         connection.execute(

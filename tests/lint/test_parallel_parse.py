@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import resource
 
-import postgast
 import pytest
 
 from confiture.sql import parallel_parse
 from confiture.sql.parallel_parse import parse_in_child
 from confiture.sql.parse_tree import Parse
+from confiture.sql.parser import postgast
 
 TEXTS = ["SELECT 1", "SELEC 2", "", "CREATE TABLE t (a int);\n-- Käse\nSELECT 'ß' FROM t", "SELECT 1", "SELECT 5"]
 WRONG = 1

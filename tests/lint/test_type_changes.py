@@ -13,6 +13,7 @@ from confiture.sql.parse_tree import parse_rendered
 from confiture.sql.tristate import Tristate
 from confiture.sql.type_change_loss import ValueLoss, value_loss
 from confiture.sql.type_changes import needs_rewrite
+from tests.support.matrix import sample
 from tests.support.servers import Server
 
 SCHEMA = """
@@ -166,12 +167,12 @@ def test_values_that_do_not_fit_are_cut_or_make_the_statement_fail(connection: p
     connection.execute(b"SET TimeZone = 'UTC'")
     wrong, lossy = {}, 0
     for old in VALUES:
-        for new in VALUES:
+        for new in sample(VALUES, old):
             real = outcome(connection, old, new)
             said = value_loss(old, new, catalog)
             lossy += real in (ValueLoss.TRUNCATES, ValueLoss.FAILS)
             # what is cut where it is fine may also be too great
             if real != "refused" and said != real and (said, real) != (ValueLoss.TRUNCATES, ValueLoss.FAILS):
                 wrong[old, new] = said, real
-    assert lossy > 60
+    assert lossy > 20
     assert wrong == {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from confiture.core.commands import DownOptions, UpOptions, down, up
 from confiture.core.db.connection import ConnectionTarget as Target
@@ -16,6 +17,19 @@ from confiture.plan.project import load_project
 from tests.support.projects import Project
 from tests.support.servers import Database
 
+SEGMENTS = """
+    ddl:
+      - name: table
+        sql: CREATE TABLE t (id int)
+    after_ddl:
+      - name: rows
+        sql: INSERT INTO t SELECT generate_series(1, 3)
+      - name: index
+        sql: CREATE INDEX CONCURRENTLY i ON t (id)
+      - name: more rows
+        sql: INSERT INTO t VALUES (4)
+"""
+"""Steps of a migration that commits twice on its way."""
 Listener = Callable[[Event], None]
 
 
@@ -36,8 +50,12 @@ class Ran:
         return self.error.diagnostics[0]
 
     @property
+    def diagnostics(self) -> Sequence[Diagnostic]:
+        return self.error.diagnostics if self.error else ()
+
+    @property
     def codes(self) -> list[str]:
-        return [diagnostic.code for diagnostic in self.error.diagnostics] if self.error else []
+        return [diagnostic.code for diagnostic in self.diagnostics]
 
     @property
     def notes(self) -> str:
@@ -62,19 +80,19 @@ class Ran:
         return self
 
 
-def migrate_up(project: Project, *listeners: Listener, url: str | None = None, **options: object) -> Ran:
+def migrate_up(project: Project, *listeners: Listener, url: str | None = None, **options: Any) -> Ran:
     """`confiture migrate up`; what listeners raise ends it, unless it is an Exception."""
     return _run(project, url, listeners, lambda loaded, target, emit: up(loaded, target, UpOptions(**options), emit))
 
 
-def migrate_down(project: Project, *listeners: Listener, url: str | None = None, **options: object) -> Ran:
+def migrate_down(project: Project, *listeners: Listener, url: str | None = None, **options: Any) -> Ran:
     """`confiture migrate down`."""
     return _run(
         project, url, listeners, lambda loaded, target, emit: down(loaded, target, DownOptions(**options), emit)
     )
 
 
-def dry_run(project: Project, *listeners: Listener, **options: object) -> Ran:
+def dry_run(project: Project, *listeners: Listener, **options: Any) -> Ran:
     """`confiture migrate --dry-run`."""
     return migrate_up(project, *listeners, dry_run=True, **options)
 

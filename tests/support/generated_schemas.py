@@ -184,8 +184,8 @@ def filling(seed: int, made: World) -> list[str]:
         for n in chance.sample(range(1, 7), 4)
     )
     statements.append(f"INSERT INTO r_out VALUES {numbers}")
-    loose = ", ".join(f"({n}, {chance.choice(TENANTS)}, {n}, 'x')" for n in range(8))
-    return [*statements, f"INSERT INTO r_loose VALUES {loose}"]
+    many = ", ".join(f"({n}, {chance.choice(TENANTS)}, {n}, 'x')" for n in range(8))
+    return [*statements, f"INSERT INTO r_loose VALUES {many}"]
 
 
 def _reference_to(

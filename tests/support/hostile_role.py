@@ -139,7 +139,7 @@ def called(connection: psycopg.Connection) -> str | None:
     """The function of theirs that was called last, None if none was; forgets it."""
     row = connection.execute(_CALLED.encode()).fetchone()
     connection.execute("ALTER SEQUENCE hostile.calls RESTART")
-    return row and row[0]
+    return str(row[0]) if row and row[0] is not None else None
 
 
 def made(connection: psycopg.Connection) -> set[int]:

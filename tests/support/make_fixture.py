@@ -59,7 +59,8 @@ _READS = {
 class Shop(Protocol):
     """A copy of the fixture's project on an empty database, and a version of the program that works on it."""
 
-    root: Path
+    @property
+    def root(self) -> Path: ...
 
     def run(self, command: str) -> str:
         """Runs a command to its end. Returns what it prints on stdout."""
@@ -156,7 +157,7 @@ def _execute(database: str, statement: str) -> None:
 
 def _dump() -> str:
     """Statements that any client can run: no COPY from the client, and none of psql's own commands."""
-    command = [PG15 / "pg_dump", "--no-owner", "--inserts", f"{_SERVER}/shop"]
+    command = [str(PG15 / "pg_dump"), "--no-owner", "--inserts", f"{_SERVER}/shop"]
     dump = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return "\n".join(line for line in dump.splitlines() if not line.startswith("\\")) + "\n"
 

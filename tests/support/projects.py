@@ -7,6 +7,7 @@ import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -23,7 +24,18 @@ from confiture.cli.app import main
 from tests.support.paths import REPOSITORY
 
 _MEMORY, _SECONDS = 1_500_000_000, 120
-_FOREIGN = ("GITHUB_", "FORCE_COLOR", "NO_COLOR", "CONFITURE_", "DATABASE_URL", "PG", "COLUMNS", "CI", "TERM")
+_FOREIGN = (
+    "GITHUB_",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "CONFITURE_",
+    "DATABASE_URL",
+    "PG",
+    "COLUMNS",
+    "CI",
+    "TERM",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 @dataclass
@@ -90,7 +102,7 @@ class Project:
         )
         return _expected(Result(done.returncode, done.stdout, done.stderr), expect)
 
-    def bounded(self, *arguments: str) -> Result:
+    def bounded(self, *arguments: str, expect: int | None = None) -> Result:
         """Runs the command in a process that may neither wait for ever nor take all memory."""
         done = subprocess.run(
             self.command(*arguments),
@@ -102,7 +114,12 @@ class Project:
             timeout=_SECONDS,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY)),
         )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return _expected(Result(done.returncode, done.stdout, done.stderr), expect)
+
+    def limited(self, *arguments: str) -> Result:
+        """Run the command in this process, limited like `bounded`. For what cannot crash the process."""
+        with _limits():
+            return self.run(*arguments, expect=None)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Starts the command and lets it run."""
@@ -120,6 +137,24 @@ class Project:
 def _expected(result: Result, code: int | None) -> Result:
     assert code is None or result.code == code, f"exit {result.code}\n{result.out}\n{result.err}"
     return result
+
+
+@contextmanager
+def _limits() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"still busy after {_SECONDS} seconds")
+
+    former = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    handler = signal.signal(signal.SIGALRM, stop)
+    resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, former[1]))
+    signal.alarm(_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_AS, former)
+        signal.signal(signal.SIGALRM, handler)
 
 
 @contextmanager

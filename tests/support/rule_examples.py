@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from confiture.core.dry_run.trace import Tracer
 from confiture.errors import DiagnosticCollector, Span
@@ -141,7 +141,7 @@ def run_example(url: str, example: Example, claims: ExpectedEffects) -> list[See
         return seen
 
 
-def _inside(connection: psycopg.Connection, segment: Segment) -> Seen:
+def _inside(connection: psycopg.Connection[DictRow], segment: Segment) -> Seen:
     seen = Seen()
     tracer = Tracer(connection)
     try:
@@ -174,7 +174,7 @@ _CONFLICTING = {
 }
 
 
-def _outside(connection: psycopg.Connection, segment: Segment, url: str, claims: ExpectedEffects) -> Seen:
+def _outside(connection: psycopg.Connection[DictRow], segment: Segment, url: str, claims: ExpectedEffects) -> Seen:
     """Runs a statement that refuses transactions. Its locks show as waits for one that another session holds."""
     ((statement,),) = (step.statements for step in segment.steps)
     seen = Seen()
@@ -192,11 +192,11 @@ def _outside(connection: psycopg.Connection, segment: Segment, url: str, claims:
         for relation, mode in claims.locks.items():
             held = sql.SQL("LOCK TABLE {} IN {} MODE")
             name = sql.Identifier(*relation.split("."))
-            holder.execute(held.format(name, sql.SQL(_CONFLICTING[mode].sql)))  # type: ignore[arg-type]
+            holder.execute(held.format(name, sql.SQL(_CONFLICTING[mode].sql)))
         worker.start()
         wait_until(lambda: not worker.is_alive() or _waits(looker, pid), "it neither ended nor waited")
-        for relation, mode in _awaited(looker, pid):
-            seen.lock(relation, LockMode(mode))
+        for relation, awaited in _awaited(looker, pid):
+            seen.lock(relation, LockMode(awaited))
         holder.rollback()
         worker.join()
     after = _files(connection)
@@ -216,7 +216,7 @@ def _awaited(looker: psycopg.Connection, pid: int) -> Sequence[tuple[str, str]]:
     return looker.execute(query, [pid]).fetchall()
 
 
-def _files(connection: psycopg.Connection) -> Mapping[str, int]:
+def _files(connection: psycopg.Connection[DictRow]) -> Mapping[str, int]:
     query = (
         "SELECT oid::regclass::text AS name, pg_relation_filenode(oid) AS file FROM pg_class"
         " WHERE relkind IN ('r', 'm') AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')"

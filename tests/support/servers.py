@@ -7,11 +7,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -51,8 +52,8 @@ class Database:
     def url(self) -> str:
         return self.server.url(self.name)
 
-    def connect(self, **options: object) -> psycopg.Connection:
-        return psycopg.connect(self.url, autocommit=True, **options)  # type: ignore[arg-type]
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url, autocommit=True, **options)
 
     def execute(self, statement: str) -> None:
         """Runs one or several statements, each by itself where they are given by themselves."""
@@ -68,14 +69,58 @@ class Database:
 
     def dump(self) -> str:
         """The schema as pg_dump prints it, without our own tables."""
-        command = [self.server.programs / "pg_dump", "--schema-only", "--exclude-schema=confiture", self.url]
+        command = [str(self.server.programs / "pg_dump"), "--schema-only", "--exclude-schema=confiture", self.url]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         # since 2025 every dump has a random key
         return "\n".join(line for line in printed.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
 
 
 @pytest.fixture(scope="session")
-def server_18() -> Iterator[Server]:
+def uses_server() -> None:
+    """Requested by every fixture that takes a server: tests that depend on it are marked `server`."""
+
+
+_item: pytest.Item | None = None
+"""The test that runs, with its set-up and teardown."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if uses_server.__name__ in getattr(item, "fixturenames", ()):
+            item.add_marker("server")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    global _item
+    _item, outer = item, _item
+    try:
+        return (yield)
+    finally:
+        _item = outer
+
+
+def require_marker() -> None:
+    """Fail the running test unless it is marked `server`: `-m "not server"` must start none."""
+    if _item is not None and not _item.get_closest_marker("server"):
+        pytest.fail("the test uses a server without the marker: request the fixture `uses_server`", pytrace=False)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Watch the embedded servers that tests start themselves, too."""
+    ensure_running = EmbeddedServer._ensure_running
+
+    def watched(server: EmbeddedServer) -> None:
+        require_marker()
+        ensure_running(server)
+
+    EmbeddedServer._ensure_running = watched  # type: ignore[assignment, method-assign]
+
+
+@pytest.fixture(scope="session")
+def server_18(uses_server: None) -> Iterator[Server]:
+    require_marker()
     with server_folder() as folder:
         embedded = EmbeddedServer(folder)
         with embedded.started() as url:
@@ -85,7 +130,8 @@ def server_18() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def server_15() -> Iterator[Server]:
+def server_15(uses_server: None) -> Iterator[Server]:
+    require_marker()
     if not (PG15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed")
     with server_folder() as folder:
@@ -101,7 +147,8 @@ def disable_durability(server: Server) -> None:
     server.execute("SELECT pg_reload_conf()")
 
 
-def start_server_15(folder: Path) -> Iterator[Server]:
+def start_server_15(folder: Path) -> Generator[Server]:
+    require_marker()
     run = unprivileged_runner(folder)
     data = folder / "data"
     run([PG15 / "initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "-U", "postgres", "-D", data])
@@ -144,7 +191,7 @@ def unprivileged_runner(folder: Path) -> Callable[[list[object]], None]:
 
 
 @pytest.fixture(params=["server_18", "server_15"])
-def server(request: pytest.FixtureRequest) -> Server:
+def server(request: pytest.FixtureRequest, uses_server: None) -> Server:
     """Each server in turn."""
     return request.getfixturevalue(request.param)
 
@@ -162,6 +209,7 @@ def database_18(server_18: Server) -> Iterator[Database]:
 
 
 def new_database(server: Server) -> Iterator[Database]:
+    require_marker()
     databases = _databases(server)
     name = databases.take()
     yield Database(server, name)

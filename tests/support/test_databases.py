@@ -8,6 +8,8 @@ import pytest
 from tests.support.databases import Databases
 from tests.support.servers import Database, Server
 
+pytestmark = pytest.mark.versions_alike
+
 CLEARED = {
     "tables": (
         "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a) PARTITION BY RANGE (a);"

@@ -12,7 +12,7 @@ import pytest
 from confiture.core.dry_run.estimates import estimate_duration
 from confiture.core.dry_run.lint_warnings import merge_lint_and_measured
 from confiture.core.dry_run.scaling import Scale
-from confiture.core.dry_run.trace import _PausableClock
+from confiture.core.dry_run.trace import PausableClock
 from confiture.core.dry_run.warnings import find_warnings, residual_effects
 from confiture.errors import Span
 from confiture.files.predictions import PredictionStore
@@ -256,7 +256,7 @@ def _clocked(
     monkeypatch: pytest.MonkeyPatch, read: Callable[[], float], pass_by: Callable[[float], None]
 ) -> list[float]:
     monkeypatch.setattr(time, "perf_counter", read)
-    clock = _PausableClock()
+    clock = PausableClock()
     pass_by(1)
     with clock.paused():
         pass_by(5)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import postgast
 import pytest
 
 from confiture.sql.expressions import format_expression, quote_identifier
+from confiture.sql.parser import postgast
 
 EXPRESSIONS = """
 1

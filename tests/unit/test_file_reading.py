@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import (
@@ -23,7 +23,16 @@ from confiture.errors import DiagnosticCollector, InputError, Span
 from confiture.files.ddl import DdlFolders
 from confiture.files.migration import read_migration
 from confiture.files.settings import SettingsOverrides, load_settings
-from confiture.models.migration import CheckStep, ExpectedRows, ExpectedValue, FileStep, MigrationFile, Phase, SqlStep
+from confiture.models.migration import (
+    CheckStep,
+    ExpectedRows,
+    ExpectedValue,
+    FileStep,
+    MigrationFile,
+    Phase,
+    SqlStep,
+    StepWithSql,
+)
 from confiture.plan.project import load_project
 from confiture.plan.step_kinds import MIGRATION_SCHEMA
 from tests.support.paths import REPOSITORY
@@ -168,6 +177,7 @@ def test_schemas_may_lie_elsewhere(tmp_path: Path) -> None:
 
 def _sql(root: Path, name: str) -> str:
     step = read(root, f"ddl: [{name}]\n").steps(Phase.DDL)[0]
+    assert isinstance(step, StepWithSql)
     return step.sql.text
 
 
@@ -322,12 +332,6 @@ def assert_inside(root: Path, span: Span) -> None:
     assert 1 <= span.column <= len(lines[span.line - 1]) + 1, span
 
 
-RELAXED = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300, derandomize=True
-)
-
-
-@RELAXED
 @given(text=TEXTS)
 @example(text="a:\n- b\n -\t")
 @example(text="? ")
@@ -336,7 +340,6 @@ def test_no_text_breaks_a_migration(tmp_path: Path, text: str) -> None:
     loads_or_explains(tmp_path, {"migrations/001_a.yaml": text})
 
 
-@RELAXED
 @given(text=TEXTS)
 def test_no_text_breaks_the_settings(tmp_path: Path, text: str) -> None:
     (tmp_path / "migrations").mkdir(exist_ok=True)
@@ -344,7 +347,6 @@ def test_no_text_breaks_the_settings(tmp_path: Path, text: str) -> None:
     loads_or_explains(tmp_path, {"confiture.yaml": text})
 
 
-@RELAXED
 @given(text=TEXTS, suffix=st.sampled_from([".sql", ".sql.j2"]))
 @example(text="\r0{#", suffix=".sql.j2")
 def test_no_text_breaks_a_ddl_file(tmp_path: Path, text: str, suffix: str) -> None:
@@ -360,7 +362,6 @@ STYLES = {
 }
 
 
-@RELAXED
 @given(
     text=st.lists(
         st.sampled_from(["SELECT 1;", " ", "\n", "'é日'", '"a"', "\\", "x", "  ", "{{ 1 }}", "\t", ": "]), max_size=30
@@ -380,6 +381,7 @@ def test_every_character_of_a_scalar_is_found_in_its_file(tmp_path: Path, text: 
         yaml.dump({"ddl": [{"name": "x", "sql": style(text)}]}, file)
     written = target.read_text(encoding="utf-8")
     (step,) = read(tmp_path, written).steps(Phase.DDL)
+    assert isinstance(step, StepWithSql)
     if step.sql.text != text:
         return  # the writer cannot write every text in every style
     lines = written.split("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,11 +67,11 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("changes", ALIKE.values(), ids=ALIKE)
-def test_version_2_does_not_depend_on(changes: dict[str, object]) -> None:
+def test_version_2_does_not_depend_on(changes: dict[str, Any]) -> None:
     assert fingerprint_v2(replace(IN_A_MIGRATION, **changes)) == fingerprint_v2(IN_A_MIGRATION)
 
 
-DIFFERENT = {
+DIFFERENT: dict[str, dict[str, Any]] = {
     "rule": {"rule": KEY},
     "file": {"span": Span(path="migrations/002_a.yaml", line=3, column=7)},
     "no file": {"span": None},

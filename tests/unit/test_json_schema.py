@@ -14,8 +14,9 @@ from ruamel.yaml import YAML
 from confiture.lint.engine.configuration import rule_settings_schemas
 from confiture.lint.registry import built_in_rules
 from confiture.plan.json_schema import SchemaName, build_json_schema
+from tests.support.mistakes import mistakes
 from tests.support.paths import REPOSITORY
-from tests.unit.test_bad_input import KEY_MISTAKES, SETTINGS_MISTAKES, STEP, STEP_MISTAKES, VALUE_MISTAKES, mistakes
+from tests.unit.test_bad_input import KEY_MISTAKES, SETTINGS_MISTAKES, STEP, STEP_MISTAKES, VALUE_MISTAKES
 
 ENTRIES = rule_settings_schemas(built_in_rules().values())
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from confiture.errors import DiagnosticCollector, Span
@@ -22,17 +21,13 @@ from confiture.plan.project import PlannedProject as LoadedProject
 from confiture.plan.project import load_project
 from confiture.sql.parsing import normalize_sql, parse_statements
 from tests.support.paths import REPOSITORY
+from tests.support.plans import load
 from tests.support.projects import Project
 
-RELAXED = settings(deadline=None, max_examples=300, derandomize=True)
 VERSIONS = st.one_of(
     st.from_regex(r"[0-9]{1,4}([._-][0-9]{1,3}){0,2}[a-z]{0,2}", fullmatch=True),
     st.from_regex(r"[\w.-]{1,8}", fullmatch=True),
 )
-
-
-def load(project: Project, **variables: Any) -> LoadedProject:
-    return load_project(load_settings(project.root, SettingsOverrides(database="embedded"), {}), variables)
 
 
 def migration(version: str, *requires: str, sql: str = "SELECT 1") -> MigrationFile:
@@ -68,7 +63,6 @@ def test_versions_sort_as_people_count(versions: list[str]) -> None:
     assert sorted([*versions[1:], versions[0]], key=version_key) == versions
 
 
-@RELAXED
 @given(one=VERSIONS, two=VERSIONS, three=VERSIONS)
 def test_the_order_of_versions_is_total(one: str, two: str, three: str) -> None:
     first, second, third = version_key(one), version_key(two), version_key(three)
@@ -82,7 +76,6 @@ def test_versions_that_are_written_differently_are_the_same(one: str, two: str) 
     assert version_key(one) == version_key(two)
 
 
-@RELAXED
 @given(data=st.data())
 def test_migrations_run_after_what_they_require_and_otherwise_by_version(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 8))
@@ -141,7 +134,6 @@ def planned(steps: list[list[str]]) -> list[PlannedStep]:
     return made
 
 
-@RELAXED
 @given(steps=STATEMENTS)
 def test_cutting_keeps_every_statement_once_and_in_order(steps: list[list[str]]) -> None:
     before = planned(steps)
@@ -205,7 +197,6 @@ def test_what_cannot_run_in_a_transaction_is_known(sql: str, outside: bool) -> N
     assert (statement.transaction_mode is TransactionMode.OUTSIDE) is outside
 
 
-@RELAXED
 @given(
     pieces=st.lists(
         st.sampled_from(
@@ -260,7 +251,6 @@ SPACES = st.sampled_from(
 )
 
 
-@RELAXED
 @given(data=st.data(), tokens=st.lists(TOKENS, min_size=1, max_size=12))
 def test_checksums_are_blind_to_space_and_comments(data: st.DataObject, tokens: list[str]) -> None:
     # a line end between two strings makes them one
@@ -269,7 +259,6 @@ def test_checksums_are_blind_to_space_and_comments(data: st.DataObject, tokens: 
     assert normalize_sql(spaced) == normalize_sql(" ".join(tokens))
 
 
-@RELAXED
 @given(one=st.lists(TOKENS, max_size=8), other=st.lists(TOKENS, max_size=8))
 def test_checksums_see_every_other_change(one: list[str], other: list[str]) -> None:
     assume(one != other)

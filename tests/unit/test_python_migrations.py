@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from confiture import InputError
-from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.models.migration import Phase
 from confiture.models.plan import TransactionMode
-from confiture.plan.project import load_project
 from tests.support.engine import dry_run, history, migrate_down, migrate_up, nothing_remains
 from tests.support.projects import Project
+from tests.support.python_migrations import loaded, problems
 
 HEAD = "from confiture.models import Migration\n\n\n"
 
@@ -58,18 +56,8 @@ SAME_IN_YAML = """
 """
 
 
-def loaded(project, **variables):
-    return load_project(load_settings(project.root, SettingsOverrides(database="postgresql://nowhere"), {}), variables)
-
-
 def python(project, name, body):
     return project.write(f"migrations/{name}.py", HEAD + body)
-
-
-def problems(project):
-    with pytest.raises(InputError) as caught:
-        loaded(project)
-    return caught.value.diagnostics
 
 
 @pytest.fixture

@@ -6,36 +6,17 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from confiture.models.source import LocatedSource, RenderedSql, SourceFile
 from confiture.plan.rendering import (
-    RenderContext,
     TemplateProblem,
     evaluate_condition,
     format_literal,
     quote_dotted_name,
-    render,
 )
 from tests.support.servers import Database
-
-RELAXED = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300, derandomize=True
-)
-
-
-def source(text: str) -> LocatedSource:
-    """A text that is a whole file."""
-    return LocatedSource(text=text, file=SourceFile(path="a.sql.j2", text=text))
-
-
-def context(**variables: Any) -> RenderContext:
-    return RenderContext(environment="test", version="007", name="bond", variables=variables)
-
-
-def rendered(text: str, **variables: Any) -> RenderedSql:
-    return render(source(text), context(**variables))
+from tests.support.templates import context, rendered, source
 
 
 @pytest.mark.parametrize(
@@ -166,7 +147,6 @@ LINES = st.sampled_from(
 )
 
 
-@RELAXED
 @given(lines=st.lists(LINES, max_size=12))
 def test_what_was_made_is_traced_to_the_line_that_made_it(lines: list[str]) -> None:
     """Each marker, numbered by its line in the template, is traced back to that line and column."""
@@ -182,7 +162,6 @@ def test_what_was_made_is_traced_to_the_line_that_made_it(lines: list[str]) -> N
         assert (span.line, span.column) == (int(found[1]), written[span.line - 1].index("marker") + 1), made.text
 
 
-@RELAXED
 @given(
     before=st.text(st.characters(exclude_characters="{}\r", codec="utf-8")),
     value=st.text(max_size=5),
@@ -207,7 +186,6 @@ VALUES = st.one_of(
 )
 
 
-@RELAXED
 @given(values=st.lists(VALUES, min_size=1, max_size=20))
 def test_literals_come_back_from_postgresql_as_they_were(database_18: Database, values: list[Any]) -> None:
     listed = ", ".join(format_literal(value) + ("::text" if not isinstance(value, bool) else "") for value in values)
@@ -220,7 +198,6 @@ def test_literals_come_back_from_postgresql_as_they_were(database_18: Database, 
         assert got.fetchone() == expected, conforming
 
 
-@RELAXED
 @given(
     parts=st.lists(
         st.text(st.characters(exclude_characters="\0.", codec="utf-8"), min_size=1, max_size=12), min_size=1, max_size=3

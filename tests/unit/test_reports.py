@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,14 +14,15 @@ from confiture.errors import Diagnostic, Span
 from confiture.models.events import Notice, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState, PredictionOutcome
 from confiture.models.hooks import TRANSACTION_ENDED
-from confiture.models.plan import Direction, Phase, StepId
+from confiture.models.migration import Phase
+from confiture.models.plan import Direction, StepId
 from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.trace import Estimate, LockMode, LockTrace, StatementTrace, TableScan
 from confiture.output.ci.markdown import run_markdown
 from confiture.output.html.run_page import run_page
+from confiture.output.lock_lanes import lock_lanes, run_end_ms
 from confiture.output.summaries import estimate_summary, run_summary
-from confiture.output.terminal.lock_timeline import lock_lanes, run_end_ms
 from confiture.output.terminal.run import print_run
 from confiture.output.terminal.status import print_status
 from confiture.plan.history import MigrationStatus
@@ -28,7 +30,7 @@ from confiture.plan.history import MigrationStatus
 LONG_NAME = "w_customers_of_the_northern_region"
 
 
-def statement(number: int, started_ms: float, *locks: LockTrace, **changes: object) -> StatementTrace:
+def statement(number: int, started_ms: float, *locks: LockTrace, **changes: Any) -> StatementTrace:
     step = StepId(
         version="001",
         phase=Phase.DDL,
@@ -39,14 +41,14 @@ def statement(number: int, started_ms: float, *locks: LockTrace, **changes: obje
         span=Span(path="a.yaml", line=1, column=1),
     )
     fields = {"text": "SELECT 1", "duration_ms": 100.0, **changes}
-    return StatementTrace(step=step, number=number, started_ms=started_ms, locks=locks, **fields)  # type: ignore[arg-type]
+    return StatementTrace(step=step, number=number, started_ms=started_ms, locks=locks, **fields)
 
 
 def lock(relation: str, mode: LockMode, taken_ms: float, released_ms: float) -> LockTrace:
     return LockTrace(relation=relation, kind="table", mode=mode, acquired_ms=taken_ms, released_ms=released_ms)
 
 
-def dry_run(*statements: StatementTrace, **changes: object) -> RunReport:
+def dry_run(*statements: StatementTrace, **changes: Any) -> RunReport:
     """A dry run of one migration; each statement is a step that went well."""
     steps = tuple(StepReport(step=s.step, outcome=Outcome.DONE, duration_ms=s.duration_ms) for s in statements)
     fields = {
@@ -61,7 +63,7 @@ def dry_run(*statements: StatementTrace, **changes: object) -> RunReport:
         database="db",
         statements=statements,
         duration_ms=1000.0,
-        **fields,  # type: ignore[arg-type]
+        **fields,
     )
 
 
@@ -123,7 +125,7 @@ def test_blank_lines_stand_between_parts_only() -> None:
         assert not printed(report).startswith("\n")
 
 
-def _fields(trace: LockTrace) -> dict[str, object]:
+def _fields(trace: LockTrace) -> dict[str, Any]:
     return {name: getattr(trace, name) for name in ("relation", "kind", "mode", "acquired_ms", "released_ms")}
 
 
@@ -174,13 +176,13 @@ def test_names_keep_their_capitals() -> None:
     )
 
 
-def estimate(**changes: object) -> Estimate:
+def estimate(**changes: Any) -> Estimate:
     fields = {"low_ms": None, "high_ms": None, "confidence_percent": None, "level_percent": 90, "is_scaled": False}
-    return Estimate(production_ms=0.4, runs=1, **{**fields, **changes})  # type: ignore[arg-type]
+    return Estimate(production_ms=0.4, runs=1, **{**fields, **changes})
 
 
 def test_how_sure_an_estimate_is() -> None:
-    def said(**changes: object) -> list[str]:
+    def said(**changes: Any) -> list[str]:
         return estimate_summary(dry_run(estimate=estimate(**changes)))
 
     assert said()[0] == "Estimate: under 1 ms (1 dry run on this database)."

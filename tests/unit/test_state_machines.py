@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from confiture.core.run import context
 from confiture.core.run.context import RecordState
 from confiture.core.state_machine import ForbiddenTransition, StateMachine
 
-_TABLES = {
+_TABLES: dict[type[Enum], Any] = {
     context.RecordState: context._TRANSITIONS,
     trace.TracerState: trace._TRANSITIONS,
     blocking_monitor.MonitorState: blocking_monitor._TRANSITIONS,

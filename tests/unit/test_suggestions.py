@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -39,7 +39,7 @@ def test_suggestions_end() -> None:
 
 
 @pytest.fixture
-def searches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words that were looked for."""
     words: list[str] = []
     find = difflib.get_close_matches

@@ -16,7 +16,7 @@ from confiture.plan.rendering import TemplateProblem
 from confiture.plan.template_limits import MAX_CHARACTERS, MAX_STEPS
 from tests.support.paths import REPOSITORY
 from tests.support.projects import Project
-from tests.unit.test_rendering import rendered
+from tests.support.templates import rendered
 
 MEMORY, SECONDS = 1_500_000_000, 300
 
@@ -205,7 +205,7 @@ def main() -> None:
 def endings() -> Mapping[str, str]:
     """How each template of REFUSED ends."""
     done = subprocess.run(
-        [sys.executable, "-c", "from tests.unit.test_template_limits import main; main()"],
+        [sys.executable, "-m", "tests.unit.test_template_limits"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -335,3 +335,7 @@ def test_what_templates_usually_do_is_not_refused(template: str, text: str | Non
     plain = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     plain.filters["literal"] = lambda value: f"'{value}'"
     assert made == plain.from_string(template).render(values)
+
+
+if __name__ == "__main__":
+    main()

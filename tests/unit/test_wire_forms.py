@@ -47,10 +47,11 @@ from confiture.models.trace import (
 from confiture.output.json.events import EVENT_NAMES_AND_FIELDS, event_document
 from confiture.output.json.objects import reconcile_result_object
 from confiture.plan.checksums import segment_fingerprint
-from tests.support.make_fixture import FIXTURES, documents
+from tests.support.make_fixture import documents
+from tests.support.paths import FIXTURES
+from tests.support.plans import load
 from tests.support.projects import Project
 from tests.support.servers import Database
-from tests.unit.test_planning import load
 
 FIXTURE = FIXTURES / "954dc89"
 # for people: it may be reworded at any time
@@ -138,7 +139,7 @@ def _lost(former: Any, today: Any, place: str) -> Iterator[str]:
 def test_documents_and_events_are_as_before(project: Project, database_18: Database) -> None:
     shutil.copytree(FIXTURE / "project", project.root, dirs_exist_ok=True)
     project.environ["DATABASE_URL"] = database_18.url
-    lost = []
+    lost: list[str] = []
     for path, text in documents(_Shop(project, database_18)):
         # read, but not written any more; tests/engine/test_former_state.py reads them
         if path not in ("predictions.json", "confiture-baseline.json"):

@@ -39,7 +39,7 @@ _FRESH_COUNTERS = "SET LOCAL stats_fetch_consistency = none"
 """Otherwise the counters of other processes are cached until the transaction ends."""
 
 
-class _PausableClock:
+class PausableClock:
     """A clock of the milliseconds since its creation, without those spent inside `paused`."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Tracer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._clock = _PausableClock()
+        self._clock = PausableClock()
         self._state = StateMachine(TracerState.NEW, _TRANSITIONS)
         self._names: RelationNames = {}
         self._counters = CounterLog(self._names)

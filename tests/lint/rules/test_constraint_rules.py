@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -45,7 +46,11 @@ from tests.support.constraint_cases import (
 from tests.support.rule_examples import SETTINGS, Seen, planned, run_example
 from tests.support.servers import Database, new_database
 
-ON_VERSIONS = [pytest.param(case, version, id=f"{case}-{version}") for case in CASES for version in case.versions]
+pytestmark = pytest.mark.versions_alike
+
+ON_VERSIONS: list[Any] = [
+    pytest.param(case, version, id=f"{case}-{version}") for case in CASES for version in case.versions
+]
 
 
 def lint(case: Case, version: int, rows: dict[QualifiedName, int] | None = None) -> list[Finding]:
@@ -64,7 +69,7 @@ def test_rules_find(case: Case, version: int) -> None:
 
 
 @pytest.fixture
-def fresh(request: pytest.FixtureRequest, version: int) -> Iterator[Database]:
+def fresh(request: pytest.FixtureRequest, version: int, uses_server: None) -> Iterator[Database]:
     """An empty database on the server of that version."""
     yield from new_database(request.getfixturevalue(f"server_{version}"))
 
@@ -91,7 +96,9 @@ REMEDIED = [param for param in ON_VERSIONS if param.values[0].rules and len(para
 
 
 @pytest.mark.parametrize(("case", "version"), REMEDIED)
-def test_remedies_run_and_lint_clean(case: Case, version: int, request: pytest.FixtureRequest) -> None:
+def test_remedies_run_and_lint_clean(
+    case: Case, version: int, request: pytest.FixtureRequest, uses_server: None
+) -> None:
     """What is offered instead does the work on a server, and no rule of ours finds anything in it."""
     server = request.getfixturevalue(f"server_{version}")
     remedies = [finding.remedy for finding in lint(case, version) if finding.remedy]

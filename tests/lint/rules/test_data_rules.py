@@ -93,7 +93,7 @@ def test_the_place_is_that_of_the_label() -> None:
 )
 def test_places(rule: str, text: str, at: str) -> None:
     (hit,) = Asked((text,)).hits(rule)
-    assert hit.location and text[hit.location.offset :].startswith(at), text[hit.location.offset :]
+    assert hit.location and text[hit.location.offset :].startswith(at), text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from confiture.models.catalog import QualifiedName
 from tests.support.schema_cases import assert_finds, case, lint
 
-_CUSTOMERS = "CREATE TABLE w_customers (id bigint PRIMARY KEY, tenant_id bigint NOT NULL, UNIQUE (tenant_id, id));"
+CUSTOMERS = "CREATE TABLE w_customers (id bigint PRIMARY KEY, tenant_id bigint NOT NULL, UNIQUE (tenant_id, id));"
 _TWO = (
     "tenant_id bigint, customer_id bigint, FOREIGN KEY (tenant_id, customer_id) REFERENCES w_customers (tenant_id, id)"
 )
@@ -121,7 +121,7 @@ _TWO = (
 )
 def test_requires_indexes_on_foreign_keys(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
     sql = sql.replace("CREATE TABLE t (c bigint);", "CREATE TABLE t (c bigint, a int);")
-    assert_finds(lint("requires_indexes_on_foreign_keys", f"{_CUSTOMERS} {sql}", options=options), *fragments)
+    assert_finds(lint("requires_indexes_on_foreign_keys", f"{CUSTOMERS} {sql}", options=options), *fragments)
 
 
 def test_the_remedy_of_a_foreign_key_satisfies_the_rule() -> None:
@@ -134,19 +134,19 @@ def test_the_remedy_of_a_foreign_key_satisfies_the_rule() -> None:
         'CREATE SCHEMA s; CREATE TABLE s."T" ("C" bigint REFERENCES w_customers)',
         f"CREATE TABLE {'t' * 60} (c bigint REFERENCES w_customers)",
     ):
-        text = f"{_CUSTOMERS} {sql}"
+        text = f"{CUSTOMERS} {sql}"
         (finding,) = lint("requires_indexes_on_foreign_keys", text)
         assert finding.remedy
         assert lint("requires_indexes_on_foreign_keys", f"{text}; {finding.remedy}") == ()
 
 
 def test_a_small_table_needs_no_index_on_its_foreign_key() -> None:
-    sql = f"{_CUSTOMERS} CREATE TABLE t (c bigint REFERENCES w_customers)"
+    sql = f"{CUSTOMERS} CREATE TABLE t (c bigint REFERENCES w_customers)"
     assert lint("requires_indexes_on_foreign_keys", sql, rows={QualifiedName("public", "t"): 20}) == ()
     assert lint("requires_indexes_on_foreign_keys", sql, rows={QualifiedName("public", "t"): 20_000})
 
 
-_T = "CREATE TABLE t (id bigint PRIMARY KEY, a int, b int, c text, j jsonb);"
+T = "CREATE TABLE t (id bigint PRIMARY KEY, a int, b int, c text, j jsonb);"
 
 
 @pytest.mark.parametrize(
@@ -216,12 +216,12 @@ _T = "CREATE TABLE t (id bigint PRIMARY KEY, a int, b int, c text, j jsonb);"
     ],
 )
 def test_duplicate_index(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
-    assert_finds(lint("duplicate_index", f"{_T} {sql}", options=options), *fragments)
+    assert_finds(lint("duplicate_index", f"{T} {sql}", options=options), *fragments)
 
 
 def test_the_remedies_of_duplicate_indexes() -> None:
     keys = "ALTER TABLE t ADD UNIQUE (a); ALTER TABLE t ADD UNIQUE (a)"
-    sql = f"{_T} {keys}; CREATE INDEX i ON t (c); CREATE INDEX j ON t (c)"
+    sql = f"{T} {keys}; CREATE INDEX i ON t (c); CREATE INDEX j ON t (c)"
     findings = lint("duplicate_index", sql)
     assert [finding.remedy for finding in findings] == [
         "ALTER TABLE t DROP CONSTRAINT t_a_key1;",
@@ -249,5 +249,5 @@ def test_an_index_of_a_part_cannot_be_dropped_alone() -> None:
         case("set", "CREATE INDEX i ON t (id, a, b)", "3 key columns; the limit is 2", max_columns=2),
     ],
 )
-def test_wide_index(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
-    assert_finds(lint("too_many_index_columns", f"{_T} {sql}", options=options), *fragments)
+def test_too_many_index_columns(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
+    assert_finds(lint("too_many_index_columns", f"{T} {sql}", options=options), *fragments)

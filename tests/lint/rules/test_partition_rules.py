@@ -76,7 +76,7 @@ def found(sql: str, before: str = EVENTS, version: int = 18) -> list[Finding]:
 
 
 @pytest.fixture
-def fresh(request: pytest.FixtureRequest, version: int) -> Iterator[Database]:
+def fresh(request: pytest.FixtureRequest, version: int, uses_server: None) -> Iterator[Database]:
     """An empty database on the server of that version."""
     yield from new_database(request.getfixturevalue(f"server_{version}"))
 

@@ -53,7 +53,7 @@ def test_nothing_is_found_in_the_good_example(rule: Rule, version: int) -> None:
 
 
 @pytest.fixture
-def fresh(request: pytest.FixtureRequest, version: int) -> Iterator[Database]:
+def fresh(request: pytest.FixtureRequest, version: int, uses_server: None) -> Iterator[Database]:
     """An empty database on the server of that version."""
     yield from new_database(request.getfixturevalue(f"server_{version}"))
 

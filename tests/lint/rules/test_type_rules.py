@@ -49,7 +49,7 @@ from tests.support.schema_cases import assert_finds, case, lint
         case("temporary", "CREATE TEMPORARY TABLE t (a money)"),
     ],
 )
-def test_weak_type(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
+def test_discouraged_type(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
     assert_finds(lint("discouraged_type", sql, options=options), *fragments)
 
 
