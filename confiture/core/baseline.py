@@ -89,6 +89,7 @@ def _record(
     if not history and store.is_installed():
         reject_other_history(project, store)
     _reject_unfinished(history)
+    store.check_writable()
     applied = {version_key(row.version) for row in history}
     selected = [project.ups[position] for position in positions]
     recorded = tuple(plan for plan in selected if version_key(plan.version) not in applied)
@@ -128,8 +129,8 @@ def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:
             raise InputError(
                 Diagnostic(
                     code="unfinished",
-                    message=f"{row.version} {row.name} stopped midway",
-                    hint=f"finish it first: `confiture migrate {command}`",
+                    message=f"{row.version} {row.name} was interrupted",
+                    hint=f"finish it first with `confiture migrate {command}`",
                 )
             )
 

@@ -87,7 +87,7 @@ REFUSED = {
     " LANGUAGE plpgsql AS 'BEGIN END'; GRANT EXECUTE ON FUNCTION confiture.backfill_1_note_0() TO {role}",
     "format without a row": "DELETE FROM confiture.format",
     "format of two rows": "INSERT INTO confiture.format VALUES (1)",
-    "format of no number": "ALTER TABLE confiture.format ALTER version DROP NOT NULL;"
+    "format of no number": "ALTER TABLE confiture.format DROP CONSTRAINT format_pkey, ALTER version DROP NOT NULL;"
     "UPDATE confiture.format SET version = NULL",
     "format below 1": "UPDATE confiture.format SET version = 0",
     "table of a later format": "UPDATE confiture.format SET version = 1",

@@ -107,7 +107,8 @@ def _form(value: Any, key: str = "") -> Any:
         return value
     if key in _TEXTS | _VARYING:
         return type(value).__name__
-    if isinstance(value, float) or (isinstance(value, int) and key.endswith(("_ms", "_bytes", "_percent"))):
+    # the number of rules grows
+    if isinstance(value, float) or (isinstance(value, int) and key.endswith(("_ms", "_bytes", "_percent", "rules"))):
         return "number"
     if isinstance(value, str):
         if value in (__version__, "0.1.0"):

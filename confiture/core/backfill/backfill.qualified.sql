@@ -22,6 +22,9 @@ INSERT INTO confiture.backfill_ranges (attempt, segment, number, prefix, after, 
 -- name: open_ranges
 SELECT r.number, r.end_key FROM confiture.backfill_ranges r WHERE r.attempt OPERATOR(pg_catalog.=) %(attempt)s AND r.segment OPERATOR(pg_catalog.=) %(segment)s AND NOT r.is_done ORDER BY r.number;
 
+-- name: ranges_complete
+SELECT (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.=) COALESCE(pg_catalog.max(r.number), 0) FROM confiture.backfill_ranges r WHERE r.attempt OPERATOR(pg_catalog.=) b.attempt AND r.segment OPERATOR(pg_catalog.=) b.segment) AND (b.end_key OPERATOR(pg_catalog.=) '{}' OR b.end_key OPERATOR(pg_catalog.=) (SELECT l.end_key FROM confiture.backfill_ranges l WHERE l.attempt OPERATOR(pg_catalog.=) b.attempt AND l.segment OPERATOR(pg_catalog.=) b.segment ORDER BY l.number DESC LIMIT 1)) AS is_complete FROM confiture.backfills b WHERE b.attempt OPERATOR(pg_catalog.=) %(attempt)s AND b.segment OPERATOR(pg_catalog.=) %(segment)s;
+
 -- name: lock_range
 SELECT r.prefix, r.after, r.edge, r.is_done FROM confiture.backfill_ranges r WHERE r.attempt OPERATOR(pg_catalog.=) %(attempt)s AND r.segment OPERATOR(pg_catalog.=) %(segment)s AND r.number OPERATOR(pg_catalog.=) %(number)s FOR UPDATE;
 
@@ -35,7 +38,7 @@ SELECT COALESCE(pg_catalog.sum(r.batches), 0)::bigint AS batches, COALESCE(pg_ca
 UPDATE confiture.backfills SET beat_at = pg_catalog.clock_timestamp(), waiting_for = %(waiting_for)s, batch_rows = %(batch_rows)s, runner = %(runner)s WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s AND segment OPERATOR(pg_catalog.=) %(segment)s RETURNING control;
 
 -- name: end_backfill
-UPDATE confiture.backfills SET state = 'done', waiting_for = NULL, finished_at = pg_catalog.clock_timestamp() WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s AND segment OPERATOR(pg_catalog.=) %(segment)s;
+UPDATE confiture.backfills SET state = 'done', waiting_for = NULL, finished_at = pg_catalog.clock_timestamp() WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s AND segment OPERATOR(pg_catalog.=) %(segment)s AND control OPERATOR(pg_catalog.=) 'run' RETURNING number;
 
 -- name: row_security_active
 SELECT u.name FROM pg_catalog.unnest(%(names)s::pg_catalog.text[]) WITH ORDINALITY u(name, "position") WHERE pg_catalog.row_security_active(pg_catalog.to_regclass(u.name)::pg_catalog.oid) ORDER BY u."position" LIMIT 1;
@@ -86,7 +89,10 @@ SELECT (SELECT pg_catalog.count(*)::int FROM pg_catalog.pg_stat_replication r WH
 SELECT b.attempt::pg_catalog.text AS attempt, b.segment, b.number, b.version, b.step, b.source, COALESCE(pg_catalog.to_jsonb(b) OPERATOR(pg_catalog.->>) 'into_table', b.target) AS target, b.state, b.control, b.waiting_for, b.batch_rows, b.runner, b.estimated_rows, pg_catalog.to_json(b.started_at) AS started_at, pg_catalog.to_json(b.finished_at) AS finished_at, COALESCE(b.beat_at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '5 s'::interval), false) AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted AND l.database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) AND l.objsubid OPERATOR(pg_catalog.=) 1 AND ((l.classid::bigint OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.+) l.objid::bigint) OPERATOR(pg_catalog.=) %(key)s) AS is_running, COALESCE(r.batches, 0)::bigint AS batches, COALESCE(r.source_rows, 0)::bigint AS source_rows, COALESCE(r.written_rows, 0)::bigint AS written_rows, COALESCE(r.busy_ms, 0) AS busy_ms, COALESCE(r.ranges, 0)::int AS ranges, COALESCE(r.ranges_done, 0)::int AS ranges_done FROM confiture.backfills b CROSS JOIN LATERAL (SELECT COALESCE(pg_catalog.to_jsonb(b) OPERATOR(pg_catalog.->>) 'project', 'default') AS project, CASE WHEN pg_catalog.to_jsonb(b) OPERATOR(pg_catalog.->>) 'project' IS NULL THEN '' ELSE b.target END AS target) h LEFT JOIN (SELECT attempt, segment, pg_catalog.sum(batches) AS batches, pg_catalog.sum(source_rows) AS source_rows, pg_catalog.sum(written_rows) AS written_rows, pg_catalog.sum(busy_ms) AS busy_ms, pg_catalog.count(*) AS ranges, pg_catalog.count(*) FILTER (WHERE is_done) AS ranges_done FROM confiture.backfill_ranges GROUP BY attempt, segment) r ON r.attempt OPERATOR(pg_catalog.=) b.attempt AND r.segment OPERATOR(pg_catalog.=) b.segment WHERE h.project OPERATOR(pg_catalog.=) %(project)s AND h.target OPERATOR(pg_catalog.=) %(target)s ORDER BY b.number;
 
 -- name: ask_backfill
-UPDATE confiture.backfills SET control = %(control)s WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s AND segment OPERATOR(pg_catalog.=) %(segment)s AND state OPERATOR(pg_catalog.<>) 'done';
+UPDATE confiture.backfills SET control = %(control)s WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s AND segment OPERATOR(pg_catalog.=) %(segment)s AND state OPERATOR(pg_catalog.<>) 'done' RETURNING state;
+
+-- name: capture_identity
+SELECT 't' OPERATOR(pg_catalog.||) t.oid::pg_catalog.text AS object, t.xmin::pg_catalog.text AS version FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid WHERE p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('confiture') AND p.proname OPERATOR(pg_catalog.~~) %(functions)s UNION ALL SELECT 'f' OPERATOR(pg_catalog.||) p.oid::pg_catalog.text, p.xmin::pg_catalog.text FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('confiture') AND p.proname OPERATOR(pg_catalog.~~) %(functions)s;
 
 -- name: capture_triggers
 SELECT t.tgname::pg_catalog.text AS name, n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS "table" FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid AND p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('confiture') AND p.proname OPERATOR(pg_catalog.~~) %(functions)s JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE t.tgname OPERATOR(pg_catalog.=) ANY(%(names)s) AND t.tgparentid OPERATOR(pg_catalog.=) 0;

@@ -116,6 +116,22 @@ FROM confiture.backfill_ranges r
 WHERE r.attempt = %(attempt)s AND r.segment = %(segment)s AND NOT r.is_done
 ORDER BY r.number;
 
+-- name: ranges_complete
+-- Whether all ranges exist, also those that are done: their numbers are consecutive, and the last one ends with the
+-- backfill. An empty table has no ranges.
+SELECT (SELECT count(*) = coalesce(max(r.number), 0)
+        FROM confiture.backfill_ranges r
+        WHERE r.attempt = b.attempt AND r.segment = b.segment)
+       AND (b.end_key = '{}' OR b.end_key = (
+               SELECT l.end_key
+               FROM confiture.backfill_ranges l
+               WHERE l.attempt = b.attempt AND l.segment = b.segment
+               ORDER BY l.number DESC
+               LIMIT 1
+           )) AS is_complete
+FROM confiture.backfills b
+WHERE b.attempt = %(attempt)s AND b.segment = %(segment)s;
+
 -- name: lock_range
 -- This also waits for the server process of a killed run, which locks this row until its statement ends.
 SELECT r.prefix, r.after, r.edge, r.is_done
@@ -144,9 +160,11 @@ WHERE attempt = %(attempt)s AND segment = %(segment)s
 RETURNING control;
 
 -- name: end_backfill
+-- A pause or a cancel that was requested in the last moment prevents the end.
 UPDATE confiture.backfills
 SET state = 'done', waiting_for = NULL, finished_at = clock_timestamp()
-WHERE attempt = %(attempt)s AND segment = %(segment)s;
+WHERE attempt = %(attempt)s AND segment = %(segment)s AND control = 'run'
+RETURNING number;
 
 -- name: row_security_active
 -- The first table with a policy that applies to this role.
@@ -350,7 +368,20 @@ ORDER BY b.number;
 -- name: ask_backfill
 UPDATE confiture.backfills
 SET control = %(control)s
-WHERE attempt = %(attempt)s AND segment = %(segment)s AND state <> 'done';
+WHERE attempt = %(attempt)s AND segment = %(segment)s AND state <> 'done'
+RETURNING state;
+
+-- name: capture_identity
+-- The triggers of a backfill and their functions, with the transactions that last changed them: disabling a trigger changes
+-- it, even if it is enabled again.
+SELECT 't' || t.oid::text AS object, t.xmin::text AS version
+FROM pg_trigger t
+JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(functions)s
+UNION ALL
+SELECT 'f' || p.oid::text, p.xmin::text
+FROM pg_proc p
+WHERE p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(functions)s;
 
 -- name: capture_triggers
 -- Any table owner can give a trigger such a name.

@@ -53,6 +53,7 @@ class BackfillRun:
             ranges = self._context.store.unfinished_ranges()
             if ranges:
                 self._run_workers(ranges, writes)
+            self._require_progress()
             self.note = writes.finish()
         except BackfillCancelled:
             raise self._handle_cancel(writes) from None
@@ -126,6 +127,16 @@ class BackfillRun:
             raise
         if errors:
             raise self._to_raisable(errors[0])
+
+    def _require_progress(self) -> None:
+        """Raise StepFailed if rows of the stored progress are missing: their ranges may not be filled."""
+        if not self._context.store.is_complete():
+            raise backfill_error(
+                self._context.step,
+                "progress-lost",
+                "rows of the backfill's progress in the schema confiture are missing: their part may not be filled",
+                f"run `confiture backfill cancel`, empty {self._context.backfill.into}, and run again",
+            )
 
     def _stop_workers(self, workers: Sequence[Worker]) -> None:
         """Stop all batches. A cancel that arrives between two statements is lost, so it is sent repeatedly.

@@ -142,9 +142,14 @@ class BackfillStore:
         row = self._connection.execute(query("written_before"), self.backfill_id.parameters).fetchone()
         return None if row is None else row["rows"]
 
-    def mark_finished(self) -> None:
-        """Record that the backfill is done."""
-        self._connection.execute(query("end_backfill"), self.backfill_id.parameters)
+    def mark_finished(self) -> bool:
+        """Record that the backfill is done. Return False, and record nothing, if a pause or cancel was requested."""
+        return self._connection.execute(query("end_backfill"), self.backfill_id.parameters).fetchone() is not None
+
+    def is_complete(self) -> bool:
+        """Whether the stored progress is complete: the backfill and all its ranges, also those that are done."""
+        row = self._connection.execute(query("ranges_complete"), self.backfill_id.parameters).fetchone()
+        return row is not None and bool(row["is_complete"])
 
 
 def _position_parameters(position: CursorPosition) -> dict[str, Any]:

@@ -131,14 +131,38 @@ class ChangeCapture:
         return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
 
     def stored_partitions(self) -> set[int]:
-        """Return the OIDs of the leaf partitions of captured tables, as of the last `store_partitions`."""
-        row = fetch_named_row(self._connection, "notes_comment", notes=self._log_table.as_string(self._connection))
-        return {int(oid) for oid in row["comment"].split(",") if oid}
+        """Return the OIDs of the leaf partitions of captured tables, as of the last `store_state`."""
+        oids, _ = self._load_state()
+        return oids
 
-    def store_partitions(self, oids: Iterable[int]) -> None:
-        """Store the OIDs of the partitions, in the comment of the log table."""
-        comment = sql.Literal(",".join(map(str, sorted(oids))))
+    def store_state(self, partitions: Iterable[int]) -> None:
+        """Store the OIDs of the partitions and the versions of the triggers, in the comment of the log table."""
+        oids = ",".join(map(str, sorted(partitions)))
+        versions = ",".join(f"{name}:{version}" for name, version in sorted(self._versions().items()))
+        comment = sql.Literal(f"{oids};{versions}")
         self._connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(self._log_table, comment))
+
+    def is_unchanged(self) -> bool:
+        """Whether all triggers and their functions are as they were at the last `store_state`.
+
+        A trigger that was disabled meanwhile has changed, even if it is enabled again: writes may have gone unnoticed.
+        """
+        _, stored = self._load_state()
+        current = self._versions()
+        return all(current.get(name) == version for name, version in stored.items())
+
+    def _load_state(self) -> tuple[set[int], dict[str, str]]:
+        row = fetch_named_row(self._connection, "notes_comment", notes=self._log_table.as_string(self._connection))
+        # backfills that an earlier version started have no versions in the comment
+        oids, _, versions = row["comment"].partition(";")
+        pairs = (entry.partition(":") for entry in versions.split(",") if entry)
+        return {int(oid) for oid in oids.split(",") if oid}, {name: version for name, _, version in pairs}
+
+    def _versions(self) -> dict[str, str]:
+        """The transactions that last changed the triggers and their functions."""
+        parameters = {"functions": _function_pattern(self._number)}
+        rows: list[dict[str, str]] = self._connection.execute(query("capture_identity"), parameters).fetchall()
+        return {row["object"]: row["version"] for row in rows}
 
     def leaf_partitions(self, tables: Sequence[CapturedTable]) -> dict[int, CapturedTable]:
         """Return the current leaf partitions of captured tables by OID, each with its table's columns."""

@@ -62,6 +62,22 @@ class WriterWaitLimit:
         connection.execute(f"SET LOCAL statement_timeout = {int(remaining_ms)}".encode())
 
 
+def ensure_captured(context: BackfillContext, capture: ChangeCapture, tables: Sequence[CapturedTable]) -> None:
+    """Raise StepFailed if writes may have gone unnoticed: triggers are missing, or were changed or disabled."""
+    missing = [str(table.name) for table in tables if not capture.is_installed(table)]
+    if not missing and capture.is_unchanged():
+        return
+    message = "the triggers that capture concurrent writes were changed or disabled meanwhile"
+    if missing:
+        message = f"the triggers that capture concurrent writes are missing on {', '.join(missing)}"
+    hint = f"run `confiture backfill cancel`, empty {context.backfill.into}, and run again"
+    raise backfill_error(context.step, "capture-lost", message, hint)
+
+
+class _Paused(Exception):
+    """A pause or a cancel was requested while the last drain ran."""
+
+
 class ChangeDrain:
     """The drains of one backfill, run in sequence over the run's own connection (in autocommit)."""
 
@@ -109,7 +125,11 @@ class ChangeDrain:
         self._capture_new_partitions(tables)
         while self._drain_once() > self._notes_left:
             self._context.heartbeat.beat_if_due(self._status_text())
-        return self._drain_under_lock(tables)
+        try:
+            return self._drain_under_lock(tables)
+        except _Paused:
+            self._context.heartbeat.wait_while_paused()
+            return self._drain_until_empty(tables)
 
     def _drain_once(self) -> int:
         with self._connection.transaction():
@@ -134,7 +154,9 @@ class ChangeDrain:
             while self._apply_changes(_ALL_NOTES, limit):
                 pass
             limit.apply_statement_timeout(self._connection)
-            self._context.store.mark_finished()
+            ensure_captured(self._context, self._capture, tables)
+            if not self._context.store.mark_finished():
+                raise _Paused
         return (time.perf_counter() - started) * 1000
 
     def _capture_new_partitions(self, tables: Sequence[CapturedTable]) -> None:
@@ -152,10 +174,11 @@ class ChangeDrain:
                 f"run `confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
             )
         if leaves.keys() - stored:
+            ensure_captured(self._context, self._capture, tables)
             with self._connection.transaction():
                 for oid in leaves.keys() - stored:
                     self._capture.capture_all_rows(leaves[oid])
-                self._capture.store_partitions(leaves)
+                self._capture.store_state(leaves)
 
     def _gave_up_error(self, error: psycopg.Error | StepFailed) -> StepFailed:
         message = error.diagnostic.message if isinstance(error, StepFailed) else str(error).strip()

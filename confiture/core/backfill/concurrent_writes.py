@@ -10,7 +10,7 @@ import psycopg
 
 from confiture.core.backfill.backfill_source import backfill_error
 from confiture.core.backfill.capture import CapturedTable, ChangeCapture, remove_capture
-from confiture.core.backfill.change_drain import ChangeDrain
+from confiture.core.backfill.change_drain import ChangeDrain, ensure_captured
 from confiture.core.backfill.context import BackfillContext, ClearFactory
 from confiture.core.backfill.source_tables import (
     check_rows_replaceable,
@@ -80,23 +80,17 @@ class CaptureWrites(ConcurrentWritePolicy):
         for place, table in enumerate(self._tables):
             self._context.heartbeat.beat_if_due()
             self._run_with_retries(partial(self._install, table, place))
-        self._capture.store_partitions(self._capture.leaf_partitions(self._tables))
+        self._capture.store_state(self._capture.leaf_partitions(self._tables))
 
     def _install(self, table: CapturedTable, position: int) -> None:
         with self._context.connection.transaction():
             self._capture.install(table, position)
 
     def ensure_installed(self) -> None:
-        context = self._context
-        missing = [table for table in self._tables if not self._capture.is_installed(table)]
-        if missing:
-            names = ", ".join(str(table.name) for table in missing)
-            raise backfill_error(
-                context.step,
-                "capture-lost",
-                f"the triggers that capture concurrent writes are missing on {names}",
-                f"run `confiture backfill cancel`, empty {context.backfill.into}, and run again",
-            )
+        ensure_captured(self._context, self._capture, self._tables)
+
+    def poll(self) -> None:
+        ensure_captured(self._context, self._capture, self._tables)
 
     def finish(self) -> str | None:
         self._context.store.mark_draining()
@@ -155,7 +149,8 @@ class ForbidWrites(ConcurrentWritePolicy):
         # Statistics count only committed writes.
         self._reject_open_writers()
         self.poll()
-        self._context.store.mark_finished()
+        while not self._context.store.mark_finished():
+            self._context.heartbeat.wait_while_paused()
         return None
 
     def _reject_open_writers(self) -> None:

@@ -40,7 +40,9 @@ def list_backfills(connection: Connection, history: HistoryKey) -> tuple[Backfil
 def request_control(connection: Connection, history: HistoryKey, version: str | None, control: str) -> BackfillState:
     """Request a backfill to `run`, `pause` or `cancel`. Raise InputError if there is none, or several."""
     backfill = find_unfinished(connection, history, version)
-    connection.execute(query("ask_backfill"), _build_id(history, backfill).parameters | {"control": control})
+    parameters = _build_id(history, backfill).parameters | {"control": control}
+    if connection.execute(query("ask_backfill"), parameters).fetchone() is None:
+        raise _no_backfill(f"the backfill of {backfill.version} has just finished")
     return backfill
 
 
@@ -57,19 +59,18 @@ def find_unfinished(connection: Connection, history: HistoryKey, version: str | 
         return unfinished[0]
     if not unfinished:
         of = f" of {version}" if version else ""
-        raise InputError(
-            Diagnostic(
-                code="no-backfill",
-                message=f"there is no unfinished backfill{of}",
-                hint="`confiture backfill status --all` lists finished ones",
-            )
-        )
+        raise _no_backfill(f"there is no unfinished backfill{of}")
     versions = ", ".join(backfill.version for backfill in unfinished)
     raise InputError(
         Diagnostic(
             code="which-backfill", message=f"several backfills are unfinished: {versions}", hint="specify the version"
         )
     )
+
+
+def _no_backfill(message: str) -> InputError:
+    hint = "`confiture backfill status --all` lists finished ones"
+    return InputError(Diagnostic(code="no-backfill", message=message, hint=hint))
 
 
 def clean_up_triggers(connection: Connection, history: HistoryKey) -> int:

@@ -46,7 +46,10 @@ class Heartbeat:
         """Send a heartbeat if it is due, and wait while the backfill is paused. Called often by the main thread."""
         if time.monotonic() < self._next_beat:
             return
-        is_paused = self.beat(waiting_for=waiting_for)
-        while is_paused:
+        if self.beat(waiting_for=waiting_for):
+            self.wait_while_paused()
+
+    def wait_while_paused(self) -> None:
+        """Wait until the backfill is resumed. Raise BackfillCancelled, or as `require_lock`."""
+        while self.beat(waiting_for=PAUSED):
             time.sleep(BEAT_S / 4)
-            is_paused = self.beat(waiting_for=PAUSED)

@@ -147,6 +147,11 @@ class MigrationProgress:
         return self._record.state in (RecordState.INTENT_SENT, RecordState.INTENDED)
 
     @property
+    def has_confirmed_intent(self) -> bool:
+        """Whether an intent is certainly committed."""
+        return self._record.state is RecordState.INTENDED
+
+    @property
     def has_committed_work(self) -> bool:
         """Whether a part of the migration is, or may be, committed."""
         return self._committed > 0 or self.has_intent

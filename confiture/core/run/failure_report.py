@@ -25,9 +25,11 @@ from confiture.errors import (
 from confiture.models.events import INTERRUPTED
 from confiture.models.history import SegmentState
 from confiture.models.plan import Direction
+from confiture.text import pluralize
 
 _BACKEND_WAIT_S = 5.0
 _POLL_S = 0.25
+_MISSING_RELATION = frozenset({"42P01", "3F000"})
 
 
 def classify_dry_run_failure(error: BaseException, progress: MigrationProgress | None) -> ConfitureError:
@@ -70,7 +72,8 @@ def read_actual_progress(
         return ActualProgress(progress=progress)
     # A transaction whose COMMIT was never sent is rolled back, even if the connection was lost.
     never_sent = isinstance(error, StepFailed | ConfitureError)
-    if never_sent and not (session.connection.closed and progress.has_intent):
+    is_state_missing = isinstance(error, StepFailed) and error.sqlstate in _MISSING_RELATION
+    if never_sent and not is_state_missing and not (session.connection.closed and progress.has_intent):
         return ActualProgress(progress=progress)
     try:
         return _ask_database(progress, context, session)
@@ -137,6 +140,8 @@ def _ask_database(progress: MigrationProgress, context: RunContext, session: Ses
 def _read_journal(progress: MigrationProgress, store: HistoryStore) -> ActualProgress:
     journal = store.read_journal(progress.attempt) if store.is_installed() else {}
     committed = sum(entry.state is SegmentState.DONE for entry in journal.values())
+    if committed < progress.committed_segments or (progress.has_confirmed_intent and not journal):
+        return ActualProgress(progress=progress, news=_history_lost_diagnostic(progress))
     state = RecordState.BEGUN if journal else RecordState.UNRECORDED
     if len(journal) > committed:
         state = RecordState.INTENDED
@@ -152,6 +157,18 @@ def _committed_diagnostic(progress: MigrationProgress) -> Diagnostic:
         code="committed",
         message=f"{what}: the error occurred after the commit",
         hint=f"run `{_resume_command(progress)}` to continue from there",
+    )
+
+
+def _history_lost_diagnostic(progress: MigrationProgress) -> Diagnostic:
+    plan = progress.plan
+    segments = f"{progress.committed_segments} of {pluralize(len(plan.segments), 'segment')} of {plan.migration.label}"
+    part = " and a part of the next one" if progress.has_intent else ""
+    return Diagnostic(
+        code="history-lost",
+        message=f"{segments}{part} are committed, but the history does not record them any more",
+        hint="restore the tables of the schema confiture from a backup; or revert what is committed by hand"
+        f" before you run `{_resume_command(progress)}`",
     )
 
 
