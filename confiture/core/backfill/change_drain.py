@@ -69,7 +69,7 @@ def ensure_captured(context: BackfillContext, capture: ChangeCapture, tables: Se
         return
     message = "the triggers that capture concurrent writes were changed or disabled meanwhile"
     if missing:
-        message = f"the triggers that capture concurrent writes are missing on {', '.join(missing)}"
+        message = f"the triggers that capture concurrent writes are missing or disabled on {', '.join(missing)}"
     hint = f"run `confiture backfill cancel`, empty {context.backfill.into}, and run again"
     raise backfill_error(context.step, "capture-lost", message, hint)
 
