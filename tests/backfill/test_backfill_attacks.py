@@ -650,7 +650,7 @@ def test_the_session_of_the_run_is_as_it_was(made, database):
     text = (made.root / "migrations/001_fill.yaml").read_text()
     after = "".join(
         f"  - check: SELECT current_setting('{name}')\n    expect: {value}\n"
-        for name, value in {"lock_timeout": "2s", "row_security": '"on"', "statement_timeout": '"0"'}.items()
+        for name, value in {"lock_timeout": "2s", "row_security": '"off"', "statement_timeout": '"0"'}.items()
     )
     made.write("migrations/001_fill.yaml", f"{text}after_validation:\n{after}")
     migrate_up(made).expect(0)

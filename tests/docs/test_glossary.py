@@ -21,7 +21,8 @@ def _terms(entry: str) -> list[str]:
 
 TERMS = {term for entry in ENTRIES for term in _terms(entry)}
 PROGRAMMING = """
-access analysis analyzer applier band bar budget builder cache call change chart choice code collector config console
+access analysis analyzer applier band bar budget builder cache call change chart choice clock code collector config
+console
 constant content context controller cursor deadline dependencies description document duration emitter entry error
 factory facts fields file filter flags folders forbidden format gate group id info inputs interval item key kind lane
 leaf limit limits list literals log machine map messages migrator mode monitor name names not observation observer of
