@@ -163,7 +163,7 @@ def quote_dotted_name(value: object) -> str:
 
 
 def format_literal(value: object) -> str:
-    """Return a value (text, number, boolean, null) as an SQL literal. Raise InvalidLiteral for lists and mappings."""
+    """Return a value (text, number, boolean, null) as an SQL literal. Raise LiteralError for lists and mappings."""
     from confiture.plan.template_sizes import require_scalar
 
     require_scalar(value)
@@ -214,7 +214,7 @@ class _ErrorTranslation:
         from jinja2 import TemplateSyntaxError
         from jinja2.exceptions import SecurityError, UndefinedError
 
-        from confiture.plan.template_sizes import InvalidLiteral, LimitExceeded, too_many_digits
+        from confiture.plan.template_sizes import LimitExceeded, LiteralError, too_many_digits
 
         if error is None or isinstance(error, TemplateProblem) or not isinstance(error, Exception):
             return
@@ -240,7 +240,7 @@ class _ErrorTranslation:
             raise _template_problem(
                 self._source, line, "forbidden-name", f"template: {reason}", "use only plain values in templates"
             ) from error
-        if isinstance(error, InvalidLiteral):
+        if isinstance(error, LiteralError):
             raise _template_problem(
                 self._source, line, INVALID_LITERAL, f"template: {reason}", _LITERAL_HINT
             ) from error

@@ -23,7 +23,7 @@ class LimitExceeded(Exception):
         self.hint = hint
 
 
-class InvalidLiteral(Exception):
+class LiteralError(Exception):
     """A value has no SQL literal."""
 
 
@@ -32,10 +32,10 @@ CONTAINERS: tuple[type[Any], ...] = (list, tuple, set, frozenset, Mapping, *_VIE
 
 
 def require_scalar(value: Any) -> None:
-    """Raise InvalidLiteral for a list or mapping."""
+    """Raise LiteralError for a list or mapping."""
     if isinstance(value, (range, *CONTAINERS)):
         kind = "a mapping" if isinstance(value, Mapping) else "a list"
-        raise InvalidLiteral(f"literal requires text, a number, a boolean or null, not {kind}")
+        raise LiteralError(f"literal requires text, a number, a boolean or null, not {kind}")
 
 
 def text_size(value: Any, sizes: dict[int, int] | None = None) -> int:
