@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.engine import dry_run, migrate_up
 from tests.support.projects import Project
 from tests.support.servers import Database
 
@@ -67,3 +68,22 @@ def test_a_lock_that_is_weaker_for_real_is_told_behind_a_stronger_one(shop, data
     shop.migration("002_b", "ddl: [sql: CREATE INDEX CONCURRENTLY i ON w_orders (id)]")
     locks = shop.run("migrate", "up", "--dry-run", "--format", "json").json["statements"][1]["locks"]
     assert [(lock["relation"], lock["real_mode"]) for lock in locks] == [("w_orders", "ShareUpdateExclusiveLock")]
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        "CREATE FUNCTION confiture.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no row'; END $$;"
+        "CREATE TRIGGER no BEFORE INSERT ON confiture.migrations FOR EACH ROW EXECUTE FUNCTION confiture.no()",
+        "ALTER TABLE confiture.migrations ADD CHECK (version <> '002')",
+    ],
+    ids=["trigger", "constraint"],
+)
+def test_a_row_that_the_history_refuses(shop: Project, database: Database, obstacle: str) -> None:
+    shop.migration("001_a", "ddl:\n  - sql: CREATE TABLE a (id int)\n")
+    migrate_up(shop).expect(0)
+    database.execute(obstacle)
+    shop.migration("002_b", "ddl:\n  - sql: CREATE TABLE b (id int)\n")
+    real, dry = migrate_up(shop), dry_run(shop)
+    assert real.code == dry.code != 0
+    assert database.value("SELECT to_regclass('b')") is None

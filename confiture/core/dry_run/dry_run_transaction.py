@@ -20,7 +20,9 @@ from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.core.run.statement_observer import StatementObserver
 from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
+from confiture.models.history import HistoryOrigin
 from confiture.models.plan import (
+    Direction,
     Plan,
     PlannedMigration,
     PlannedStep,
@@ -31,6 +33,7 @@ from confiture.models.plan import (
     TransactionMode,
 )
 from confiture.models.trace import StatementTrace
+from confiture.plan.checksums import CHAIN_START
 from confiture.plan.migration_order import VersionKey, version_key
 from confiture.plan.planner import as_single_transaction
 
@@ -115,6 +118,8 @@ class DryRunTransaction:
             self._install(tracer)
             self.progress.commit_segment()
             self._segments_run += 1
+        if plan.direction is Direction.UP and resume_point is None:
+            self._record(plan, tracer)
         duration_ms = tracer.elapsed_ms() - started_ms
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
 
@@ -124,6 +129,12 @@ class DryRunTransaction:
             self._store.install()
             self._installed, self._content = True, None
             tracer.ignore()
+
+    def _record(self, plan: PlannedMigration, tracer: Tracer) -> None:
+        """Insert the row of the history, as the real run does: triggers, rules or rights may prevent it."""
+        self._install(tracer)
+        self._store.insert_applied(plan, str(uuid.uuid4()), CHAIN_START, HistoryOrigin.RUN, None)
+        tracer.ignore()
 
     def _sample_backfill(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
         """Run batches of a backfill. Return whether that was only a sample."""
