@@ -20,6 +20,8 @@ from confiture.sql.traversal import find_nodes
 LOST_SESSION_STATE = "lost-session-state"
 _ROLE, _SESSION_ROLE = "role", "session_authorization"
 _SESSION_CHARACTERISTICS = "SESSION CHARACTERISTICS"
+_OF_TRANSACTION = frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"})
+"""Settings that end with the transaction, even without LOCAL."""
 _SET_CONFIG = re.compile(r"\bset_config\s*\(", re.IGNORECASE)
 _ADVISORY_LOCK = re.compile(r"\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(", re.IGNORECASE)
 _ADVISORY_UNLOCK = re.compile(r"\bpg_advisory_unlock(?:_shared|_all)?\s*\(", re.IGNORECASE)
@@ -78,7 +80,11 @@ def _apply_setting(statement: Statement, settings: dict[str, str]) -> None:
         kept = {key: text for key, text in settings.items() if key in (_ROLE, _SESSION_ROLE)}
         settings.clear()
         settings.update(kept)
-    elif node.is_local or (node.kind == pb.VAR_SET_MULTI and node.name != _SESSION_CHARACTERISTICS):
+    elif (
+        node.is_local
+        or name in _OF_TRANSACTION
+        or (node.kind == pb.VAR_SET_MULTI and node.name != _SESSION_CHARACTERISTICS)
+    ):
         return
     else:
         settings.pop(name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from confiture.core.db.blocking_monitor import BlockingMonitor
-from confiture.models.events import Event, MigrationFinished
+from confiture.models.events import Event, MigrationFinished, StepFinished
 from tests.support.engine import SEGMENTS, dry_run, history, migrate_down, migrate_up, nothing_remains, wait_until
 from tests.support.projects import Project
 from tests.support.servers import Database, Roles
@@ -116,3 +116,123 @@ def test_the_rollback_of_a_dry_run_is_not_watched(
     shop.migration("001_a", "ddl: [sql: CREATE TABLE a ()]")
     dry_run(shop, finished).expect(0)
     assert order == ["finished", [("idle in transaction",)]]
+
+
+SOURCE = """
+    CREATE TABLE w_orders (id int PRIMARY KEY, amount int);
+    INSERT INTO w_orders SELECT g, g FROM generate_series(1, 30) g;
+    CREATE TABLE r_sums (id int PRIMARY KEY, amount int CHECK (amount <> 25));
+"""
+FILL = "backfill: {into: r_sums, from: w_orders, alias: o, batch_rows: 7, sql: %s}"
+INSERT = "INSERT INTO r_sums (id, amount) SELECT o.id, o.amount FROM w_orders o WHERE {{ batch }}"
+
+
+def _assert_same_end(shop: Project, code: int, diagnostic: str | None, url: str | None = None) -> None:
+    ends = [
+        (ran.code, ran.codes[0] if ran.codes else None, [step for step in ran.steps if step[2] == "failed"])
+        for ran in (dry_run(shop, url=url), migrate_up(shop, url=url))
+    ]
+    assert ends[0] == ends[1]
+    assert ends[0][:2] == (code, diagnostic)
+
+
+@pytest.mark.parametrize(
+    ("before", "statement", "code", "diagnostic"),
+    [
+        ("", INSERT, 5, "23514"),
+        ("DELETE FROM w_orders WHERE id = 25", INSERT, 0, None),
+        ("INSERT INTO r_sums VALUES (40, 1)", INSERT, 4, "target-not-empty"),
+        (
+            "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS"
+            " 'BEGIN RAISE EXCEPTION USING MESSAGE = 1; END';"
+            "CREATE EVENT TRIGGER e ON ddl_command_start WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION f()",
+            INSERT,
+            4,
+            "P0001",
+        ),
+    ],
+    ids=["a row", "nothing", "the target", "an event trigger"],
+)
+def test_a_backfill_ends_alike(
+    shop: Project, database: Database, before: str, statement: str, code: int, diagnostic: str | None
+) -> None:
+    database.execute(f"{SOURCE} {before}")
+    shop.migration("001_fill", f"after_ddl: [{FILL % repr(statement)}]")
+    _assert_same_end(shop, code, diagnostic)
+
+
+def test_a_role_that_may_not_create_triggers_cannot_capture_writes(shop: Project, roles: Roles) -> None:
+    database, role = roles.database, roles.migrator
+    database.execute(
+        f"{SOURCE} GRANT CREATE ON DATABASE {database.name} TO {role};"
+        f"GRANT SELECT, INSERT, TRIGGER ON w_orders, r_sums TO {role}"
+    )
+    shop.migration("001_fill", f"after_ddl: [{FILL % repr(INSERT)}]")
+    _assert_same_end(shop, 4, "42501", roles.url(role))
+
+
+def test_the_check_of_a_capture_releases_its_lock(shop: Project, database: Database) -> None:
+    database.execute(f"{SOURCE} DELETE FROM w_orders WHERE id = 25")
+    written: list[object] = []
+
+    def write(event: Event) -> None:
+        if isinstance(event, StepFinished):
+            with database.connect(options="-c lock_timeout=2s") as other:
+                written.append(other.execute("INSERT INTO w_orders VALUES (99, 99)").rowcount)
+
+    shop.migration("001_fill", f"after_ddl: [{FILL % repr(INSERT)}]")
+    dry_run(shop, write).expect(0)
+    assert written == [1]
+    assert database.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
+
+
+LEVEL = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
+
+@pytest.mark.parametrize(
+    ("steps", "code", "diagnostic"),
+    [
+        (f"[sql: {LEVEL}, sql: SELECT 1]", 0, None),
+        (f"[sql: SET app.x = 1; {LEVEL}; SELECT 1]", 0, None),
+        ("[sql: SET transaction_isolation = 'serializable']", 0, None),
+        ("[sql: SET TRANSACTION DEFERRABLE]", 0, None),
+        (f"[sql: SELECT 1, sql: {LEVEL}]", 4, "25001"),
+        ("[{check: SELECT 1, expect: 1}, {sql: " + LEVEL + "}]", 4, "25001"),
+        ("[sql: SET TRANSACTION READ ONLY]", 4, "25006"),
+        (f"[sql: '{LEVEL}, READ ONLY']", 4, None),
+    ],
+)
+def test_transactions_with_modes_end_alike(shop: Project, steps: str, code: int, diagnostic: str | None) -> None:
+    """Also in the second migration, for which a dry run begins no transaction."""
+    shop.migration("001_base", "ddl: [sql: CREATE TABLE t (id int)]")
+    shop.migration("002_mode", f"ddl: {steps}")
+    dry, real = dry_run(shop).expect(code), migrate_up(shop).expect(code)
+    assert code == 0 or diagnostic is None or dry.codes == real.codes == [diagnostic]
+
+
+@pytest.mark.parametrize("table", ["journal", "migrations"])
+def test_a_history_that_the_role_may_not_write(shop: Project, roles: Roles, table: str) -> None:
+    database, role = roles.database, roles.migrator
+    database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {role}")
+    shop.migration("001_base", "ddl: [sql: SELECT 1]")
+    migrate_up(shop, url=roles.url(role)).expect(0)
+    database.execute(f"REVOKE INSERT ON confiture.{table} FROM {role}")
+    shop.migration("002_next", "ddl: [sql: SELECT 2]")
+    _assert_same_end(shop, 4, "42501", roles.url(role))
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "diagnostic"),
+    [
+        ("SET default_transaction_read_only = on", 5, "25006"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", 5, "25006"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", 0, None),
+        ("SET transaction_isolation = 'serializable'", 0, None),
+    ],
+)
+def test_modes_of_later_transactions_end_alike(
+    shop: Project, database: Database, setting: str, code: int, diagnostic: str | None
+) -> None:
+    database.execute(f"{SOURCE} DELETE FROM w_orders WHERE id = 25")
+    shop.migration("001_fill", f'ddl: [sql: "{setting}"]\nafter_ddl: [{FILL % repr(INSERT)}, sql: SELECT 1]')
+    _assert_same_end(shop, code, diagnostic)

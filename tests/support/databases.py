@@ -45,10 +45,11 @@ _RESTING = 2
 
 
 class Databases:
-    """The databases of a server."""
+    """The databases of a server that are created with these options."""
 
-    def __init__(self, admin_url: str) -> None:
+    def __init__(self, admin_url: str, options: str = "") -> None:
         self._url = admin_url
+        self._options = options
         self._resting: deque[tuple[str, int]] = deque()
         self._taken: dict[str, int] = {}
         self._catalogs = ""
@@ -61,7 +62,7 @@ class Databases:
             former, uses = self._resting.popleft()
             self._do("ALTER DATABASE {} RENAME TO {}", former, name)
         else:
-            self._do("CREATE DATABASE {}", name)
+            self._do(f"CREATE DATABASE {{}} {self._options}", name)
         if not self._new:
             with self._connect(name) as connection:
                 self._catalogs = str(connection.execute(_CATALOGS).fetchone()[0])  # type: ignore[index]
@@ -93,7 +94,7 @@ class Databases:
         return connection.execute(self._catalogs.encode()).fetchall() + connection.execute(_SHARED).fetchall()
 
     def _connect(self, name: str) -> psycopg.Connection:
-        return psycopg.connect(self._url.replace("/postgres?", f"/{name}?"), autocommit=True)
+        return psycopg.connect(self._url.replace("/postgres?", f"/{name}?"), autocommit=True, client_encoding="UTF8")
 
     def _do(self, statement: str, *names: str) -> None:
         with psycopg.connect(self._url, autocommit=True) as connection:

@@ -25,9 +25,9 @@ hypothesis.settings.register_profile("suite", _common, max_examples=_EXAMPLES, d
 hypothesis.settings.register_profile("full", _common, max_examples=_EXAMPLES * _FULL_FACTOR)
 
 
-def example_count(sample: int) -> int:
-    """The number of examples of a test of which the suite runs so many."""
-    return sample * _FULL_FACTOR if FULL else sample
+def example_count(sample: int, full: int | None = None) -> int:
+    """The number of examples of a test of which the suite runs so many; at full length, 20 times as many or `full`."""
+    return (full or sample * _FULL_FACTOR) if FULL else sample
 
 
 def examples(sample: int = _EXAMPLES) -> hypothesis.settings:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import psycopg
 
 from confiture.core.backfill.backfill_source import backfill_error
+from confiture.core.backfill.batch_key import BatchKey
 from confiture.core.backfill.capture import CapturedTable, ChangeCapture, remove_capture
 from confiture.core.backfill.change_drain import ChangeDrain, ensure_captured
 from confiture.core.backfill.context import BackfillContext, ClearFactory
@@ -23,10 +25,14 @@ from confiture.core.db.errors import LOCK_CONFLICTS, StepFailed, db_error_diagno
 from confiture.core.db.queries import query
 from confiture.core.db.retry import RetryPolicy
 from confiture.errors import DatabaseUnavailable
+from confiture.models.catalog import QualifiedName
 from confiture.models.events import Notice
 from confiture.models.migration import OnConcurrentWrites
+from confiture.models.plan import PlannedBackfill, PlannedStep
 from confiture.text import pluralize
 
+_TRIAL_NUMBER = 0
+"""No backfill has this number."""
 _STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then delete the rows that it filled, and run again"
 
 
@@ -110,13 +116,8 @@ class CaptureWrites(ConcurrentWritePolicy):
 
     def _run_with_retries(self, action: Callable[[], None]) -> None:
         """Run an action whose lock waits must be short, with retries. Raise StepFailed."""
-        try:
+        with _capture_errors_translated():
             self._retry_policy.run(action)
-        except DatabaseUnavailable as error:
-            raise StepFailed(error.diagnostics[0], None) from error
-        except psycopg.Error as error:
-            diagnostic = db_error_diagnostic(error, "concurrent writes cannot be captured")
-            raise StepFailed(diagnostic, error.sqlstate) from error
 
 
 class ForbidWrites(ConcurrentWritePolicy):
@@ -166,6 +167,40 @@ class ForbidWrites(ConcurrentWritePolicy):
 
     def _count_written_rows(self) -> int:
         return int(fetch_named_row(self._context.connection, "written_so_far", tables=self._tables)["rows"])
+
+
+def check_capture(
+    connection: Connection,
+    step: PlannedStep,
+    backfill: PlannedBackfill,
+    key: BatchKey,
+    into: QualifiedName,
+    tables: Sequence[CapturedTable],
+) -> None:
+    """Raise StepFailed if writes to the tables cannot be captured: start to capture them, and roll that back at once.
+
+    Must be called in a transaction. The rollback to a savepoint releases the locks.
+    """
+    check_rows_replaceable(connection, step, backfill, into)
+    capture = ChangeCapture(connection, _TRIAL_NUMBER, key)
+    with _capture_errors_translated(), connection.transaction(force_rollback=True):
+        set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS, local=True)
+        capture.create_log_table()
+        for position, table in enumerate(tables):
+            capture.install(table, position)
+        capture.store_state(capture.leaf_partitions(tables))
+
+
+@contextmanager
+def _capture_errors_translated() -> Iterator[None]:
+    """Raise StepFailed if the tables, functions and triggers that capture writes cannot be created."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        raise StepFailed(error.diagnostics[0], None) from error
+    except psycopg.Error as error:
+        diagnostic = db_error_diagnostic(error, "concurrent writes cannot be captured")
+        raise StepFailed(diagnostic, error.sqlstate) from error
 
 
 def make_write_policy(context: BackfillContext) -> ConcurrentWritePolicy:

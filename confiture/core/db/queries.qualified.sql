@@ -109,6 +109,9 @@ SELECT inhdetachpending AS pending FROM pg_catalog.pg_inherits WHERE inhrelid OP
 -- name: deferrable
 SELECT pg_catalog.string_agg(name, ', ') AS everything, pg_catalog.string_agg(name, ', ') FILTER (WHERE initially_deferred) AS deferred FROM (SELECT (pg_catalog.quote_ident(n.nspname) OPERATOR(pg_catalog.||) '.') OPERATOR(pg_catalog.||) pg_catalog.quote_ident(k.conname) AS name, pg_catalog.bool_and(k.condeferred) AS initially_deferred FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) k.connamespace WHERE pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND NOT pg_catalog.pg_is_other_temp_schema(n.oid) GROUP BY n.nspname, k.conname HAVING pg_catalog.bool_or(k.condeferrable)) named;
 
+-- name: follow_default_mode
+SELECT pg_catalog.set_config('transaction_read_only', 'on', true) WHERE pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on';
+
 -- name: backend_alive
 SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) %(pid)s) AS alive;
 

@@ -522,6 +522,10 @@ FROM (
     HAVING bool_or(k.condeferrable)
 ) named;
 
+-- name: follow_default_mode
+-- A transaction that is read-only by default stays so: a real run would fail there.
+SELECT set_config('transaction_read_only', 'on', true) WHERE current_setting('default_transaction_read_only') = 'on';
+
 -- name: backend_alive
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %(pid)s) AS alive;
 

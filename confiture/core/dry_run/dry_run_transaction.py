@@ -10,17 +10,19 @@ from confiture.core.backfill.preflight import check_backfills
 from confiture.core.db.connection import fetch_named_row
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
+from confiture.core.db.queries import query
 from confiture.core.dry_run.real_run_checks import drop_unusable_transactional_form, reject_failing_statements
-from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, BackfillSampler
+from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, BackfillSampler, SampleContext
 from confiture.core.dry_run.tenancy_prover import TenancyProver
 from confiture.core.dry_run.trace import Tracer
+from confiture.core.dry_run.transaction_modes import without_transaction_modes
 from confiture.core.run.concurrent_ddl import is_satisfied_in_dry_run
 from confiture.core.run.context import MigrationProgress, RunContext
+from confiture.core.run.history_errors import history_errors_translated
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.core.run.statement_observer import StatementObserver
 from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
-from confiture.models.history import HistoryOrigin
 from confiture.models.plan import (
     Direction,
     Plan,
@@ -33,7 +35,6 @@ from confiture.models.plan import (
     TransactionMode,
 )
 from confiture.models.trace import StatementTrace
-from confiture.plan.checksums import CHAIN_START
 from confiture.plan.migration_order import VersionKey, version_key
 from confiture.plan.planner import as_single_transaction
 
@@ -64,6 +65,7 @@ class DryRunTransaction:
         """The traces of the statements of the last run, up to a failure."""
         self._segments_run = 0
         self._installed = False
+        self._is_resumed = False
         self._content: SchemaContent | None = None
         self.attempts: list[tuple[StatementTrace, ...]] = []
         """The traces of all runs, including all their attempts."""
@@ -96,6 +98,7 @@ class DryRunTransaction:
 
     def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None, tracer: Tracer) -> None:
         committed = resume_point.committed_segments if resume_point else 0
+        self._is_resumed = resume_point is not None
         plan = match_plan_to_journal(plan, resume_point) if resume_point else plan
         self.progress = MigrationProgress(plan, str(uuid.uuid4()), committed=committed)
         started_ms = tracer.elapsed_ms()
@@ -107,43 +110,59 @@ class DryRunTransaction:
             if not self._installed or self._content is None:
                 self._content = read_content(self._connection)
             tracer.begin_segment()
-            self._session.apply_settings(segment)
+            if segment.transaction_mode is TransactionMode.BATCHED:
+                self._check_history(segment, tracer)
+            self._apply_settings(segment)
             intended = resume_point is not None and resume_point.has_intent and segment is plan.segments[committed]
             if not self._is_already_done(segment, has_intent=intended):
                 if segment.transaction_mode is TransactionMode.BATCHED:
-                    was_sampled |= self._sample_backfill(plan, segment, tracer)
+                    was_sampled |= self._sample_backfill(self.progress, segment, tracer)
                 else:
                     self._run_steps(plan, _without_checks(segment) if was_sampled else segment, tracer)
             tracer.end_segment()
-            self._install(tracer)
+            if segment.transaction_mode is not TransactionMode.BATCHED:
+                self._check_history(segment, tracer)
             self.progress.commit_segment()
             self._segments_run += 1
-        if plan.direction is Direction.UP and resume_point is None:
-            self._record(plan, tracer)
         duration_ms = tracer.elapsed_ms() - started_ms
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
 
-    def _install(self, tracer: Tracer) -> None:
-        """Create the history tables when the real run would have created them: the next statement may depend on it."""
-        if not self._installed:
-            self._store.install()
-            self._installed, self._content = True, None
-            tracer.ignore()
+    def _apply_settings(self, segment: Segment) -> None:
+        """Make the settings of earlier segments again, for the mode of the transactions that the segment begins too."""
+        self._session.apply_settings(segment)
+        if segment.settings and segment.transaction_mode is not TransactionMode.TRANSACTIONAL:
+            self._connection.execute(query("follow_default_mode"))
 
-    def _record(self, plan: PlannedMigration, tracer: Tracer) -> None:
-        """Insert the row of the history, as the real run does: triggers, rules or rights may prevent it."""
-        self._install(tracer)
-        self._store.insert_applied(plan, str(uuid.uuid4()), CHAIN_START, HistoryOrigin.RUN, None)
+    def _check_history(self, segment: Segment, tracer: Tracer) -> None:
+        """Raise StepFailed if the record of a segment cannot be written: write it, and roll that back at once.
+
+        Create the history tables when the real run would have created them: the next statement may depend on it.
+        """
+        with history_errors_translated():
+            if not self._installed:
+                self._store.install()
+                self._installed, self._content = True, None
+            with self._connection.transaction(force_rollback=True):
+                self._record(segment)
         tracer.ignore()
 
-    def _sample_backfill(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
+    def _record(self, segment: Segment) -> None:
+        progress = self.progress
+        if progress is None:
+            raise LookupError(segment.number)
+        if progress.plan.direction is Direction.UP and not self._is_resumed:
+            self._store.insert_running(progress.plan, progress.attempt)
+        self._store.record_segment(progress.plan, segment, progress.attempt, (), 0.0)
+
+    def _sample_backfill(self, progress: MigrationProgress, segment: Segment, tracer: Tracer) -> bool:
         """Run batches of a backfill. Return whether that was only a sample."""
-        (step,) = segment.steps
+        (step,), plan = segment.steps, progress.plan
+        context = SampleContext(ignore_reads=tracer.ignore, begin=progress.begin_segment)
         observer = _DryRunObserver(self._prover, tracer, plan, segment)
         for statement in step.statements:
             # A proof of the whole statement covers all its batches.
             observer.before(step, statement)
-        sampled = self._sampler.run(plan.version, segment, tracer.ignore, observer)
+        sampled = self._sampler.run(plan.version, segment, context, observer)
         self._check_constraints()
         tracer.mark_sampled(sampled.batches, sampled.scale_factor)
         return not sampled.is_whole
@@ -154,7 +173,7 @@ class DryRunTransaction:
                 reject_failing_statements(self._connection, segment)
                 segment = drop_unusable_transactional_form(self._connection, segment)
             observer = _DryRunObserver(self._prover, tracer, plan, segment)
-            self._session.run_steps(plan.version, _as_transactional(plan, segment), observer)
+            self._session.run_steps(plan.version, without_transaction_modes(_as_transactional(plan, segment)), observer)
             self._check_constraints()
             if self._content is not None:
                 check_schema_untouched(self._connection, plan.migration, self._content)

@@ -1,7 +1,7 @@
 """Dry-run a batched backfill: run sample batches spread over the key range, inside the dry run's transaction.
 
-The sample is extrapolated: each batch represents its share of the rows. No triggers are created: they would hold their
-locks until the dry run ends.
+The sample is extrapolated: each batch represents its share of the rows. Triggers that capture writes are created in a
+savepoint and rolled back at once: otherwise they would hold their locks until the dry run ends.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import psycopg
 from confiture.core.backfill.backfill_source import find_source
 from confiture.core.backfill.batch_key import BatchKey, KeyRange, KeyValues
 from confiture.core.backfill.batches import add_where, batch_diagnostic
+from confiture.core.backfill.concurrent_writes import check_capture
 from confiture.core.backfill.key_ranges import sample_split_points
 from confiture.core.backfill.keyset_cursor import (
     CursorPosition,
@@ -59,6 +60,14 @@ class BackfillSample:
         return self.scale_factor == 1.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleContext:
+    """`ignore_reads` is called after reads that a real run does not do, `begin` once the backfill is not refused."""
+
+    ignore_reads: Callable[[], None]
+    begin: Callable[[], None]
+
+
 _NOTHING = BackfillSample(batches=0, scale_factor=1.0, duration_ms=0.0)
 
 
@@ -79,19 +88,16 @@ class BackfillSampler:
         self._full = context.mode.rehearsal.full
 
     def run(
-        self, version: str, segment: Segment, ignore_reads: Callable[[], None], observer: StatementObserver
+        self, version: str, segment: Segment, context: SampleContext, observer: StatementObserver
     ) -> BackfillSample:
-        """Run the single step of a segment. `ignore_reads` is called after reads that a real run does not do.
-
-        Raise StepFailed and psycopg.Error.
-        """
+        """Run the single step of a segment. Raise StepFailed and psycopg.Error."""
         (step,) = segment.steps
         identity = build_step_id(version, segment, step)
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
             with server_messages_reported(self._connection, identity, self._emit):
-                outcome, sample = self._run_step(step, identity, ignore_reads, observer)
+                outcome, sample = self._run_step(step, identity, context, observer)
         except BaseException:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
@@ -100,23 +106,23 @@ class BackfillSampler:
         return sample
 
     def _run_step(
-        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], observer: StatementObserver
+        self, step: PlannedStep, identity: StepId, context: SampleContext, observer: StatementObserver
     ) -> tuple[StepOutcome, BackfillSample]:
         if step.hook is None:
-            return self._sample(step, identity, ignore_reads, observer)
+            return self._sample(step, identity, context, observer)
         outcome, sample = StepOutcome(rows=None), _NOTHING
 
         def sample_for_hook(planned: PlannedStep) -> int:
             nonlocal outcome, sample
-            ignore_reads()
-            outcome, sample = self._sample(planned, identity, ignore_reads, observer)
+            context.ignore_reads()
+            outcome, sample = self._sample(planned, identity, context, observer)
             return outcome.rows or 0
 
         result = self._hook_runner.run_batched(self._connection, identity, step, sample_for_hook)
         return replace(outcome, rows=result.rows_affected, stats=result.stats), sample
 
     def _sample(
-        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], observer: StatementObserver
+        self, step: PlannedStep, identity: StepId, context: SampleContext, observer: StatementObserver
     ) -> tuple[StepOutcome, BackfillSample]:
         backfill = _require_backfill(step)
         source = find_source(self._connection, step, backfill)
@@ -124,11 +130,13 @@ class BackfillSampler:
         notes: list[str] = []
         if backfill.on_writes is OnConcurrentWrites.CAPTURE:
             tables = tables_to_capture(self._connection, step, backfill, source.key, into)
+            check_capture(self._connection, step, backfill, source.key, into, tables)
             notes += [_capture_note([str(table.name) for table in tables])] if tables else []
         end = find_last_key(self._connection, source.key)
         if end is None:
             return StepOutcome(rows=0, note="; ".join(notes) or None), _NOTHING
         check_batch_plan(self._connection, step, source.key, end)
+        context.begin()
         total = source.estimated_rows
         if total is None:
             total = count_rows(self._connection, source.key, KeyRange())
@@ -136,13 +144,13 @@ class BackfillSampler:
         batches = []
         for key_range in list(self._iterate_key_ranges(source.key, end, backfill.batch_rows, is_whole=whole)):
             rows = count_rows(self._connection, source.key, key_range)
-            ignore_reads()
+            context.ignore_reads()
             batches.append(self._run_batch(step, identity, source.key, key_range, rows, observer))
         sampled_rows = sum(batch.rows for batch in batches)
         if not whole and sampled_rows >= total:
             # The estimate was too low.
             total = count_rows(self._connection, source.key, KeyRange())
-            ignore_reads()
+            context.ignore_reads()
         sample = BackfillSample(
             batches=len(batches),
             scale_factor=1.0 if whole or not sampled_rows else total / sampled_rows,
@@ -195,7 +203,7 @@ def _require_backfill(step: PlannedStep) -> PlannedBackfill:
 
 
 def _capture_note(tables: list[str]) -> str:
-    """Return a note on the lock that the dry run does not take, because it would hold it until its end."""
+    """Return a note on the lock that the dry run releases at once, because it would hold it until its end."""
     return f"the real run takes SHARE ROW EXCLUSIVE on {', '.join(tables)} for a moment at its start and at its end"
 
 

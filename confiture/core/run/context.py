@@ -169,6 +169,11 @@ class MigrationProgress:
         """Note that the intent is committed."""
         self._record.enter(RecordState.INTENDED)
 
+    def begin_segment(self) -> None:
+        """Note that a part of the next segment is committed."""
+        self.send_intent()
+        self.confirm_intent()
+
     def withdraw_intent(self) -> None:
         """Note that the intent was deleted: nothing of the segment is done."""
         self._record.enter(RecordState.BEGUN)

@@ -44,10 +44,12 @@ def classify_dry_run_failure(error: BaseException, progress: MigrationProgress |
     diagnostic = _to_diagnostic(error, progress)
     if isinstance(error, TransactionEnded):
         return MigrationStopped(diagnostic)
-    if progress is not None and progress.committed_segments:
+    if progress is not None and progress.has_committed_work:
         plan = progress.plan
-        of = f"{progress.committed_segments} of {len(plan.segments)} segments of {plan.migration.label}"
-        would = f"a real run would have committed {of} by then, and been interrupted"
+        of = f"{progress.committed_segments} of {pluralize(len(plan.segments), 'segment')} of {plan.migration.label}"
+        parts = [of] if progress.committed_segments else []
+        parts += ["batches of the backfill"] if progress.has_intent else []
+        would = f"a real run would have committed {' and '.join(parts)} by then, and been interrupted"
         return MigrationStopped(replace(diagnostic, detail=(*diagnostic.detail, would)))
     return CheckFailed(diagnostic) if isinstance(error, CheckNotSatisfied) else MigrationFailed(diagnostic)
 

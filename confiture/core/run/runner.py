@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from confiture.core.db.errors import StepFailed, db_error_diagnostic
+from confiture.core.db.errors import StepFailed
 from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
 from confiture.core.db.migration_lock import MigrationLock
 from confiture.core.reconcile.proof_records import record_proofs
 from confiture.core.run.concurrent_ddl import clean_up_failed_statement, is_already_done, needs_intent
 from confiture.core.run.context import MigrationProgress, RecordState, RunContext
+from confiture.core.run.history_errors import history_errors_translated
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.errors import ConfitureError, Diagnostic
@@ -138,7 +138,7 @@ class MigrationRunner:
     def _finish_without_steps(self, progress: MigrationProgress) -> None:
         """Finish a migration with nothing left to run: it has no steps, or the failed ones were removed."""
         self._session.reset()
-        with self._connection.transaction(), _history_errors_translated():
+        with self._connection.transaction(), history_errors_translated():
             self._install_history()
             self._finish(progress, 0.0)
         self._is_installed = True
@@ -160,7 +160,7 @@ class MigrationRunner:
         watched = self._session.with_blocking_monitor(progress.plan.version, segment.number)
         with watched, self._connection.transaction(), self._session.check_budget_on_exit(segment):
             records = self._session.run_steps(progress.plan.version, segment)
-            with _history_errors_translated():
+            with history_errors_translated():
                 self._reset_role(segment)
                 check_schema_untouched(self._connection, progress.plan.migration, content)
                 self._record_start(progress, segment)
@@ -197,7 +197,7 @@ class MigrationRunner:
             self._clean_up_failure(progress, segment, was_rejected=isinstance(failure, StepFailed))
             raise
         self._reset_role(segment)
-        with self._connection.transaction(), _history_errors_translated():
+        with self._connection.transaction(), history_errors_translated():
             duration_ms = (time.perf_counter() - started) * 1000
             if progress.has_intent:
                 self._store.complete_intent(plan, segment, progress.attempt, _to_rows(records), duration_ms)
@@ -218,7 +218,7 @@ class MigrationRunner:
             self._delete_unused_intent(progress, segment, backfill_runner)
             raise
         self._session.reset()
-        with self._connection.transaction(), _history_errors_translated():
+        with self._connection.transaction(), history_errors_translated():
             self._store.complete_intent(
                 progress.plan, segment, progress.attempt, _to_rows([record]), record.duration_ms
             )
@@ -251,7 +251,7 @@ class MigrationRunner:
         return is_needed
 
     def _record_intent(self, progress: MigrationProgress, segment: Segment) -> None:
-        with self._connection.transaction(), _history_errors_translated():
+        with self._connection.transaction(), history_errors_translated():
             self._record_start(progress, segment)
             self._store.record_intent(progress.plan, segment, progress.attempt)
             # From here on the commit may have reached the server, even if no answer comes back.
@@ -347,18 +347,6 @@ def last_chain_checksum(history: Sequence[AppliedMigration], start: str) -> str:
     """Return the chain checksum after all applied rows of a history."""
     applied = [row.chain for row in history if row.applied_at is not None]
     return applied[-1] if applied else start
-
-
-@contextmanager
-def _history_errors_translated() -> Iterator[None]:
-    """Report a failure to write the history differently from a failed commit."""
-    try:
-        yield
-    except psycopg.errors.UniqueViolation as error:
-        diagnostic = db_error_diagnostic(error, "another run has recorded this migration meanwhile")
-        raise StepFailed(diagnostic, error.sqlstate) from error
-    except psycopg.Error as error:
-        raise StepFailed(db_error_diagnostic(error, "the history cannot be written"), error.sqlstate) from error
 
 
 def _is_whole_migration(plan: PlannedMigration, segment: Segment) -> bool:
