@@ -18,7 +18,7 @@ _PSQL = "psql, one INSERT ... SELECT"
 _ONE, _TWO = "confiture, 1 worker", "confiture, 2 workers"
 _CAPTURING = "confiture, 2 workers, on_writes: capture"
 _IDLE = "confiture, 1 worker, nothing to fill"
-_LESS = ", less that"
+_LESS = ", less the empty run"
 _SMALL = f"confiture, 1 worker, {CUSTOMERS * ORDERS_EACH // _SMALLER:,} rows"
 _QUERY = """\
 INSERT INTO r_totals (tenant_id, customer_id, orders, total)

@@ -15,7 +15,7 @@ from benchmarks.workload import large_change
 
 _BASELINE = "confiture migrate up"
 _DRY_RUN = "confiture migrate up --dry-run"
-_WITH_A_TABLE = f"{_DRY_RUN}, a table is there"
+_WITH_A_TABLE = f"{_DRY_RUN}, with a table"
 _TARGET = "within 10 % of 1"
 
 

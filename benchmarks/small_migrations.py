@@ -7,7 +7,7 @@ from benchmarks.results import Result, rows_of
 from benchmarks.timing import in_turns
 from benchmarks.workload import SMALL_MIGRATIONS, small_changes
 
-_BASELINE = "psql, a transaction a file"
+_BASELINE = "psql, one transaction per file"
 
 
 def run(bench: Bench) -> Result:

@@ -1,8 +1,8 @@
 """Sort the customers of each shop into tiers.
 
-A tier ends if the next customer has spent much less: at the two largest jumps, by ratio, among the better half of a
-shop's customers. SQL would need several passes; a hook needs a few lines. It runs as a step, in the same transaction,
-and dry runs measure it and roll it back like any other step.
+A tier ends where the next customer has spent much less. The tier boundaries are the two largest jumps, by ratio, among
+the better half of a shop's customers. SQL would need several passes; a hook needs only a few lines. The hook runs as a
+step in the migration's transaction, and a dry run measures the hook and rolls it back like any other step.
 """
 
 from decimal import Decimal
@@ -38,7 +38,7 @@ class SortIntoTiers(Hook):
 
 
 def least_of_tiers(spent: list[Decimal]) -> tuple[Decimal, Decimal]:
-    """Return the least that a gold and a silver customer have spent; `spent` is in descending order."""
+    """Return the lowest gold and the lowest silver amount; `spent` is in descending order."""
     better_half = spent[: max(len(spent) // 2, 3)]
     jumps = sorted((high / low, high) for high, low in pairwise(better_half))
     silver, gold = sorted(high for _, high in jumps[-2:])
@@ -49,7 +49,7 @@ register_hook("sort into tiers", SortIntoTiers)
 
 
 class AddCustomerTiers(Migration):
-    description = "Which customers are worth a letter: a tier for each, shop by shop."
+    description = "A tier for each customer, computed separately for each shop."
     requires = ("002",)
 
     def up(self) -> None:

@@ -1,5 +1,5 @@
--- A tenant is one print shop. Its key is also called tenant_id, so that every
--- table of a tenant can be filtered by the same column.
+-- A tenant is one print shop. The key of this table is also called tenant_id, so
+-- every tenant table can be filtered by the same column.
 CREATE TABLE w_tenants (
     tenant_id   bigint GENERATED ALWAYS AS IDENTITY,
     slug        text        NOT NULL,

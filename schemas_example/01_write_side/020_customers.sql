@@ -5,10 +5,10 @@ CREATE TABLE w_customers (
     email       text        NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT w_customers_pkey PRIMARY KEY (id),
-    -- Other tables refer to this key: with the tenant in it, a row cannot
-    -- refer to another tenant's customer.
+    -- Other tables reference this key. It includes the tenant, so a row cannot
+    -- reference another tenant's customer.
     CONSTRAINT w_customers_tenant_id_id_key UNIQUE (tenant_id, id),
-    -- One account per address and shop.
+    -- One account per email address and shop.
     CONSTRAINT w_customers_tenant_id_email_key UNIQUE (tenant_id, email)
 );
 

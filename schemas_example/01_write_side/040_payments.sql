@@ -1,4 +1,4 @@
--- An order has no payment (not yet paid), one, or two (deposit and rest).
+-- An order has no payment (unpaid), one payment, or two (deposit and balance).
 CREATE TABLE w_payments (
     id               bigint GENERATED ALWAYS AS IDENTITY,
     tenant_id        bigint         NOT NULL,

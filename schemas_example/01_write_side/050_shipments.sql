@@ -1,5 +1,5 @@
--- The first label printer called the order's id order_ref. A file of an applied
--- migration must not change; 090 renames the column.
+-- The first label printer called the order id order_ref. Files of an applied
+-- migration must not change, so 090 renames the column.
 CREATE TABLE w_shipments (
     id             bigint GENERATED ALWAYS AS IDENTITY,
     tenant_id      bigint      NOT NULL,

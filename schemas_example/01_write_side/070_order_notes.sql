@@ -1,5 +1,5 @@
--- The oldest table. It came from a tool for one shop, so it has no tenant column
--- and no foreign key to the orders. 100 to 120 add them.
+-- The oldest table comes from a tool for a single shop, so it has no tenant column
+-- and no foreign key to w_orders. The files 100 to 120 add both.
 CREATE TABLE w_order_notes (
     id          bigint GENERATED ALWAYS AS IDENTITY,
     order_id    bigint      NOT NULL,

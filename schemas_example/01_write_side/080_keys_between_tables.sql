@@ -1,10 +1,10 @@
--- The tenant is part of every key, so a row cannot refer to another tenant's
+-- Every key includes the tenant, so a row cannot reference another tenant's
 -- customer or order.
 --
--- PostgreSQL does not create an index on the referring side of a foreign key.
+-- PostgreSQL does not create an index on the referencing side of a foreign key.
 -- Without an index, deleting an order would scan all payments.
 
--- The index of UNIQUE (tenant_id, id) serves this one.
+-- This foreign key needs no index: UNIQUE (tenant_id, id) already has one.
 ALTER TABLE w_customers
     ADD CONSTRAINT w_customers_tenant_id_fkey
         FOREIGN KEY (tenant_id) REFERENCES w_tenants (tenant_id);

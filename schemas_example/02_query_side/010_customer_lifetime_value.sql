@@ -1,6 +1,6 @@
--- Read models have no foreign keys to the write side. They can be emptied and
--- filled again at any time, and creating such a key would block writes to
--- w_customers until the migration that fills this table commits.
+-- Read models have no foreign keys to the write side, because a read model can be
+-- emptied and refilled at any time. Creating a foreign key would also block writes
+-- to w_customers until the migration that fills this table commits.
 CREATE TABLE r_customer_lifetime_value (
     id              uuid           NOT NULL DEFAULT gen_random_uuid(),
     tenant_id       bigint         NOT NULL,
@@ -10,7 +10,7 @@ CREATE TABLE r_customer_lifetime_value (
     first_order_at  timestamptz,
     last_order_at   timestamptz,
     CONSTRAINT r_customer_lifetime_value_pkey PRIMARY KEY (id),
-    -- One row per customer; the account page looks it up by this key.
+    -- One row per customer; the account page finds the row by this key.
     CONSTRAINT r_customer_lifetime_value_customer_key UNIQUE (tenant_id, customer_id)
 );
 

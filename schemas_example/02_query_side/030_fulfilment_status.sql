@@ -10,7 +10,7 @@ CREATE TABLE r_fulfilment_status (
     CONSTRAINT r_fulfilment_status_pkey PRIMARY KEY (tenant_id, order_id)
 );
 
--- The dispatch desk reads open orders: a few rows of many.
+-- The dispatch desk reads only open orders, which are a small share of all rows.
 CREATE INDEX r_fulfilment_status_open_idx
     ON r_fulfilment_status (tenant_id, placed_at)
     WHERE delivered_at IS NULL;

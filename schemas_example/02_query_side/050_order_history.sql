@@ -15,7 +15,7 @@ COMMENT ON COLUMN r_order_history.tenant_id IS 'The shop';
 COMMENT ON COLUMN r_order_history.last_kind IS 'The last event; empty where nothing happened since the order was placed';
 COMMENT ON COLUMN r_order_history.last_happened_at IS 'When that was, or when the order was placed';
 
--- The same as 03_common/050 for the earlier tables.
+-- The same policy that 03_common/050 creates for the earlier tables.
 ALTER TABLE r_order_history ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON r_order_history
     USING (tenant_id = (SELECT current_tenant()));

@@ -1,5 +1,5 @@
--- The month of an instant in UTC. date_trunc() alone uses the session's time
--- zone: another connection could get another month for the same order.
+-- Returns the UTC month of a timestamp. date_trunc() alone uses the session's time
+-- zone, so two connections could get different months for the same order.
 CREATE FUNCTION month_of(moment timestamptz) RETURNS date
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN date_trunc('month', moment AT TIME ZONE 'UTC')::date;

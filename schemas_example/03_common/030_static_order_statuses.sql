@@ -1,4 +1,4 @@
--- Shared by all shops, so the prefix is r_static_ and there is no tenant_id.
+-- All shops share this table, so it has the prefix r_static_ and no tenant_id.
 CREATE TABLE r_static_order_statuses (
     status    text        NOT NULL,
     stage     order_stage NOT NULL,

@@ -1,5 +1,6 @@
--- The application sets app.tenant_id when it takes a connection. If it is not set,
--- this is NULL, which equals nothing: a forgotten setting never shows all rows.
+-- The application sets app.tenant_id when it acquires a connection. If the setting
+-- is missing, the function returns NULL, which equals nothing. A missing setting
+-- therefore never exposes all rows.
 CREATE FUNCTION current_tenant() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN NULLIF(current_setting('app.tenant_id', true), '')::bigint;

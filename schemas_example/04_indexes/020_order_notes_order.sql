@@ -1,2 +1,2 @@
--- For the foreign key of 01_write_side/110, and for the list of an order's notes.
+-- Supports the foreign key from 01_write_side/110 and listing an order's notes.
 CREATE INDEX CONCURRENTLY w_order_notes_order_id_idx ON w_order_notes (tenant_id, order_id);
