@@ -206,7 +206,7 @@ def test_who_waits_comes_before_proofs(tenants_18: Project, database_18: Databas
         waiting.start()
         (found,) = proofs(tenants_18)
         waiting.join()
-    assert found["reason"] == "another session waited for a lock of the dry run, which continued without proofs"
+    assert found["reason"] == "another session waited for a lock held by the dry run, which continued without proofs"
 
 
 def _read_once_it_is_locked(connection: psycopg.Connection) -> None:

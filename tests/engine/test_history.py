@@ -270,8 +270,8 @@ def test_down_of_a_file_that_changed_says_so(shop: Project, database: Database) 
     migrate_up(shop).expect(0)
     table(shop, 1, "  - sql: SELECT 2\n")
     assert migrate_down(shop).expect(0).notes == (
-        "001 t1 was applied and changed since (ddl: added: SELECT 2; ddl: removed: SELECT 1):"
-        " check that its `down` fits"
+        "001 t1 changed after it was applied (ddl: added: SELECT 2; ddl: removed: SELECT 1):"
+        " check that `down` still fits"
     )
 
 
