@@ -74,7 +74,7 @@ def residual_effects(attempts: Sequence[Sequence[StatementTrace]]) -> tuple[str,
         effects.append(f"sequences do not take back used numbers: {', '.join(sorted(sequences))}")
     texts = dict.fromkeys(trace.text for trace in everything)
     effects += [
-        f"{escape}; the rollback did not undo this" for text in texts for escape in find_non_transactional_effects(text)
+        f"{escape}; this was not rolled back" for text in texts for escape in find_non_transactional_effects(text)
     ]
     return tuple(effects)
 
