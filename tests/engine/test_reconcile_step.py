@@ -179,13 +179,13 @@ REFUSED = [
         QUERY + " WHERE random() < 2",
         "",
         "reconcile-volatile",
-        "the query selects its rows by random(): it returns different rows each time",
+        "the query selects its rows using random(): it returns different rows each time",
     ),
     (
         "SELECT nextval('s') AS order_id, note FROM w_orders",
         "",
         "reconcile-volatile",
-        "the query calls nextval(): a comparison would consume values of the sequence",
+        "the query calls nextval(): a comparison would consume sequence values",
     ),
     (
         "SELECT true AS updated_at, note FROM w_orders",

@@ -1,4 +1,4 @@
-"""Determine how a table and its defining query can be compared: the columns, their types, and the omitted columns."""
+"""Determine how to compare a table with its defining query: the columns, their types, and the omitted columns."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _SEQUENCES = frozenset({"nextval", "setval"})
 
 
 def build_comparison(connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> TableComparison:
-    """Return how the two can be compared. Raise NotComparable if they cannot. Must be called inside a transaction."""
+    """Return how to compare the table with the query. Raise NotComparable. Must be called inside a transaction."""
     return _ComparisonBuilder(connection, step, reconcile).build()
 
 
 @dataclass(frozen=True, slots=True)
 class _TableInfo:
-    """The table's description in the catalog. `keys` are its keys, the best first."""
+    """The table's description in the catalog. `keys` are the table's keys, best first."""
 
     schema: str
     name: str
@@ -51,7 +51,7 @@ class _TableInfo:
 
 
 class _ComparisonBuilder:
-    """The builder of one step's comparison."""
+    """Builds the comparison for one step."""
 
     def __init__(self, connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> None:
         self._connection = connection
@@ -113,7 +113,7 @@ class _ComparisonBuilder:
         return _TableInfo(row["schema"], row["name"], columns, row["keys"])
 
     def _read_query_columns(self) -> tuple[list[str], Mapping[str, int]]:
-        """Return the names of the query's columns, and the OIDs of their types."""
+        """Return the names of the query's columns and the OIDs of the column types."""
         text = sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(sql.SQL(self._query)).as_string(self._connection)
         with translate_errors(self._step, text):
             cursor = self._connection.execute(text.encode())
@@ -134,20 +134,20 @@ class _ComparisonBuilder:
             raise self._not_comparable("reconcile-columns", message, hint, UNDEFINED_COLUMN)
 
     def _nondeterministic_columns(self, statement: ParsedStatement) -> dict[str, str]:
-        """Return the query's nondeterministic columns. Reject a query with nondeterministic rows or sequence calls."""
+        """Return the query's nondeterministic columns. Reject queries with nondeterministic rows or sequence calls."""
         volatile = self._find_volatile(sorted(find_function_calls(statement), key=str))
         rows = nondeterministic_filter(statement, volatile.__contains__)
         if rows:
             reason, byte = rows
             raise self._not_comparable(
                 "reconcile-volatile",
-                f"the query selects its rows by {reason}: it returns different rows each time",
+                f"the query selects its rows using {reason}: it returns different rows each time",
                 "a defining query must be deterministic; declare your function STABLE or IMMUTABLE if it is",
                 offset=statement.location_at(byte).offset,
             )
         numbers = sorted(called.name for called in volatile if called.name in _SEQUENCES)
         if numbers:
-            message = f"the query calls {numbers[0]}(): a comparison would consume values of the sequence"
+            message = f"the query calls {numbers[0]}(): a comparison would consume sequence values"
             raise self._not_comparable("reconcile-volatile", message, "omit the column from the query")
         return nondeterministic_columns(statement, volatile.__contains__)
 
@@ -161,7 +161,7 @@ class _ComparisonBuilder:
         return frozenset(calls[row["position"] - 1] for row in rows)
 
     def _make_comparable(self, columns: tuple[ComparedColumn, ...]) -> tuple[ComparedColumn, ...]:
-        """Return the columns, with types that PostgreSQL cannot hash or sort converted to text."""
+        """Return the columns, converting those that PostgreSQL cannot hash or sort to text."""
         if self._can_hash(columns):
             return columns
         verdicts = {column.type: self._can_hash((column,)) for column in columns}
@@ -178,7 +178,7 @@ class _ComparisonBuilder:
         return True
 
     def _check_cast_owners(self, columns: Sequence[ComparedColumn], types: Mapping[str, int]) -> None:
-        """Reject implicit casts that call a function of another role."""
+        """Reject implicit casts that call another role's function."""
         parameters = {
             "sources": [types[column.name] for column in columns],
             "targets": [column.type for column in columns],
@@ -241,7 +241,7 @@ class _ComparisonBuilder:
         return not_comparable(self._step, code, message, hint, sqlstate=sqlstate, offset=offset)
 
 
-_RETURN = "return the columns that the table gets from its sources"
+_RETURN = "return the columns that the table gets from its source tables"
 
 
 def _skip_reason(name: str, nondeterministic: Mapping[str, str]) -> str:
