@@ -31,7 +31,7 @@ _OVER_MS = 1.0
 
 
 class MonitorState(Enum):
-    """What the monitor does about waiting sessions."""
+    """The monitor's response to waiting sessions."""
 
     IDLE = "idle"
     """The monitor does not poll."""

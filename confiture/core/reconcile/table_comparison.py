@@ -60,7 +60,7 @@ class ComparedColumn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableComparison:
-    """How both sides are compared. `name` is the table name, and `columns` are in query order.
+    """The definition of a comparison. `name` is the table name, and `columns` are in query order.
 
     If `key` is empty, all columns together identify a row.
     """

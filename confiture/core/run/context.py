@@ -100,7 +100,7 @@ class LockedPlan:
 
 
 class RecordState(Enum):
-    """What the history contains about a running migration."""
+    """The state of a running migration's history record."""
 
     UNRECORDED = "unrecorded"
     """The history contains no row yet."""
