@@ -49,7 +49,7 @@ def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> No
         raise InputError(
             Diagnostic(
                 code="unknown-project",
-                message=f"the database has no history of the project {old_store.key.project!r}",
+                message=f"the database contains no history for the project {old_store.key.project!r}",
                 hint=_known_projects_hint(projects),
             )
         )
@@ -57,7 +57,7 @@ def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> No
         raise InputError(
             Diagnostic(
                 code="project-exists",
-                message=f"the database already has a history of the project {new_store.key.project!r}",
+                message=f"the database already contains a history for the project {new_store.key.project!r}",
                 hint="choose another name; two histories cannot be merged",
             )
         )

@@ -175,7 +175,7 @@ def _require_objects(
 
 
 def _missing_object(noun: str, name: str, location: SourceLocation | None) -> Diagnostic:
-    message = f"the database has no {noun} {name}, so its migration has not been applied"
+    message = f"the database has no {noun} {name}, so the migration that creates it has not been applied"
     hint = "leave that version out; or, if the baseline is right, use --force"
     if location is None:
         return Diagnostic(code="baseline-object", message=message, hint=hint)

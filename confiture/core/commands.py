@@ -140,7 +140,7 @@ def plan_down(
 def _find_down_plan(project: PlannedProject, row: AppliedMigration) -> PlannedMigration:
     versions = [version_key(migration.version) for migration in project.migrations]
     if version_key(row.version) not in versions:
-        message = f"{row.version} {row.name} is applied, but its file is missing: it cannot be reverted"
+        message = f"{row.version} {row.name} is applied but cannot be reverted because its file is missing"
         raise Drift(Diagnostic(code="drift", message=message, hint="restore the file"))
     plan = project.ups[versions.index(version_key(row.version))]
     replaced = replaced_migration(plan, row, project.ups)

@@ -78,7 +78,7 @@ class Run:
         with acquire_migration_lock(target, self._store.key, purpose, lock_wait_ms, self._emit, connection) as lock:
             if not self._mode.dry_run:
                 upgrade_history(target, connection, self._store, purpose, lock_wait_ms, self._emit)
-            # Another run may have ended during the wait for the lock.
+            # Another run may have finished while this one waited for the lock.
             history = self._read_history()
             plan = Plan(direction=self._mode.direction, migrations=select(history))
             self._emit_started(plan)

@@ -81,7 +81,7 @@ class Migrator:
     ) -> RunReport:
         """Run a migration and roll it back, whether or not it is applied.
 
-        The report contains the duration (`execution_time_ms`), the estimated duration of the real run
+        The report contains the duration (`execution_time_ms`), the estimated real-run duration
         (`estimated_production_time_ms`, with its range and `confidence_percent` if `repeat` is 2 or more),
         `rows_affected`, `locked_tables`, `locks`, `warnings`, `steps` and `statements`. With `full`, batched backfills
         run completely instead of being sampled. A protected environment requires `confirmed`. Raise the same errors as
@@ -141,7 +141,7 @@ class Migrator:
 def _require_known(settings: Settings, plan: PlannedMigration) -> None:
     """Raise InputError if there is a project but none of its files contains the migration.
 
-    An applied migration without a file is drift.
+    An applied migration without a file counts as drift.
     """
     if find_settings_file(Path.cwd()) is None:
         return

@@ -98,7 +98,7 @@ def _applied_plans(
     for key, row in rows.items():
         plan = plans.get(key)
         if plan is None:
-            notes.append(f"{row.version} {row.name}: its file is missing, so none of its steps were run")
+            notes.append(f"{row.version} {row.name}: its file is missing, so no steps were run")
         elif plan.checksum != row.checksum:
             notes.append(f"{plan.migration.label}: its file has changed since it was applied; the current steps ran")
     return [plans[key] for key in rows if key in plans], notes

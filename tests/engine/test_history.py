@@ -219,7 +219,7 @@ def test_a_baseline_of_what_is_not_there_is_refused(
     table(shop, 1, more)
     database.execute(made or "SELECT 1")
     refused = shop.run("migrate", "baseline", "001", expect=7).err
-    assert f"the database has {missing}, so its migration has not been applied" in refused
+    assert f"the database has {missing}, so the migration that creates it has not been applied" in refused
     assert history(database) == []
     shop.run("migrate", "baseline", "001", "--force")
     assert history(database) == [("001", "applied")]

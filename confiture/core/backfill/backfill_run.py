@@ -34,7 +34,7 @@ class BackfillRun:
         self._gate = WorkerGate()
         self._outbox: SimpleQueue[WorkerMessage] = SimpleQueue()
         self.note: str | None = None
-        """A remark for the user on how the backfill ended."""
+        """A note for the user about how the backfill ended."""
 
     def run(self) -> int:
         """Run batches until no rows are left. Return the total number of rows written.
@@ -63,7 +63,7 @@ class BackfillRun:
             raise to_step_failure(error, self._context.step, self._context.key) from error
 
     def _prepare(self) -> ConcurrentWritePolicy:
-        """Make sure that no concurrent write is missed, then fix the key range.
+        """Ensure that no concurrent write is missed, then fix the key range.
 
         A backfill rejected at this point leaves nothing behind.
         """
@@ -97,7 +97,7 @@ class BackfillRun:
         return writes
 
     def _split_key_range(self) -> None:
-        """Fix the end of the key range, and split it into parts."""
+        """Fix the end of the key range, and split the range into parts."""
         context = self._context
         connection, key = context.connection, context.key
         with connection.transaction():
@@ -159,7 +159,7 @@ class BackfillRun:
             self._context.step,
             CANCELLED,
             "the backfill was cancelled by `confiture backfill cancel`",
-            f"the rows that it filled stay in {into}: empty it, then run `confiture migrate up` to start over",
+            f"the filled rows are still in {into}: empty the table, then run `confiture migrate up` to start over",
         )
 
     def _to_raisable(self, error: BaseException) -> BaseException:

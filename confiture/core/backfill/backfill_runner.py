@@ -85,9 +85,9 @@ class BackfillRunner:
 
         result = self._hook_runner.run_batched(connection, identity, step, fill_for_hook)
         if not requests and BackfillStore(connection, backfill_id).load() is not None:
-            message = f"the hook {step.label!r} did not request the backfill that an earlier run of it started"
+            message = f"the hook {step.label!r} did not request the backfill that it started in an earlier run"
             hint = (
-                "request the backfill on every run; or delete the rows that it filled,"
+                "request the backfill on every run; or delete the filled rows,"
                 " run `confiture backfill cancel`, and start over"
             )
             diagnostic = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
@@ -127,7 +127,7 @@ class BackfillRunner:
                 step,
                 "drift",
                 "the backfill was interrupted, and its statement or key has changed since then",
-                "restore the statement and its variables; or delete the rows that it filled, run `confiture backfill"
+                "restore the statement and its variables; or delete the filled rows, run `confiture backfill"
                 " cancel`, and start over",
             )
         into = resolve_table(connection, step, backfill.into)

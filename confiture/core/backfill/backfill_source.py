@@ -46,7 +46,7 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
     key = BatchKey(table=QualifiedName(row["schema"], row["name"]), alias=backfill.alias, columns=tuple(columns))
     if not any(_is_index_prefix(index, names) for index in row["indexes"]):
         listed = ", ".join(map(quote_identifier, names))
-        message = f"no index of {backfill.source} starts with its batch key ({listed}): each batch would scan it fully"
+        message = f"no index on {backfill.source} starts with the batch key ({listed}): each batch would scan all of it"
         hint = f"CREATE INDEX CONCURRENTLY ON {table} ({listed})"
         raise backfill_error(step, "no-batch-index", message, hint)
     problem = batching_problem(parse_rendered(step.rendered)[0], backfill.alias, names)
@@ -61,7 +61,7 @@ def check_row_security(connection: Connection, step: PlannedStep, backfill: Plan
     names = [quote_table(table) for table in tables]
     hidden = connection.execute(query("row_security_active"), {"names": names}).fetchone()
     if hidden is not None:
-        message = f"row security hides rows of {hidden['name']} from this role"
+        message = f"row security hides rows in {hidden['name']} from this role"
         raise backfill_error(step, "row-security", message, ROW_SECURITY_HINT)
 
 

@@ -69,7 +69,7 @@ class BackfillStore:
         return None if row is None else StoredBackfill(**row)
 
     def insert(self, **described: object) -> int:
-        """Insert the backfill in the state `preparing`. Return its number."""
+        """Insert the backfill with the state `preparing`. Return the backfill's number."""
         return int(
             fetch_named_row(self._connection, "begin_backfill", **self.backfill_id.parameters, **described)["number"]
         )

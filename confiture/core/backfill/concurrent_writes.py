@@ -31,7 +31,7 @@ _STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then delete the 
 
 
 class ConcurrentWritePolicy(ABC):
-    """A policy for concurrent writes."""
+    """A policy for handling concurrent writes during a backfill."""
 
     clear_factory: ClearFactory | None = None
     """A factory of functions that delete stale target rows before a refill; None if the target key is unknown."""
@@ -106,7 +106,7 @@ class CaptureWrites(ConcurrentWritePolicy):
             self._run_with_retries(lambda: remove_capture(connection, self._context.number))
         except (StepFailed, psycopg.Error) as error:
             hint = "`confiture backfill clean` removes them"
-            self._context.emit(Notice(text=f"triggers of the backfill could not be removed: {error}; {hint}"))
+            self._context.emit(Notice(text=f"the backfill's triggers could not be removed: {error}; {hint}"))
 
     def _run_with_retries(self, action: Callable[[], None]) -> None:
         """Run an action with retries and short lock timeouts. Raise StepFailed."""
@@ -141,7 +141,7 @@ class ForbidWrites(ConcurrentWritePolicy):
                 self._context.step,
                 "source-written",
                 f"other sessions wrote {pluralize(rows, 'row')} to the tables that the backfill reads:"
-                " its result would miss them",
+                " the backfill's result would not include these rows",
                 _STOP_WRITERS,
             )
 
@@ -160,7 +160,7 @@ class ForbidWrites(ConcurrentWritePolicy):
             raise backfill_error(
                 self._context.step,
                 "source-written",
-                f"tables that the backfill reads have uncommitted writes: {others}",
+                f"other sessions have uncommitted writes to tables that the backfill reads: {others}",
                 _STOP_WRITERS,
             )
 

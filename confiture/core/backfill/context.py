@@ -1,4 +1,4 @@
-"""Objects shared by the parts of one backfill."""
+"""Objects shared by the components of one backfill."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class BackfillContext:
 
     @property
     def target_key(self) -> list[str] | None:
-        """The columns of the target that hold the batch key; None if unknown."""
+        """The target columns that contain the batch key; None if unknown."""
         targets = self.backfill.target_columns
         return None if targets is None else [targets[column.name] for column in self.key.columns]
 

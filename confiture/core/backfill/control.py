@@ -1,4 +1,4 @@
-"""Control backfills from another terminal or host: a running backfill polls the database for requests."""
+"""Control backfills from another terminal or host. A running backfill polls the database for requests."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def _remove_capture_with_retries(connection: Connection, number: int) -> None:
     except psycopg.Error as error:
         if not _REMOVAL_RETRIES.is_retryable(error.sqlstate):
             raise
-        raise DatabaseUnavailable(
-            db_error_diagnostic(error, "the triggers of the backfill cannot be removed")
-        ) from error
+        raise DatabaseUnavailable(db_error_diagnostic(error, "the backfill's triggers cannot be removed")) from error
 
 
 def abandon(

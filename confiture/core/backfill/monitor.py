@@ -102,7 +102,7 @@ class BackfillMonitor:
                     )
                 )
             case WorkerMonitorLost():
-                self._emit(Notice(text=f"blocking by a worker is no longer monitored: {message.reason}"))
+                self._emit(Notice(text=f"a worker's blocking is no longer monitored: {message.reason}"))
             case WorkerBlockedOthers():
                 over = any(waiter.waited_ms > message.budget_ms > 0 for waiter in message.waiters)
                 self._emit(

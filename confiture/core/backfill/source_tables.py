@@ -40,7 +40,7 @@ class SourceTable:
             return f"is {_WITHOUT_TRIGGERS[self.kind]}"
         if self.is_inherited:
             return "has inheritance children, and its triggers do not see writes to them"
-        return "has foreign tables as partitions" if self.has_foreign_partitions else None
+        return "has foreign-table partitions" if self.has_foreign_partitions else None
 
 
 def resolve_table(connection: Connection, step: PlannedStep, table: TableRef) -> QualifiedName:
@@ -59,7 +59,7 @@ def resolve_source_tables(connection: Connection, step: PlannedStep) -> tuple[So
 def tables_to_capture(
     connection: Connection, step: PlannedStep, backfill: PlannedBackfill, key: BatchKey, into: QualifiedName
 ) -> tuple[CapturedTable, ...]:
-    """Return the tables whose writes are captured, with the columns that hold the key.
+    """Return the tables whose writes are captured, with the columns that contain the key.
 
     Raise StepFailed if a table read by the statement is not in `captures` or cannot be captured.
     """
@@ -91,7 +91,7 @@ def _check_target_key(step: PlannedStep, backfill: PlannedBackfill, key: BatchKe
         raise backfill_error(
             step,
             "target-without-key",
-            f"{backfill.into} does not store {', '.join(missing)} of the batch key: its rows cannot be identified",
+            f"{backfill.into} does not store the batch key columns {', '.join(missing)}: its rows cannot be identified",
             "insert the key columns unchanged, with a column list after INSERT INTO; or use on_writes: ignore",
         )
 
@@ -101,8 +101,8 @@ def _check_capturable(step: PlannedStep, table: SourceTable, columns: Sequence[s
         raise backfill_error(
             step,
             "not-captured",
-            f"the batch key has {pluralize(len(key), 'column')}, but `captures` names {len(columns)} of {table.name}",
-            f"name the columns that hold {', '.join(column.name for column in key.columns)}, in this order",
+            f"the batch key has {pluralize(len(key), 'column')}, but `captures` lists {len(columns)} for {table.name}",
+            f"list the columns that contain {', '.join(column.name for column in key.columns)}, in this order",
         )
     if table.uncapturable_reason:
         hint = f"if no session writes to it during the backfill: captures: {{{table.name}: []}}"
@@ -144,9 +144,9 @@ def check_rows_replaceable(
         raise backfill_error(
             step,
             "target-referenced",
-            f"concurrent writes delete and refill rows of {into}, and foreign keys would cascade each deletion",
+            f"concurrent writes delete and refill rows in {into}, and foreign keys would cascade each deletion",
             "create these foreign keys after the backfill; or use on_writes: ignore",
-            detail=tuple(f"foreign key {row['name']} of {row['table']}" for row in cascades),
+            detail=tuple(f"foreign key {row['name']} on {row['table']}" for row in cascades),
         )
     own = {*targets.values(), *backfill.constants}
     if backfill.conflict_columns and own.issuperset(backfill.conflict_columns):
@@ -155,7 +155,7 @@ def check_rows_replaceable(
         raise backfill_error(
             step,
             "target-not-empty",
-            f"{into} already has rows of unknown origin: concurrent writes would replace them",
+            f"{into} already contains rows of unknown origin: concurrent writes would replace these rows",
             f"empty {into}; or add ON CONFLICT (...) with columns that are the batch key, or constant in each row",
         )
 

@@ -96,8 +96,8 @@ class ThrottleController:
     def _transaction_signals(self, oldest_ms: float | None, unseen: int, limit_ms: int) -> Iterator[ThrottleSignal]:
         if unseen:
             self._note_once(
-                "transactions of other roles are not visible: without pg_read_all_stats, the backfill does not wait for"
-                " them"
+                "other roles' transactions are not visible: without pg_read_all_stats, the backfill does not wait for"
+                " these"
             )
         if oldest_ms is not None:
             reason = f"a transaction has been open for {oldest_ms / 1000:.1f} s (limit {limit_ms / 1000:g} s)"
@@ -127,7 +127,7 @@ class ThrottleController:
                 )
                 row = connection.execute(query.encode()).fetchone()
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-            # An overloaded server also delays this query.
+            # An overloaded server also makes this query slow.
             reason = f"the throttle query takes longer than {_QUERY_TIMEOUT_MS / 1000:g} s"
             yield ThrottleSignal(share=1.0, reason=reason)
             return

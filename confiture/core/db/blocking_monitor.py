@@ -1,4 +1,4 @@
-"""The blocking budget: how long a run may make other sessions wait.
+"""The blocking budget limits how long a run may make other sessions wait.
 
 lock_timeout limits how long the run waits. The budget limits how long other sessions wait for the run, including
 sessions behind it in a lock queue. The monitor polls for waiters ten times a second over a separate connection, and
@@ -123,7 +123,7 @@ class BlockingMonitor:
 
     @property
     def has_yielded(self) -> bool:
-        """Whether the last `yield_to_waiters` cancelled its work."""
+        """Whether the last `yield_to_waiters` cancelled the work inside it."""
         with self._lock:
             return self._has_yielded
 

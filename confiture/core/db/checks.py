@@ -30,7 +30,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellValue:
-    """A value as PostgreSQL prints it (None for NULL), and the OID of its type."""
+    """A value as printed by PostgreSQL (None for NULL), and the OID of the value's type."""
 
     text: str | None
     type_oid: int

@@ -35,8 +35,8 @@ _POLICIES_WANTED = "; to change only the rows that the policies show, write SET 
 _ROW_SECURITY_CHECK = "check_enable_rls"
 """The PostgreSQL function that reports a policy if row_security is off."""
 _HINTS = {
-    LOCK_NOT_AVAILABLE: "run it when the table is less busy, or raise lock_timeout or retries",
-    QUERY_CANCELED: "raise the step's `timeout:`, or split the work",
+    LOCK_NOT_AVAILABLE: "run it when the table is less busy, or increase lock_timeout or retries",
+    QUERY_CANCELED: "increase the step's `timeout:`, or split the work",
     "25001": "the statement cannot run in a transaction, which its text does not show; use a step outside transactions",
     "2D000": "the procedure commits its transaction: call it outside of migrations",
     INSUFFICIENT_PRIVILEGE: "run as a role that owns the object, or grant the privilege",
@@ -55,7 +55,7 @@ class StepFailed(Exception):
 
 
 class CheckNotSatisfied(StepFailed):
-    """A check did not return the expected result."""
+    """A check returned an unexpected result."""
 
 
 class TransactionEnded(StepFailed):
@@ -106,7 +106,7 @@ def over_budget_error(waiter: Waiter, budget_ms: int, failed: Diagnostic | None)
             f" waited for {waiter.target} ({waiter.mode})",
             f"its query: {hide_secrets(' '.join((waiter.query or '').split()))}",
         ),
-        hint="run it when the table is less busy, do less in one transaction, or raise max_blocking or retries",
+        hint="run it when the table is less busy, do less in one transaction, or increase max_blocking or retries",
     )
     return StepFailed(diagnostic, OVER_BUDGET)
 

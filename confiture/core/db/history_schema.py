@@ -75,7 +75,7 @@ def read_format(connection: Connection, *, only_reads: bool = False) -> int:
         raise _schema_error(
             "schema-clash",
             f"the schema {SCHEMA} does not belong to the migration history: it contains {names}",
-            f"rename it: ALTER SCHEMA {SCHEMA} RENAME TO ...; the history needs a schema of this name",
+            f"rename it: ALTER SCHEMA {SCHEMA} RENAME TO ...; the history needs a schema with this name",
         )
     problems = [problem for relation in relations for problem in _table_problems(relation)]
     if not only_reads:
@@ -133,7 +133,7 @@ def _read_version(connection: Connection) -> int:
         content = {0: "no row", 1: f"the version {versions[0]}" if versions else ""}.get(len(versions), "several rows")
         raise _schema_error(
             "damaged-format",
-            f"the table {SCHEMA}.format contains {content}: it must contain one row, the format of the history",
+            f"the table {SCHEMA}.format contains {content}, but must contain one row with the history format",
             f"restore it from a backup; docs/state.md lists the format of the existing tables, at most {FORMAT}",
         )
     return int(versions[0])
@@ -153,7 +153,7 @@ def _find_foreign_privileges(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
         else:
             yield Diagnostic(
                 code="open-table",
-                message=f"{who} has {', '.join(one['privileges'])} on {name}: it can forge the history, or run"
+                message=f"{who} has {', '.join(one['privileges'])} on {name}, and can forge the history or run"
                 " code with Confiture's privileges",
                 hint=f"{_revocation(one)}, then compare the history with a backup",
             )
@@ -285,14 +285,14 @@ def _find_missing(before: SchemaContent, now: SchemaContent) -> str | None:
     if before.schema is None:
         return None
     if now.schema is None or now.schema[0] != before.schema[0]:
-        return f"drops or renames {SCHEMA}, the schema of the history"
+        return f"drops or renames the history schema {SCHEMA}"
     if now.schema != before.schema:
-        return f"gives {SCHEMA}, the schema of the history, to another role"
+        return f"changes the owner of the history schema {SCHEMA}"
     for name, (oid, owner) in before.tables.items():
         if name not in now.tables or now.tables[name][0] != oid:
-            return f"removes {SCHEMA}.{name}, a table of the history"
+            return f"removes the history table {SCHEMA}.{name}"
         if now.tables[name][1] != owner:
-            return f"gives {SCHEMA}.{name}, a table of the history, to another role"
+            return f"changes the owner of the history table {SCHEMA}.{name}"
     return None
 
 
@@ -301,7 +301,7 @@ def stray_note(content: SchemaContent) -> str | None:
     if not content.others:
         return None
     names = ", ".join(sorted(content.others.values())[:3])
-    return f"the schema {SCHEMA} is for the history, but also contains {names}: move it with ALTER ... SET SCHEMA"
+    return f"the history schema {SCHEMA} also contains other objects ({names}): move them with ALTER ... SET SCHEMA"
 
 
 def _schema_error(code: str, message: str, hint: str) -> DatabaseUnavailable:

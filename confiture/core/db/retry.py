@@ -22,7 +22,7 @@ def exponential_backoff_s(attempt: int) -> float:
     Jitter prevents sessions that failed together from colliding again.
     """
     longest = min(_FIRST_S * 2 ** (attempt - 1), _LONGEST_S)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, protects nothing
+    return random.uniform(longest / 2, longest)  # noqa: S311 - not security-relevant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Report the messages that PostgreSQL sends while a step runs: NOTICE, WARNING and INFO."""
+"""Report NOTICE, WARNING and INFO messages that PostgreSQL sends while a step runs."""
 
 from __future__ import annotations
 

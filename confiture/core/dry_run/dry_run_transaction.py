@@ -160,7 +160,9 @@ class DryRunTransaction:
         ((statement,),) = (step.statements for step in segment.steps)
         if not is_satisfied_in_dry_run(self._connection, statement, has_intent=has_intent, emit=self._emit):
             return False
-        self._emit(Notice(text=f"skipped, an earlier run had completed it: {statement.text.strip().splitlines()[0]}"))
+        self._emit(
+            Notice(text=f"skipped because an earlier run completed it: {statement.text.strip().splitlines()[0]}")
+        )
         return True
 
     def _check_constraints(self) -> None:

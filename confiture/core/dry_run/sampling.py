@@ -209,7 +209,7 @@ def _sample_note(batches: list[_SampleBatch], total: int) -> str:
     if len(batches) > 1:
         low, high = (max(bound * total / 1000, 0.0) for bound in _ms_per_row_range(batches))
         text += f" ({low:.1f} to {high:.1f} s given the spread of the batches; excludes commits and batch growth)"
-    return f"{text}; `--full` runs all"
+    return f"{text}; `--full` runs all batches"
 
 
 def _ms_per_row(batches: list[_SampleBatch]) -> float:

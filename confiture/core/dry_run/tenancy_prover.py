@@ -25,7 +25,7 @@ MIXED = "tenants-mixed"
 _KEEPS_SCHEMA = frozenset({"copy_stmt", "delete_stmt", "insert_stmt", "merge_stmt", "update_stmt"})
 _WAITED = "another session waited for a lock held by the dry run, which continued without proofs"
 _MOST_LEAKS = 3
-_ELSEWHERE = "`confiture tenancy prove` holds no locks, and runs on a standby too"
+_ELSEWHERE = "`confiture tenancy prove` holds no locks, and also runs on a standby"
 
 
 class TenancyProver:
@@ -76,7 +76,7 @@ class TenancyProver:
         if self._has_given_up:
             return _not_provable(_WAITED, _ELSEWHERE)
         if self._remaining_ms < 1:
-            reason = f"the {self._options.limit_ms / 1000:,.0f} s for all proofs of the dry run are used up"
+            reason = f"the {self._options.limit_ms / 1000:,.0f} s for all proofs in the dry run are used up"
             return _not_provable(reason, f"raise `--prove-time`; {_ELSEWHERE}")
         # An outer transaction is needed because a cancel request can hit any statement in the proof, even its own
         # ROLLBACK.
@@ -114,8 +114,8 @@ def mixed_warning(proved: ProvedStatement) -> DryRunWarning:
     more = [f"and {pluralize(len(leaks) - _MOST_LEAKS, 'more difference')}"] if len(leaks) > _MOST_LEAKS else []
     return DryRunWarning(
         code=MIXED,
-        message=f"what is written to {proved.target} mixes tenants: {'; '.join([*descriptions, *more])}",
-        hint="fix the statement: `confiture lint` shows where it can mix them",
+        message=f"the rows written to {proved.target} mix tenants: {'; '.join([*descriptions, *more])}",
+        hint="fix the statement: `confiture lint` shows where it can mix tenants",
         table=proved.target,
         span=proved.span,
         statement=proved.text,
@@ -126,7 +126,7 @@ def mixed_diagnostic(proved: ProvedStatement) -> Diagnostic:
     """Return the diagnostic that fails a dry run because a statement mixes tenants. The report contains the rows."""
     return Diagnostic(
         code=MIXED,
-        message=f"{proved.migration}: {proved.step.name}: what is written to {proved.target} mixes tenants",
+        message=f"{proved.migration}: {proved.step.name}: the rows written to {proved.target} mix tenants",
         span=proved.span,
         hint="fix the statement; `--no-prove` skips the proofs",
     )

@@ -26,16 +26,16 @@ _WAYS_OUT = {
     StatementAction.ADD_FOREIGN_KEY: "add the foreign key NOT VALID, and VALIDATE it in a later migration",
     StatementAction.ADD_UNIQUE: "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... USING INDEX",
     StatementAction.SET_NOT_NULL: "first add CHECK (... IS NOT NULL) NOT VALID and VALIDATE it; then SET"
-    " NOT NULL scans nothing",
+    " NOT NULL needs no scan",
     StatementAction.ALTER_TYPE: "add a column of the new type, fill it in batches, then swap the names",
     StatementAction.ADD_COLUMN: "add the column without a volatile default or inline constraint, then"
     " fill it in batches",
-    StatementAction.VALIDATE: "VALIDATE in a separate migration: together with ADD, it holds the stronger lock",
+    StatementAction.VALIDATE: "VALIDATE in a separate migration: in the same one as ADD, it holds the stronger lock",
     StatementAction.ATTACH: "first give the partition a validated CHECK that implies its bounds",
     StatementAction.REFRESH: "REFRESH MATERIALIZED VIEW CONCURRENTLY",
     StatementAction.REINDEX: "REINDEX CONCURRENTLY",
     StatementAction.DROP_INDEX: "DROP INDEX CONCURRENTLY",
-    StatementAction.CREATE_TABLE: "create the table without the foreign key, and add that NOT VALID at the end",
+    StatementAction.CREATE_TABLE: "create the table without the foreign key, then add it NOT VALID at the end",
 }
 _ANY_WAY_OUT = "run it when the table is idle, or split it into steps that each hold the lock only briefly"
 
@@ -190,7 +190,7 @@ def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
                 changed = rows.updated + rows.deleted
                 yield DryRunWarning(
                     code="large-write",
-                    message=f"one statement changes {changed:,} rows of {rows.table} and keeps them locked",
+                    message=f"one statement changes {changed:,} rows in {rows.table} and keeps them locked",
                     hint="run it in batches, each in its own transaction",
                     table=rows.table,
                     measured_ms=trace.duration_ms,
@@ -211,7 +211,7 @@ def _hidden_lock_warnings(traces: Sequence[StatementTrace], known_statements: Se
                 yield DryRunWarning(
                     code="lock-unseen",
                     message=(
-                        f"{table} was locked by an earlier segment, whose lock a real run has released: this dry run"
+                        f"{table} was locked by an earlier segment, and a real run has released that lock: this dry run"
                         " cannot determine whether this statement locks it again, or for how long"
                     ),
                     hint="apply the earlier part to a copy, and dry-run the rest on that copy",

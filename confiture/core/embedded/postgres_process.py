@@ -69,7 +69,7 @@ class PostgresProcess:
         return self.find_socket_directory() is not None and self._read_pid_file()[7:8] == ["ready"]
 
     def is_alive(self) -> bool:
-        """Whether the server is running, starting or stopping, or one of its processes still exists."""
+        """Whether the server is running, starting or stopping, or any server process still exists."""
         return is_locked(self._lock) or self.find_socket_directory() is not None
 
     def find_socket_directory(self) -> Path | None:
@@ -105,7 +105,7 @@ class PostgresProcess:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """End all connections, stop the server, and wait until all its processes have ended."""
+        """End all connections, stop the server, and wait until all server processes have exited."""
         places = {
             self.find_socket_directory() or self.data_directory,
             socket_directory.choose_socket_directory(self.data_directory),

@@ -1,6 +1,6 @@
 """A project's embedded PostgreSQL server. It is created on first use and stopped by its last user.
 
-All files are below `.confiture/postgres/` in the project's directory:
+All files are below `.confiture/postgres/` in the project directory:
 
     data/                     PostgreSQL's data; created as data.new/ and renamed when complete
     server.log, server.log.1  the server's log since its last start, and the previous one
@@ -90,7 +90,7 @@ class EmbeddedServer:
             return self._process.is_ready()
 
     def is_persistent(self) -> bool:
-        """Whether the running server keeps running when its last user leaves."""
+        """Whether the server stays up after its last user leaves."""
         return self.is_running() and self._keep_file.exists()
 
     def client_processes(self) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ class EmbeddedServer:
             raise LockHeld(
                 Diagnostic(
                     code="embedded-in-use",
-                    message=f"the embedded server is in use and cannot be {action} now",
+                    message=f"the embedded server is in use and cannot be {action} at the moment",
                     detail=self.client_processes(),
                     hint="wait for these processes to exit, or end their connections with `confiture db stop --force`",
                 )
@@ -215,7 +215,7 @@ def _os_errors_translated() -> Iterator[None]:
         raise LockHeld(
             Diagnostic(
                 code="embedded-busy",
-                message="another process has been starting or stopping the embedded server for minutes",
+                message="another process has been starting or stopping the embedded server for several minutes",
                 detail=find_lock_processes(Path(str(error))),
                 hint="wait until that process exits, or end it",
             )

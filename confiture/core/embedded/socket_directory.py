@@ -43,7 +43,7 @@ def create_socket_directory(data: Path, user: SystemUser | None) -> Path:
             Diagnostic(
                 code="embedded-socket",
                 message=f"{place} is not a private directory of this user, so the embedded server cannot listen there",
-                hint="remove it, or move the project to a shorter path",
+                hint="remove that directory, or move the project to a shorter path",
             )
         )
     if user:

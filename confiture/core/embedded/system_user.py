@@ -56,7 +56,7 @@ def grant_directory_access(user: SystemUser, paths: Iterable[Path], notify: Call
 
 
 def grant_file_access(user: SystemUser, directories: Iterable[Path], notify: Callable[[str], None]) -> None:
-    """Let the user read the files in these trees, and execute those that their owner can execute.
+    """Let the user read the files in these trees, and execute those that the file owner can execute.
 
     `notify` receives the changed paths. Raise OSError if that is not possible.
     """

@@ -50,7 +50,7 @@ class ObservedStatement:
 
 def _require_hook_connection(connection: psycopg.Connection[Any]) -> HookConnection:
     if not isinstance(connection, HookConnection):
-        raise TypeError("create a hook's cursors with its connection")
+        raise TypeError("create a hook's cursors through its connection")
     return connection
 
 
@@ -172,7 +172,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
 
     @property
     def closed(self) -> bool:
-        """Whether the hook has ended, or the session is lost."""
+        """Whether the hook has ended or the session is lost."""
         return self._is_released or super().closed
 
     def execute(
@@ -201,7 +201,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
         raise _refused_error("autocommit")
 
     def pipeline(self) -> NoReturn:
-        """Raise HookRefused: in a pipeline, statements cannot be observed individually."""
+        """Raise HookRefused, because statements in a pipeline cannot be observed individually."""
         raise HookRefused("hooks cannot use `pipeline`; use `executemany` to send many rows at once")
 
     def __exit__(self, *_: object) -> None:
@@ -251,7 +251,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
         if status is TransactionStatus.INERROR:
             raise self._last_error or psycopg.errors.InFailedSqlTransaction("the transaction is aborted")
         if status is TransactionStatus.ACTIVE:
-            raise HookRefused("a query or a COPY is still running: read it to its end, or close it")
+            raise HookRefused("a query or a COPY is still running: read all results, or close the cursor")
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from confiture.text import error_text, shorten_sql
 _LOGGERS = "confiture.hooks"
 _FIX_HOOK = "fix the hook or the data, then run again; nothing that the hook did is committed"
 _CORRECT = "correct the migration or the data, then run again"
-_CAUGHT = "the hook caught this error and continued: only code in `with conn.transaction():` can fail separately"
+_CAUGHT = "the hook caught this error and continued, but only code in `with conn.transaction():` can fail separately"
 _BATCHED = "set `batched = True` on its class; the hook then runs outside the transaction, because each batch commits"
 
 
@@ -123,7 +123,7 @@ class HookRunner:
         def fill_once(fields: Mapping[str, Any], call: CallSite) -> int:
             if row_counts:
                 raise HookRefused(
-                    "a hook can fill only once, because progress is stored per step; write another hook for the rest"
+                    "a hook can run only one backfill, because progress is stored per step; write another hook"
                 )
             row_counts.append(0)
             try:

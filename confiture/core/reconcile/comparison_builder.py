@@ -100,12 +100,12 @@ class _ComparisonBuilder:
         target = self._reconcile.table
         row = self._connection.execute(query("reconciled_table"), {"table": quote_table(target)}).fetchone()
         if row is None:
-            hint = "check the name, and that the table's schema is on the search_path"
+            hint = "check the name, and check that the table's schema is on the search_path"
             raise self._not_comparable("undefined-table", f"there is no table {target}", hint, UNDEFINED_TABLE)
         if row["hides_rows"]:
             raise self._not_comparable(
                 "reconcile-row-security",
-                f"row security hides rows of {target} from this role: hidden rows cannot be compared",
+                f"row security hides rows in {target} from this role, so they cannot be compared",
                 "run as the table's owner, or as a role with BYPASSRLS",
                 "42501",
             )
@@ -130,7 +130,7 @@ class _ComparisonBuilder:
         if unknown:
             near = closest_match(unknown[0], table.columns)
             hint = f"did you mean {unknown[0]} AS {near}?" if near else "columns are compared by name: rename it"
-            message = f"the query returns {', '.join(unknown)}, which {self._reconcile.table} does not have"
+            message = f"the query returns {', '.join(unknown)}, but {self._reconcile.table} has no such column"
             raise self._not_comparable("reconcile-columns", message, hint, UNDEFINED_COLUMN)
 
     def _nondeterministic_columns(self, statement: ParsedStatement) -> dict[str, str]:
@@ -197,7 +197,7 @@ class _ComparisonBuilder:
         for column in columns:
             error = self._try_casts((column,))
             if error is not None:
-                message = f"{column.name} of the query does not match the table's type: {error.diag.message_primary}"
+                message = f"the query's {column.name} does not match the table's type: {error.diag.message_primary}"
                 raise self._not_comparable("reconcile-types", message, "cast it in the query", CANNOT_COERCE)
 
     def _try_casts(self, columns: tuple[ComparedColumn, ...]) -> psycopg.Error | None:
@@ -214,7 +214,7 @@ class _ComparisonBuilder:
         names = self._reconcile.key
         missing = [name for name in names if name not in compared]
         if missing:
-            message = f"the key's {', '.join(missing)} is not a compared column"
+            message = f"the key column {', '.join(missing)} is not compared"
             hint = f"compared columns: {', '.join(compared)}"
             raise self._not_comparable("reconcile-key", message, hint, UNDEFINED_COLUMN)
         candidates = [key for key in table.keys if all(name in compared for name in key)]
@@ -230,7 +230,7 @@ class _ComparisonBuilder:
             message = f"{name} differs each time: the query calls {nondeterministic[name]}"
             raise self._not_comparable("reconcile-key", message, "choose another `by`")
         if name not in compared:
-            hint = f"it returns {', '.join(compared)}"
+            hint = f"the query returns {', '.join(compared)}"
             message = f"`by` names {name}, which the query does not return"
             raise self._not_comparable("reconcile-key", message, hint, UNDEFINED_COLUMN)
         return compared[name]

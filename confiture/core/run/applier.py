@@ -59,13 +59,13 @@ class Applier:
 
     def _run_on_error(self, runner: MigrationRunner, plan: PlannedMigration, failure: Diagnostic) -> None:
         if self._context.connection.closed:
-            self._emit(Notice(text="on_error did not run: the connection was lost"))
+            self._emit(Notice(text="on_error did not run because the connection was lost"))
             return
         try:
             runner.run_on_error(plan, failure)
         except StepFailed as error:
-            self._emit(Notice(text=f"on_error failed too: {error.diagnostic}"))
+            self._emit(Notice(text=f"on_error also failed: {error.diagnostic}"))
         except psycopg.Error as error:
-            self._emit(Notice(text=f"on_error failed too: {error}"))
+            self._emit(Notice(text=f"on_error also failed: {error}"))
         except KeyboardInterrupt:
             self._emit(Notice(text="on_error was interrupted and rolled back"))

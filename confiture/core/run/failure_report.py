@@ -41,7 +41,7 @@ def classify_dry_run_failure(error: BaseException, progress: MigrationProgress |
     if isinstance(error, ConfitureError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return MigrationFailed(_interrupted_diagnostic("a dry run commits nothing: run it again"))
+        return MigrationFailed(_interrupted_diagnostic("a dry run commits nothing, so run it again"))
     diagnostic = _to_diagnostic(error, progress)
     if isinstance(error, TransactionEnded):
         return MigrationStopped(diagnostic)
@@ -156,7 +156,7 @@ def _committed_diagnostic(progress: MigrationProgress) -> Diagnostic:
     what = f"all of {label} is committed" if progress.is_whole else f"the part of {label} that ran is committed"
     return Diagnostic(
         code="committed",
-        message=f"{what}: the error occurred after the commit",
+        message=f"{what}; the error occurred after the commit",
         hint=f"run `{_resume_command(progress)}` to continue from there",
     )
 
@@ -164,11 +164,11 @@ def _committed_diagnostic(progress: MigrationProgress) -> Diagnostic:
 def _history_lost_diagnostic(progress: MigrationProgress) -> Diagnostic:
     plan = progress.plan
     segments = f"{progress.committed_segments} of {pluralize(len(plan.segments), 'segment')} of {plan.migration.label}"
-    part = " and a part of the next one" if progress.has_intent else ""
+    part = " and part of the next one" if progress.has_intent else ""
     return Diagnostic(
         code="history-lost",
         message=f"{segments}{part} are committed, but the history no longer records them",
-        hint="restore the tables of the schema confiture from a backup; or revert what is committed by hand"
+        hint="restore the tables in the schema confiture from a backup; or revert what is committed by hand"
         f" before you run `{_resume_command(progress)}`",
     )
 

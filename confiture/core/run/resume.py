@@ -23,12 +23,12 @@ class ResumePoint:
 
     @property
     def committed_segments(self) -> int:
-        """The number of committed segments: always the first ones."""
+        """The number of committed segments. These are always the first ones."""
         return sum(entry.state is SegmentState.DONE for entry in self.journal.values())
 
     @property
     def has_intent(self) -> bool:
-        """Whether a statement outside a transaction was started and its outcome is unknown."""
+        """Whether a statement outside a transaction was started with an unknown outcome."""
         return any(entry.state is SegmentState.INTENT for entry in self.journal.values())
 
 

@@ -265,7 +265,7 @@ class MigrationRunner:
         self._session.apply_settings(segment)
         self._session.step_runner.set_timeouts(segment, step)
         if is_already_done(self._connection, statement, has_intent=progress.has_intent, emit=self._emit):
-            self._emit(Notice(text=f"skipped, an earlier run had completed it: {_first_line(statement.text)}"))
+            self._emit(Notice(text=f"skipped because an earlier run completed it: {_first_line(statement.text)}"))
             return []
         if statement.is_concurrent:
             # A CONCURRENTLY statement blocks neither reads nor writes, and cancelling it would waste the whole build.
@@ -287,12 +287,13 @@ class MigrationRunner:
                     self._store.delete_intent(progress.plan, segment, progress.attempt)
                 progress.withdraw_intent()
         except (psycopg.Error, ConfitureError) as failure:
-            self._emit(Notice(text=f"could not clean up, the next run will do it: {_first_line(str(failure))}"))
+            self._emit(Notice(text=f"could not clean up; the next run will do this: {_first_line(str(failure))}"))
 
     def _reset_role(self, segment: Segment) -> None:
         texts = [*segment.settings, *(statement.text for step in segment.steps for statement in step.statements)]
         if any(step.hook for step in segment.steps) or any(map(_MAY_SET_ROLE.search, texts)):
-            # The run's own role must write the history, even if the migration, a DO block or a hook changed the role.
+            # The run's own role must write the history, even if the migration, a DO block or a hook has changed the
+            # role.
             self._connection.execute("RESET SESSION AUTHORIZATION")
 
     def _schema_content(self) -> SchemaContent:
@@ -344,7 +345,7 @@ class MigrationRunner:
 
 
 def last_chain_checksum(history: Sequence[AppliedMigration], start: str) -> str:
-    """Return the chain checksum after all applied rows of a history."""
+    """Return the chain checksum after all applied rows in a history."""
     applied = [row.chain for row in history if row.applied_at is not None]
     return applied[-1] if applied else start
 

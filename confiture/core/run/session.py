@@ -66,7 +66,7 @@ class Session:
     def run_steps(self, version: str, segment: Segment, observer: StatementObserver | None = None) -> list[StepRecord]:
         """Run a segment's steps in the open transaction, if any. Raise StepFailed."""
         records = []
-        # Record what a statement did before the budget check can end the run.
+        # Record a statement's effects before the budget check can end the run.
         observers = ObserverSequence(*([observer] if observer else []), *self._budget_observers(segment))
         try:
             with self.hook_runner.restore_stats_on_error(version):

@@ -84,7 +84,7 @@ def _not_provable_proof(refusal: NotProvable) -> IsolationProof:
 def _to_not_provable(error: psycopg.Error) -> NotProvable:
     hint = None
     if error.sqlstate == INSUFFICIENT_PRIVILEGE:
-        hint = "prove it as a role that can read all rows: the owner of the tables, or a role with BYPASSRLS"
+        hint = "run the proof as a role that can read all rows: the table owner, or a role with BYPASSRLS"
     return NotProvable(error.diag.message_primary or str(error), hint)
 
 

@@ -50,7 +50,7 @@ def _classify_table(table: Table, catalog: Catalog, tenancy: TenancySettings) ->
         )
     registered = tenant_registry_column(table, catalog, tenancy)
     if registered:
-        why = f"{column} of other tables refers to its {registered}: each row is a tenant"
+        why = f"{column} in other tables refers to its {registered}, so each row is a tenant"
         return TableOwnership(name=name, ownership=TenantOwnership.REGISTRY, reason=why, column=registered)
     if find_matching_pattern(name, tenancy.exempt):
         return TableOwnership(name=name, ownership=TenantOwnership.EXEMPT, reason=_exclusion_reason(name, tenancy))
@@ -75,5 +75,5 @@ def _format_path(path: Iterable[ForeignKeyHop], column: str) -> str:
 def _exclusion_reason(name: QualifiedName, tenancy: TenancySettings) -> str:
     pattern = find_matching_pattern(name, tenancy.exempt)
     if pattern:
-        return f"`{pattern}` of tenancy.except excludes it"
-    return "no pattern of tenancy.tables matches it"
+        return f"`{pattern}` in tenancy.except excludes it"
+    return "no pattern in tenancy.tables matches it"

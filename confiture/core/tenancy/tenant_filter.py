@@ -252,7 +252,7 @@ _TRUE = _parse_select("SELECT true").target_list[0].res_target.val
 
 
 def with_search_path(catalog: Catalog, search_path: tuple[str, ...]) -> Catalog:
-    """Return the catalog with another search path."""
+    """Return the catalog with a different search path."""
     return replace(catalog, search_path=search_path)
 
 
