@@ -129,7 +129,7 @@ class BackfillRun:
             raise self._to_raisable(errors[0])
 
     def _require_progress(self) -> None:
-        """Raise StepFailed if rows of the stored progress are missing, because their ranges may not be filled."""
+        """Raise StepFailed if stored progress rows are missing, because their ranges may not be filled."""
         if not self._context.store.is_complete():
             raise backfill_error(
                 self._context.step,

@@ -22,7 +22,7 @@ _ORDERS = ({0}, {3})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillSource:
-    """A driving table with its batch key. `estimated_rows` is the planner's estimate, or None if never analyzed."""
+    """A driving table and its batch key. `estimated_rows` is the planner's estimate; None if never analyzed."""
 
     key: BatchKey
     estimated_rows: int | None

@@ -147,7 +147,7 @@ class BackfillStore:
         return self._connection.execute(query("end_backfill"), self.backfill_id.parameters).fetchone() is not None
 
     def is_complete(self) -> bool:
-        """Whether all rows of the stored progress exist: the backfill and all its ranges, including finished ones."""
+        """Whether all stored progress rows exist: the backfill's own row and all ranges, including finished ones."""
         row = self._connection.execute(query("ranges_complete"), self.backfill_id.parameters).fetchone()
         return row is not None and bool(row["is_complete"])
 

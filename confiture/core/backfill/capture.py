@@ -226,7 +226,7 @@ class ChangeCapture:
         return sql.Identifier(SCHEMA, f"backfill_{self._number}_note_{position}")
 
     def _function_definition(self, table: CapturedTable, function: sql.Identifier) -> sql.Composed:
-        """Return the definition of the trigger function. SECURITY DEFINER spares writers privileges on the schema.
+        """Return the trigger function's definition. With SECURITY DEFINER, writers need no privileges on the schema.
 
         With the function's search path, extension types have only the record operators. Writing a value of another type
         would call a cast function that belongs to the type's owner. Instead, an entry without a key records that a

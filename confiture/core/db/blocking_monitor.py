@@ -2,7 +2,8 @@
 
 lock_timeout limits how long the run waits. The budget limits how long other sessions wait for the run, including
 sessions behind it in a lock queue. The monitor polls for waiters ten times a second over a separate connection, and
-once more when the longest wait is about to exceed the budget. If it does, the monitor cancels the run's statement.
+once more when the longest wait is about to exceed the budget. If a wait exceeds the budget, the monitor cancels the
+run's statement.
 
 PostgreSQL ignores a cancel request that arrives between two statements, so the monitor repeats the request at every
 poll until the segment ends. Enforcement must stop before COMMIT or ROLLBACK is sent, because these would be cancelled

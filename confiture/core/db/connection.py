@@ -157,7 +157,7 @@ def reject_transaction_pooler(first: Connection, second: Connection) -> None:
     if pids[0] & pids[1] or len(pids[0]) > 1 or len(pids[1]) > 1:
         raise _unavailable_error(
             "pooler",
-            "the connections share server sessions: they go through a pooler in transaction mode",
+            "the connections share server sessions because they go through a pooler in transaction mode",
             "use the server's own address: session locks and settings are lost behind such a pooler",
         )
 

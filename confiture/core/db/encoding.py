@@ -29,8 +29,8 @@ _CODECS = {
 def replace_unencodable_parameters(connection: psycopg.Connection[Any]) -> None:
     """Replace the characters in parameters that the database encoding lacks, if the encoding is not UTF-8.
 
-    Parameters are Confiture's own text, such as step names. The SQL of migrations is sent unchanged: PostgreSQL
-    reports a character that it cannot convert.
+    Parameters are Confiture's own text, such as step names. Migration SQL is sent unchanged, because PostgreSQL reports
+    characters that it cannot convert.
     """
     encoding = connection.info.parameter_status("server_encoding") or _UTF8
     if encoding == _UTF8:

@@ -37,7 +37,7 @@ _ROW_SECURITY_CHECK = "check_enable_rls"
 _HINTS = {
     LOCK_NOT_AVAILABLE: "run it when the table is less busy, or increase lock_timeout or retries",
     QUERY_CANCELED: "increase the step's `timeout:`, or split the work",
-    "25001": "the statement cannot run in a transaction, which its text does not show; use a step outside transactions",
+    "25001": "the statement cannot run in a transaction, despite its text: use a step outside transactions",
     "2D000": "the procedure commits its transaction: call it outside of migrations",
     INSUFFICIENT_PRIVILEGE: "run as a role that owns the object, or grant the privilege",
     "53100": "the server's disk is full: free space, then run again",

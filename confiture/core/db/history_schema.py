@@ -160,7 +160,7 @@ def _find_foreign_privileges(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
 
 
 def _revocation(one: Mapping[str, Any]) -> str:
-    """Return the REVOKE statement for the privileges. It also revokes them from roles to which they were passed on."""
+    """Return the REVOKE statement for the privileges. It also covers roles to which the privileges were passed on."""
     name = SCHEMA if one["kind"] == "SCHEMA" else f"{SCHEMA}.{one['name']}"
     kind = "" if one["kind"] == "TABLE" else f"{one['kind']} "
     call = "()" if one["kind"] == "FUNCTION" else ""

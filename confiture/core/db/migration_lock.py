@@ -55,7 +55,7 @@ class MigrationLock:
 def acquire_migration_lock(
     database: ConnectionTarget, history: HistoryKey, purpose: str, wait_ms: int, emit: Emit, work_connection: Connection
 ) -> Iterator[MigrationLock]:
-    """Hold a history's lock during work over the connection `work_connection`.
+    """Hold a history's lock while work runs over the connection `work_connection`.
 
     Poll for the lock up to `wait_ms`, because a session waiting inside the server would deadlock with CREATE INDEX
     CONCURRENTLY.

@@ -76,7 +76,7 @@ class EmbeddedServer:
         return self._process.program_directory / name
 
     def url(self, database: str = "postgres") -> str:
-        """Return the server's address as a libpq URI; if it is stopped, its address once this process starts it."""
+        """Return the server's address as a libpq URI. For a stopped server, assume that this process starts it."""
         with _os_errors_translated():
             place = self._process.find_socket_directory() or socket_directory.choose_socket_directory(
                 self.data_directory

@@ -241,7 +241,7 @@ class _ComparisonBuilder:
         return not_comparable(self._step, code, message, hint, sqlstate=sqlstate, offset=offset)
 
 
-_RETURN = "return the columns that the table gets from its source tables"
+_RETURN = "return the columns that are filled from the source tables"
 
 
 def _skip_reason(name: str, nondeterministic: Mapping[str, str]) -> str:

@@ -89,7 +89,7 @@ def _to_not_provable(error: psycopg.Error) -> NotProvable:
 
 
 class _StatementProver:
-    """Proves one statement."""
+    """Proves the tenant isolation of one statement."""
 
     def __init__(
         self,

@@ -79,7 +79,7 @@ class TenantRowFilter:
         return self._conditions[relation.name]
 
     def find_tenant_source(self, relation: Table | View) -> tuple[Table | View, str]:
-        """Return the relation, and its column, that names the tenant of a row: itself or one reached by foreign keys.
+        """Return the relation and the column that name a row's tenant, in the relation itself or behind foreign keys.
 
         Raise LookupError if the rows belong to no tenant.
         """
