@@ -334,7 +334,7 @@ def test_tables_that_reach_their_tenant_by_key(shop_18: Shop) -> None:
         ("SELECT tenant_id FROM w_orders TABLESAMPLE system (10)", "TABLESAMPLE"),
         ("SELECT tenant_id, own(1) FROM w_orders", "own() is not immutable"),
         ("SELECT x.tenant_id FROM r_not_made_yet x", "r_not_made_yet does not exist"),
-        ("UPDATE r_not_made_yet SET a = 1", "r_not_made_yet is not there"),
+        ("UPDATE r_not_made_yet SET a = 1", "r_not_made_yet does not exist"),
         ("UPDATE v_names SET called = 'x'", "through the view v_names"),
         ("WITH d AS (DELETE FROM w_orders RETURNING *) SELECT tenant_id FROM d", "a WITH query writes rows"),
         ("SELECT nextval('none')::bigint AS tenant_id, id FROM w_orders", "differs each time"),

@@ -26,9 +26,10 @@ from confiture.text import double_quote
 _PATIENCE_SECONDS = 60
 _POLL_SECONDS = 0.01
 
-# --no-sync: only a crash of the whole machine within seconds could damage the data directory, which contains no user
-# data yet. The built-in locale C.UTF-8 sorts by code point like C but supports letters beyond ASCII, and is identical
-# on every system.
+# With --no-sync, only a crash of the whole machine within seconds could damage the data directory, which contains no
+# user data yet.
+# The built-in locale C.UTF-8 sorts by code point like C but supports letters beyond ASCII, and is identical on every
+# system.
 _INITDB = (
     *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"),
     *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
