@@ -28,6 +28,16 @@ MISSING_VALUE_CODES = ("undefined-name", "unset-variable")
 _DELIMITERS = ("{{", "{%", "{#")
 _MAX_PIECES = 10_000
 _CODE = re.compile(r"\{[{%](?:(?![%}]\}).)*", re.DOTALL)
+INVALID_LITERAL = "invalid-literal"
+_OPENING = re.compile(r"\{[{%#]")
+_BRACES_HINT = (
+    "check the braces: {{ value }}, {% if ... %}, {# comment #}; to keep braces, write {% raw %}...{% endraw %}, use"
+    " ARRAY[...] for an array, or put the SQL into a plain .sql file, which is not rendered"
+)
+_LITERAL_HINT = (
+    "write a list by {{ values | map('literal') | join(', ') }}, and JSON by {{ value | tojson | literal }}; if the"
+    " braces are meant literally, write {% raw %}...{% endraw %}, or ARRAY[...] for an array"
+)
 _PLAIN_NAME = re.compile(r"\{\{ ?[A-Za-z_]\w* ?\}\}")
 _MAX_CODE_CHARACTERS = 200_000
 _LONG_NUMBER = re.compile(r"(?<!\d)\d[\d_]{3000,}")
@@ -153,7 +163,10 @@ def quote_dotted_name(value: object) -> str:
 
 
 def format_literal(value: object) -> str:
-    """Return a value (text, number, boolean, null) as an SQL literal."""
+    """Return a value (text, number, boolean, null) as an SQL literal. Raise LiteralError for lists and mappings."""
+    from confiture.plan.template_sizes import require_scalar
+
+    require_scalar(value)
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -201,7 +214,7 @@ class _ErrorTranslation:
         from jinja2 import TemplateSyntaxError
         from jinja2.exceptions import SecurityError, UndefinedError
 
-        from confiture.plan.template_sizes import LimitExceeded, too_many_digits
+        from confiture.plan.template_sizes import LimitExceeded, LiteralError, too_many_digits
 
         if error is None or isinstance(error, TemplateProblem) or not isinstance(error, Exception):
             return
@@ -209,9 +222,11 @@ class _ErrorTranslation:
             error = too_many_digits()
         if isinstance(error, TemplateSyntaxError):
             reason = re.sub(r" at \d+$", "", str(error.message))
-            hint = "check the braces: {{ value }}, {% if ... %}, {# comment #}"
-            raise _template_problem(
-                self._source, error.lineno - 1, "template-syntax", f"template: {reason}", hint
+            line = min(error.lineno - 1, self._source.text.rstrip("\n").count("\n"))
+            span = self._source.span_at(line, _find_broken_brace(self._source.text.split("\n")[line]))
+            message = f"template: {reason}"
+            raise TemplateProblem(
+                self._source.file.diagnostic(span, "template-syntax", message, hint=_BRACES_HINT)
             ) from error
         line = _find_template_line(trace)
         reason = hide_values(str(error), self._context.private_values | self._private_results)
@@ -225,12 +240,32 @@ class _ErrorTranslation:
             raise _template_problem(
                 self._source, line, "forbidden-name", f"template: {reason}", "use only plain values in templates"
             ) from error
+        if isinstance(error, LiteralError):
+            raise _template_problem(
+                self._source, line, INVALID_LITERAL, f"template: {reason}", _LITERAL_HINT
+            ) from error
         if isinstance(error, LimitExceeded):
             raise _template_problem(self._source, line, "template-limit", f"template: {reason}", error.hint) from error
         message, hint = f"template: {type(error).__name__}: {reason}", "fix the expression in this line"
         if isinstance(error, RecursionError | SyntaxError | MemoryError):
             message, hint = "template: it is nested too deeply", "split the step, or do the work in SQL"
         raise _template_problem(self._source, line, "template-error", message, hint) from error
+
+
+def _find_broken_brace(line: str) -> int:
+    """The column (from 0) of the expression that does not parse; of the first brace, if it is a block."""
+    from jinja2 import TemplateSyntaxError
+
+    starts = [match.start() for match in _OPENING.finditer(line)]
+    for start in starts:
+        if not line.startswith("{{", start):
+            continue
+        end = line.find("}}", start)
+        try:
+            template_environment().parse(line[start : end + 2] if end >= 0 else line[start:])
+        except TemplateSyntaxError:
+            return start
+    return starts[0] if starts else len(line) - len(line.lstrip())
 
 
 def _template_problem(source: LocatedSource, line: int, code: str, message: str, hint: str) -> TemplateProblem:

@@ -10,6 +10,7 @@ from confiture.models.plan import PlannedStep, Statement, StepAction
 from confiture.models.source import RenderedSql
 from confiture.plan.folded_comments import FOLDED_COMMENT, find_folded_comments
 from confiture.plan.rendering import (
+    INVALID_LITERAL,
     MISSING_VALUE_CODES,
     RenderContext,
     TemplateProblem,
@@ -24,7 +25,7 @@ from confiture.sql.parse_tree import Parse
 from confiture.sql.parser import parse_sql
 from confiture.sql.parsing import parse_statements
 
-_PENDING_CODES = frozenset({*MISSING_VALUE_CODES, FOLDED_COMMENT})
+_PENDING_CODES = frozenset({*MISSING_VALUE_CODES, FOLDED_COMMENT, INVALID_LITERAL})
 """The codes of problems that matter only if the step is to run: an applied migration may keep them."""
 _ADD_HINT = "add a statement, or remove the step"
 

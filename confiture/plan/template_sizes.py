@@ -23,8 +23,19 @@ class LimitExceeded(Exception):
         self.hint = hint
 
 
+class LiteralError(Exception):
+    """A value has no SQL literal."""
+
+
 _VIEWS: tuple[type[Any], ...] = (type({}.keys()), type({}.values()), type({}.items()))
 CONTAINERS: tuple[type[Any], ...] = (list, tuple, set, frozenset, Mapping, *_VIEWS, Namespace)
+
+
+def require_scalar(value: Any) -> None:
+    """Raise LiteralError for a list or mapping."""
+    if isinstance(value, (range, *CONTAINERS)):
+        kind = "a mapping" if isinstance(value, Mapping) else "a list"
+        raise LiteralError(f"literal requires text, a number, a boolean or null, not {kind}")
 
 
 def text_size(value: Any, sizes: dict[int, int] | None = None) -> int:

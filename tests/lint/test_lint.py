@@ -121,7 +121,7 @@ def test_templates_are_rendered_as_far_as_the_settings_go(project: Project) -> N
     found = lint(project).findings
     assert [f"{one.span} {one.rule}" for one in found if one.rule in (KEY, "template-syntax")] == [
         "schemas/a.sql.j2:1:14 requires_primary_key",
-        "schemas/c.sql.j2:1:1 template-syntax",
+        "schemas/c.sql.j2:1:14 template-syntax",
     ]
     assert "w_a" in told_by(project, KEY)[0]
     (by_option,) = [one for one in lint(project, KEY, side="r").findings if one.rule == KEY]

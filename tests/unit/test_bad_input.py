@@ -268,7 +268,7 @@ TEMPLATE_MISTAKES = {
         "ddl:\n  - sql: |\n      SELECT 1;\n      {% if true %}\n\n",
         ["4:7 template-syntax: Unexpected end of template -> braces"],
     ),
-    "brace that is not closed": ("ddl: [{sql: 'SELECT {{ 1'}]\n", ["1:14 template-syntax: end of template -> braces"]),
+    "brace that is not closed": ("ddl: [{sql: 'SELECT {{ 1'}]\n", ["1:21 template-syntax: end of template -> braces"]),
     "quote that is not closed": (
         "ddl:\n  - sql: |\n      A\n      {{ 'a\n",
         ["4:7 template-syntax: unexpected char -> braces"],

@@ -15,6 +15,7 @@ from confiture.plan.rendering import (
     format_literal,
     quote_dotted_name,
 )
+from tests.support.projects import Project
 from tests.support.servers import Database
 from tests.support.templates import context, rendered, source
 
@@ -226,3 +227,34 @@ def _close_connections() -> Any:
     for connection in _CONNECTIONS.values():
         connection.close()
     _CONNECTIONS.clear()
+
+
+@pytest.mark.parametrize(
+    ("sql", "column"),
+    [
+        ("SELECT '{{1,2},{3,4}}'::int[]", 9),
+        ("SELECT 1 WHERE 'x' LIKE '{%'", 26),
+        ("SELECT {{ 1 }}, '{{ x'", 18),
+    ],
+)
+def test_a_brace_that_is_no_template_is_located(project: Project, sql: str, column: int) -> None:
+    project.migration("001_a", f"ddl:\n  - sql: |\n      {sql}\n")
+    errors = project.run("migrate", "validate", expect=2).err
+    assert "template-syntax" in errors
+    assert f"001_a.yaml:3:{6 + column}" in errors
+    assert "{% raw %}" in errors
+    assert "plain .sql file" in errors
+
+
+@pytest.mark.parametrize(("value", "kind"), [("[1, 2]", "a list"), ("{a: 1}", "a mapping"), ("[]", "a list")])
+def test_literal_refuses_lists_and_mappings(project: Project, value: str, kind: str) -> None:
+    project.migration("001_a", f"ddl:\n  - sql: SELECT {{{{ x | literal }}}}\nvars: {{x: {value}}}\n")
+    errors = project.run("migrate", "validate", expect=2).err
+    assert f"literal requires text, a number, a boolean or null, not {kind}" in errors
+    assert "map('literal') | join(', ')" in errors
+
+
+def test_the_ways_that_the_hint_names(project: Project) -> None:
+    sql = "SELECT x IN ({{ x | map('literal') | join(', ') }}), {{ y | tojson | literal }}"
+    project.migration("001_a", f"ddl:\n  - sql: {sql}\nvars: {{x: [1, b], y: {{a: [1]}}}}\n")
+    assert "SELECT x IN ('1', 'b'), '{\"a\": [1]}'" in project.run("migrate", "show", "001").out

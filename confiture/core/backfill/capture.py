@@ -17,9 +17,9 @@ from confiture.core.backfill.batch_key import BatchKey, KeyValues
 from confiture.core.db.connection import Connection, fetch_named_row
 from confiture.core.db.history_schema import read_format, revoke_from_others
 from confiture.core.db.queries import query, quote_table
+from confiture.core.db.search_path import SCHEMA
 from confiture.models.catalog import QualifiedName
 
-SCHEMA = "confiture"
 _NOTED = "confiture noted"
 
 

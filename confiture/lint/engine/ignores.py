@@ -17,7 +17,7 @@ UNUSED, WITHOUT_REASON = "unused_ignore", "ignore_without_reason"
 
 _SIGN = "confiture:"
 _COMMENT = re.compile(r"--\s*confiture:\s*ignore\b(?P<rules>.*?)(?:--(?P<reason>.*))?$")
-_NON_TRANSACTIONAL_FUNCTION = re.compile(r"(?:^|(?<=\s))#\s*confiture:\s*ignore\b", re.MULTILINE)
+_FILE_COMMENT = re.compile(r"(?:^|(?<=\s))#\s*confiture:\s*ignore\b", re.MULTILINE)
 
 
 @record(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ def find_ignores(rendered: RenderedSql, statements: Sequence[ParsedStatement]) -
 
 def misplaced_ignores(rendered: RenderedSql) -> Iterator[IgnoreComment]:
     """Return the YAML and Python comments of a migration file that would be ignore comments in its SQL."""
-    for match in _NON_TRANSACTIONAL_FUNCTION.finditer(rendered.text) if has_ignores(rendered) else ():
+    for match in _FILE_COMMENT.finditer(rendered.text) if has_ignores(rendered) else ():
         place = SourceLocation(rendered=rendered, offset=match.start())
         yield IgnoreComment(
             rules=(), reason="", location=place, span=place.span, first_span=None, last_span=None, is_misplaced=True
