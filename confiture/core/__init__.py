@@ -1,4 +1,4 @@
-"""The engine: connections, history, locks, runs and hooks. Exports the names for writing migrations and hooks."""
+"""The engine: connections, history, locks, runs and hooks. Exports the names needed to write migrations and hooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rename the history of a project."""
+"""Rename a project's history."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from confiture.models.history import HistoryKey
 
 
 def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: int) -> int:
-    """Rename the history of the project `old` to `new`, in one transaction. Return its number of migrations.
+    """Rename the history of the project `old` to `new` in one transaction. Return the number of migrations in it.
 
-    Raise InputError if `old` has no history or `new` already has one; LockHeld while either project is running;
+    Raise InputError if `old` has no history or `new` already has one; LockHeld if either project is running; or
     DatabaseUnavailable.
     """
     keys = HistoryKey(project=old), HistoryKey(project=new)
@@ -33,7 +33,7 @@ def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: 
         ):
             _require_one_history(former, renamed)
             if former.needs_upgrade():
-                # A former format belongs to `default`, whose lock is held.
+                # Tables of a former format belong to the project `default`. Its lock is held.
                 former.upgrade()
             return former.rename(new)
     except psycopg.Error as error:
@@ -49,7 +49,7 @@ def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> No
         raise InputError(
             Diagnostic(
                 code="unknown-project",
-                message=f"the database has no history of the project {old_store.key.project!r}",
+                message=f"the database contains no history for the project {old_store.key.project!r}",
                 hint=_known_projects_hint(projects),
             )
         )
@@ -57,7 +57,7 @@ def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> No
         raise InputError(
             Diagnostic(
                 code="project-exists",
-                message=f"the database already has a history of the project {new_store.key.project!r}",
+                message=f"the database already contains a history for the project {new_store.key.project!r}",
                 hint="choose another name; two histories cannot be merged",
             )
         )
@@ -65,5 +65,5 @@ def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> No
 
 def _known_projects_hint(projects: Sequence[str]) -> str:
     if not projects:
-        return "check the database: it has no history at all"
-    return f"name one of its projects: {', '.join(projects)}"
+        return "check that this is the right database: it contains no history at all"
+    return f"specify one of the existing projects: {', '.join(projects)}"

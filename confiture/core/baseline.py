@@ -1,4 +1,4 @@
-"""Record migrations as applied without running them, for a database that already has what they create."""
+"""Record migrations as applied without running them, for a database that already contains the objects they create."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _PURPOSE = "baseline"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineOptions:
-    """The versions to record, as `parse_version_set` reads them; `lock_wait_ms` is the wait for another run.
+    """The versions to record, in the format of `parse_version_set`. `lock_wait_ms` is how long to wait for another run.
 
-    With `force`, objects that the database does not have are accepted. A `dry_run` records nothing.
+    With `force`, objects missing from the database are accepted. With `dry_run`, nothing is recorded.
     """
 
     versions: str
@@ -48,19 +48,20 @@ class BaselineOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineResult:
-    """The migrations that a baseline records, and earlier ones that stay `pending`."""
+    """The migrations recorded by a baseline, and earlier ones that stay `pending`."""
 
     recorded: tuple[PlannedMigration, ...]
     pending: tuple[PlannedMigration, ...]
 
 
 def record_baseline(project: PlannedProject, database: ConnectionTarget, options: BaselineOptions) -> BaselineResult:
-    """Record migrations as applied, all in one transaction.
+    """Record migrations as applied in a single transaction.
 
-    A single version stands for all up to it, which is refused if the database has a history and lacks others of them.
+    A single version stands for all versions up to and including it. This is rejected if the database has a history that
+    lacks earlier versions.
 
-    Raises InputError for unknown versions, for pending migrations that a single version would include, for one that
-    stopped midway; Drift if the database does not have the objects; LockHeld, DatabaseUnavailable.
+    Raise InputError for unknown versions, for pending migrations that a single version would include, and for an
+    interrupted migration; Drift if the database lacks the objects; LockHeld or DatabaseUnavailable.
     """
     positions = parse_version_set(options.versions, project.migrations)
     if not is_exact(options.versions):
@@ -136,7 +137,7 @@ def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:
 
 
 def _reject_other_pending(recorded: Sequence[PlannedMigration]) -> None:
-    """Raise InputError if a single version would record more than itself in a database that has a history."""
+    """Raise InputError if a single version would also record earlier ones in a database that has a history."""
     *others, last = recorded or (None,)
     if not others or last is None:
         return
@@ -145,8 +146,8 @@ def _reject_other_pending(recorded: Sequence[PlannedMigration]) -> None:
     raise InputError(
         Diagnostic(
             code="baseline-pending",
-            message=f"a baseline at {last.version} would also record {labels}, which this database has not applied",
-            hint=f"record exactly the versions that it has: `confiture migrate baseline {last.version}:{last.version}`"
+            message=f"a baseline at {last.version} would also record {labels}, not yet applied to this database",
+            hint=f"record exactly the applied versions: `confiture migrate baseline {last.version}:{last.version}`"
             f" for this one, `{first}:{last.version}` for all",
         )
     )
@@ -158,7 +159,7 @@ def _require_objects(
     applied: Collection[object],
     recorded: Sequence[PlannedMigration],
 ) -> None:
-    """Raise Drift if the database lacks an object that the migrations create."""
+    """Raise Drift if an object created by the migrations is missing from the database."""
     from confiture.lint.plan import replay_catalog
 
     settings = project.settings
@@ -174,8 +175,8 @@ def _require_objects(
 
 
 def _missing_object(noun: str, name: str, location: SourceLocation | None) -> Diagnostic:
-    message = f"the database has no {noun} {name}, so its migration has not been applied"
-    hint = "leave its version out; or, if the baseline is right, use --force"
+    message = f"the database has no {noun} {name}, so the migration that creates it has not been applied"
+    hint = "leave that version out; or, if the baseline is right, use --force"
     if location is None:
         return Diagnostic(code="baseline-object", message=message, hint=hint)
     file = location.rendered.source.file
@@ -183,7 +184,7 @@ def _missing_object(noun: str, name: str, location: SourceLocation | None) -> Di
 
 
 def _new_objects(before: Catalog, after: Catalog, actual: Catalog) -> Iterator[tuple[str, str, SourceLocation | None]]:
-    """Yield the objects of `after` that neither `before` nor the database has, with the location of their SQL."""
+    """Yield the objects in `after` that are in neither `before` nor the database, with the location of their SQL."""
     for noun, old, new, existing in (
         ("table", before.tables, after.tables, actual.tables),
         ("view", before.views, after.views, actual.views),

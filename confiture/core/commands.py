@@ -1,4 +1,4 @@
-"""The commands that change a database: up, down, and their dry runs."""
+"""The commands that change a database: `up`, `down`, and their dry runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_LOCK_WAIT_MS = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpOptions:
-    """Options of `up`: the last version, and what is allowed. `lock_wait_ms` limits the wait for another run.
+    """Options for `up`: the last version to apply, and what is allowed. `lock_wait_ms` limits the wait for another run.
 
     Example::
 
@@ -36,7 +36,7 @@ class UpOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownOptions:
-    """Options of `down`: the version that stays applied (`0` for none), or the number of `steps`.
+    """Options for `down`: the version that stays applied (`0` for none), or the number of `steps` to revert.
 
     Example::
 
@@ -54,7 +54,7 @@ def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, 
     """Apply pending migrations, or dry-run them.
 
     Raise InputError, DatabaseUnavailable, LockHeld, Drift, CheckFailed, MigrationFailed or MigrationStopped; each has
-    its exit code. Emit RunStarted and RunFinished whenever the database is reached.
+    its own exit code. Emit RunStarted and RunFinished if the connection to the database succeeds.
     """
     if options.to is not None:
         find_version(options.to, project.migrations)
@@ -66,7 +66,7 @@ def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, 
 
 
 def down(project: PlannedProject, database: ConnectionTarget, options: DownOptions, emit: Emit) -> None:
-    """Revert applied migrations, the last one first. Raise the same errors as `up`."""
+    """Revert applied migrations, most recent first. Raise the same errors as `up`."""
     if options.dry_run:
         require_confirmation(project, options.rehearsal)
     mode = RunMode(direction=Direction.DOWN, dry_run=options.dry_run, rehearsal=options.rehearsal)
@@ -81,7 +81,7 @@ def require_confirmation(project: PlannedProject, options: DryRunOptions) -> Non
             Diagnostic(
                 code="protected",
                 message=f"the environment {project.settings.environment!r} is protected",
-                detail=("a dry run takes the real locks while it runs, and leaves dead rows behind",),
+                detail=("a dry run acquires the real locks while it runs, and leaves dead rows behind",),
                 hint="confirm with `--yes`",
             )
         )
@@ -90,7 +90,7 @@ def require_confirmation(project: PlannedProject, options: DryRunOptions) -> Non
 def plan_up(
     project: PlannedProject, history: tuple[AppliedMigration, ...], options: UpOptions
 ) -> tuple[PlannedMigration, ...]:
-    """Return the migrations to apply. Raise Drift if files and history differ, InputError if variables are missing."""
+    """Return the migrations to apply. Raise Drift if files and history differ, InputError for missing variables."""
     now = compare_history(project.ups, history, project.settings.project)
     if now.drift:
         raise Drift(*now.drift)
@@ -117,7 +117,7 @@ def plan_up(
 def plan_down(
     project: PlannedProject, history: tuple[AppliedMigration, ...], options: DownOptions
 ) -> tuple[PlannedMigration, ...]:
-    """Return the migrations to revert, the last one first. Raise InputError if one has no `down`."""
+    """Return the migrations to revert, most recent first. Raise InputError if one has no `down`."""
     rows = list(reversed(history))
     if options.to is not None and options.to != "0":
         target = version_key(options.to)
@@ -127,7 +127,7 @@ def plan_down(
             raise InputError(
                 Diagnostic(
                     code="not-applied",
-                    message=f"{options.to} is not applied here",
+                    message=f"{options.to} is not applied to this database",
                     hint="`confiture migrate status` lists the applied migrations",
                 )
             )
@@ -140,7 +140,7 @@ def plan_down(
 def _find_down_plan(project: PlannedProject, row: AppliedMigration) -> PlannedMigration:
     versions = [version_key(migration.version) for migration in project.migrations]
     if version_key(row.version) not in versions:
-        message = f"{row.version} {row.name} is applied, but its file is missing: it cannot be reverted"
+        message = f"{row.version} {row.name} is applied but cannot be reverted because its file is missing"
         raise Drift(Diagnostic(code="drift", message=message, hint="restore the file"))
     plan = project.ups[versions.index(version_key(row.version))]
     replaced = replaced_migration(plan, row, project.ups)

@@ -20,7 +20,7 @@ _VERSION = 10_000
 
 
 def read_database_facts(database: ConnectionTarget, history: HistoryKey) -> DatabaseFacts:
-    """Return the schema of a database, its version, its table sizes and its applied migrations; read only.
+    """Return a database's schema, server version, table sizes and applied migrations, without writing anything.
 
     Raise DatabaseUnavailable.
     """
@@ -31,7 +31,7 @@ def read_database_facts(database: ConnectionTarget, history: HistoryKey) -> Data
 
 
 def read_facts(connection: Connection) -> DatabaseFacts:
-    """Return the schema, version and table sizes of a connection's database. Raise psycopg.Error."""
+    """Return the schema, server version and table sizes of the connected database. Raise psycopg.Error."""
     return DatabaseFacts(
         version=connection.info.server_version // _VERSION,
         table_rows=read_table_rows(connection),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from confiture.lint.plan import PlanLintResult
 
 SelectPlans = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
-"""A function that selects the migrations to run from the history; it raises if that is impossible."""
+"""A function that selects the migrations to run, given the history. It raises an error if that is impossible."""
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def open_run(project: PlannedProject, database: ConnectionTarget, mode: RunMode,
 
 
 class Run:
-    """One run: chooses the plan under the lock, and executes it."""
+    """One run. It selects the plan while holding the lock, and executes it."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -67,9 +67,10 @@ class Run:
         self._has_started = False
 
     def execute(self, select: SelectPlans, lock_wait_ms: int) -> None:
-        """Run or dry-run the migrations that `select` chooses, under the migration lock.
+        """Run or dry-run the migrations chosen by `select`, holding the migration lock.
 
-        Do nothing, and take no lock, if there are none. Raise the error that reports what failed and what is committed.
+        If there are none, do nothing and acquire no lock. Raise an error that reports what failed and what is
+        committed.
         """
         if not select(self._read_history()):
             return
@@ -77,7 +78,7 @@ class Run:
         with acquire_migration_lock(target, self._store.key, purpose, lock_wait_ms, self._emit, connection) as lock:
             if not self._mode.dry_run:
                 upgrade_history(target, connection, self._store, purpose, lock_wait_ms, self._emit)
-            # Another run may have ended during the wait for the lock.
+            # Another run may have finished while this one waited for the lock.
             history = self._read_history()
             plan = Plan(direction=self._mode.direction, migrations=select(history))
             self._emit_started(plan)
@@ -90,9 +91,9 @@ class Run:
     def _run(self, locked_plan: LockedPlan) -> None:
         """Run or dry-run the plan over one monitored session.
 
-        Raise the error that reports what failed and what is committed.
+        Raise an error that reports what failed and what is committed.
         """
-        # Lazy imports: a run with nothing to do needs little of the engine.
+        # Import lazily, because a run with nothing to do needs little of the engine.
         from confiture.core.db.blocking_monitor import BlockingMonitor
         from confiture.core.run.session import Session
 
@@ -101,7 +102,7 @@ class Run:
         max_blocking_ms = context.settings.database.max_blocking_ms
         with self._deadlocks_reported(), BlockingMonitor(context.target, pid, max_blocking_ms) as monitor:
             session = Session(context, monitor)
-            # Import only one of them: a dry run needs half of the engine.
+            # Import only one of the two, because a dry run needs only half of the engine.
             if self._mode.dry_run:
                 from confiture.core.dry_run.dry_runner import DryRunner
 
@@ -113,7 +114,7 @@ class Run:
 
     @contextmanager
     def _deadlocks_reported(self) -> Iterator[None]:
-        """Report the deadlocks of the database inside, as far as PostgreSQL has counted them by then."""
+        """Report the deadlocks in this database that PostgreSQL counted inside the context."""
         before = self._count_deadlocks()
         try:
             yield
@@ -121,20 +122,18 @@ class Run:
             after = self._count_deadlocks()
             if before is not None and after is not None and after > before:
                 deadlocks = pluralize(after - before, "deadlock")
-                note = (
-                    f"PostgreSQL resolved at least {deadlocks} in this database during the run: it failed a transaction"
-                )
-                self._emit(Notice(text=f"{note} each time, of another session or of this run, which retries"))
+                note = f"PostgreSQL resolved at least {deadlocks} in this database during the run by aborting one"
+                self._emit(Notice(text=f"{note} transaction each time, in another session or this run, which retries"))
 
     def _count_deadlocks(self) -> int | None:
-        """The number of deadlocks that PostgreSQL has counted in this database; None if it cannot be read."""
+        """Return the number of deadlocks counted in this database; None if the number cannot be read."""
         try:
             return int(fetch_named_row(self._context.connection, "deadlocks")["deadlocks"])
         except psycopg.Error:
             return None
 
     def _lint(self, plan: Plan) -> PlanLintResult | None:
-        """Lint the plan; return None for a plan that goes down. Raise HazardsFound if the findings block it."""
+        """Lint the plan; return None for a plan that migrates down. Raise HazardsFound if findings block the run."""
         if plan.direction is Direction.DOWN:
             return None
         from confiture.core.database_facts import read_facts
@@ -148,17 +147,17 @@ class Run:
         return lint_result
 
     def _report_changed_files(self, plan: Plan, history: Sequence[AppliedMigration]) -> None:
-        """Report applied migrations whose files changed: their `down` may not undo what was applied."""
+        """Report applied migrations whose files have changed, because their `down` may not undo what was applied."""
         rows = {version_key(row.version): row for row in history}
         for migration in plan.migrations:
             changes = changed_steps(migration, rows[version_key(migration.version)])
             if changes:
                 label = migration.migration.label
-                note = f"{label} was applied and changed since ({'; '.join(changes)}): check that its `down` fits"
+                note = f"{label} changed after it was applied ({'; '.join(changes)}): check that `down` still fits"
                 self._emit(Notice(text=note))
 
     def _read_history(self) -> tuple[AppliedMigration, ...]:
-        """Return the rows of the history. Raise InputError if the database has only that of another project."""
+        """Return the history rows. Raise InputError if the database contains only another project's history."""
         if not self._store.is_installed():
             return ()
         history = self._store.read_history()
@@ -191,7 +190,7 @@ class Run:
 
 @contextmanager
 def _db_errors_translated() -> Iterator[None]:
-    """Translate driver errors of internal queries: the database may reject them, or be lost."""
+    """Translate driver errors in internal queries. The database may reject a query, or the connection may be lost."""
     try:
         yield
     except psycopg.Error as error:
@@ -199,7 +198,7 @@ def _db_errors_translated() -> Iterator[None]:
 
 
 def _classify_outcome(error: ConfitureError) -> Outcome:
-    """Return the outcome to report for a run that raised this error."""
+    """Return the outcome to report for a run that raised the error."""
     if isinstance(error, MigrationStopped):
         return Outcome.STOPPED
     return Outcome.ROLLED_BACK if isinstance(error, CheckFailed | MigrationFailed) else Outcome.FAILED

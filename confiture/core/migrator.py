@@ -35,12 +35,13 @@ _ORIGIN = "the connection passed to the Migrator"
 
 
 class Migrator:
-    """The runner of single migrations on the database of a connection, for real or dry.
+    """Runs or dry-runs single migrations on the database of a connection.
 
-    The Migrator opens its own sessions. They would not see the work of an open transaction on the connection, and would
-    wait for its locks, so the connection must not be inside a transaction. The hooks are those that the file of the
-    migration's class registers. The settings come from the confiture.yaml of the working directory or its parents;
-    without one, DDL files are searched for below `schemas/` and the working directory. `on_event` receives every event.
+    The Migrator opens its own sessions. These sessions would not see uncommitted changes made over the connection, and
+    would wait for its locks, so the connection must not be inside a transaction. The available hooks are those
+    registered in the file that defines the migration class. The settings come from confiture.yaml in the working
+    directory or one of its parents. Without that file, Confiture searches for DDL files below `schemas/` and the
+    working directory. `on_event` receives every event.
 
     Example::
 
@@ -54,10 +55,10 @@ class Migrator:
         self._listeners = [on_event] if on_event else []
 
     def up(self, migration: Migration) -> RunReport:
-        """Apply a migration, and record it. If it is already applied, do nothing: the report has no steps.
+        """Apply a migration and record it. If it is already applied, do nothing and return a report without steps.
 
-        In a project, one of its files must contain the migration. Raise InputError, DatabaseUnavailable, LockHeld,
-        HazardsFound, CheckFailed, MigrationFailed or MigrationStopped.
+        In a project, one of the project's files must contain the migration. Raise InputError, DatabaseUnavailable,
+        LockHeld, HazardsFound, CheckFailed, MigrationFailed or MigrationStopped.
 
         Example::
 
@@ -78,9 +79,9 @@ class Migrator:
         full: bool = False,
         confirmed: bool = False,
     ) -> RunReport:
-        """Run a migration and roll it back, whether it is applied or not.
+        """Run a migration and roll it back, whether or not it is applied.
 
-        The report contains the duration (`execution_time_ms`), the estimated duration of the real run
+        The report contains the duration (`execution_time_ms`), the estimated real-run duration
         (`estimated_production_time_ms`, with its range and `confidence_percent` if `repeat` is 2 or more),
         `rows_affected`, `locked_tables`, `locks`, `warnings`, `steps` and `statements`. With `full`, batched backfills
         run completely instead of being sampled. A protected environment requires `confirmed`. Raise the same errors as
@@ -96,8 +97,8 @@ class Migrator:
                 f"expected an instance of a subclass of Migration, such as AddTotals(conn), not {migration!r}"
             )
         if migration_connection(migration) not in (None, self._connection):
-            message = f"{type(migration).__name__} was created with a different connection than the Migrator"
-            hint = "pass the same connection to both, or none to the migration"
+            message = f"{type(migration).__name__} was created with a different connection from the Migrator's"
+            hint = "pass the same connection to both, or pass none to the migration"
             raise InputError(Diagnostic(code="other-connection", message=message, hint=hint))
         database = self._database()
         project, plan = _plan_migration(migration, direction, database)
@@ -123,13 +124,13 @@ class Migrator:
         info = self._connection.info
         if self._connection.closed:
             message = "the connection is closed"
-            hint = "keep it open while the Migrator works: it identifies the database"
+            hint = "keep it open while the Migrator is in use: it identifies the database"
             raise InputError(Diagnostic(code="closed-connection", message=message, hint=hint))
         if info.transaction_status is not TransactionStatus.IDLE:
             raise InputError(
                 Diagnostic(
                     code="in-transaction",
-                    message="the connection is inside a transaction: its changes are not visible, and its locks stay",
+                    message="the connection is in a transaction: its changes are not visible, and its locks stay held",
                     hint="commit or roll back first, or connect with autocommit=True",
                 )
             )
@@ -138,9 +139,9 @@ class Migrator:
 
 
 def _require_known(settings: Settings, plan: PlannedMigration) -> None:
-    """Raise InputError if there is a project and none of its files contains the migration.
+    """Raise InputError if there is a project but none of its files contains the migration.
 
-    An applied migration without a file is drift.
+    An applied migration without a file counts as drift.
     """
     if find_settings_file(Path.cwd()) is None:
         return
@@ -148,9 +149,9 @@ def _require_known(settings: Settings, plan: PlannedMigration) -> None:
     if version_key(plan.version) not in {version_key(migration.version) for migration in migrations}:
         file, span = plan.migration.file, plan.migration.span
         message = (
-            f"{plan.migration.label} is not in a file of the project: once applied, it would be drift for the next run"
+            f"{plan.migration.label} is not in any project file: once applied, the next run would report it as drift"
         )
-        hint = "put its file into the migrations directory, or only use dry_run"
+        hint = "put the file into the migrations directory, or only use dry_run"
         raise InputError(file.diagnostic(span, "not-in-project", message, hint=hint))
 
 
@@ -164,7 +165,7 @@ def _needs_run(plan: PlannedMigration, history: tuple[AppliedMigration, ...]) ->
 def _plan_migration(
     migration: Migration, direction: Direction, database: ConnectionTarget
 ) -> tuple[PlannedProject, PlannedMigration]:
-    """Return a project of one migration, and its plan. Raise InputError with all its problems."""
+    """Return a project that consists of one migration, and the plan. Raise InputError with all problems."""
     settings = _load_settings(database)
     problems = DiagnosticCollector()
     folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
@@ -176,7 +177,7 @@ def _plan_migration(
     if file is None or plan is None:
         raise LookupError(f"{migration!r} was neither read nor rejected")
     if direction is Direction.DOWN and not file.steps(Phase.DOWN):
-        hint = "write down() with the steps that revert it"
+        hint = "define down() with the steps that revert the migration"
         raise InputError(file.file.diagnostic(file.span, "no-down", f"{file.label} has no `down`", hint=hint))
     return PlannedProject(settings=settings, migrations=(file,), ups=(), downs={}), plan
 
@@ -188,7 +189,8 @@ def _load_settings(database: ConnectionTarget) -> Settings:
     return Settings(
         root=here,
         environment="development",
-        is_named=True,  # No settings name it: it counts as new unless its migrations belong to another project.
+        # No settings name the project: it counts as new unless the migrations belong to another project.
+        is_named=True,
         database=DatabaseSettings(url=database.conninfo, url_from=_ORIGIN),
         migrations=here / "migrations",
         schemas=here / "schemas",

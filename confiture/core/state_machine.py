@@ -10,7 +10,7 @@ State = TypeVar("State", bound=Enum)
 
 
 class ForbiddenTransition(RuntimeError):
-    """A bug in Confiture: an object tried to enter a state that cannot follow its current state."""
+    """A bug in Confiture: an object tried to enter a state that cannot follow the current one."""
 
 
 class StateMachine(Generic[State]):

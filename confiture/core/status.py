@@ -1,4 +1,4 @@
-"""The migration status of a database."""
+"""The migration status of a database: applied, pending and interrupted migrations."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from confiture.plan.project import PlannedProject
 
 
 def migration_status(project: PlannedProject, database: ConnectionTarget) -> MigrationStatus:
-    """Return the migration status of the database; read only. Raise DatabaseUnavailable."""
+    """Return the migration status of the database without writing anything. Raise DatabaseUnavailable."""
     key = project.settings.history
     with connect_for_query(database, "status", "the history cannot be read") as connection:
         set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
-        # Read the lock holder before the history. In the other order, a run that ends between the two reads would be
-        # reported as interrupted.
+        # Read the lock holder before the history. Otherwise, a run that ends between the two reads would be reported as
+        # interrupted.
         lock_holder = _find_lock_holder(connection, lock_key(key))
         store = HistoryStore(connection, key)
         is_installed = store.is_installed(only_reads=True)
@@ -66,7 +66,7 @@ def _find_lock_holder(connection: Connection, key: int) -> str | None:
 def _build_interrupted(
     row: AppliedMigration, resume_point: ResumePoint, plan: PlannedMigration | None
 ) -> tuple[InterruptedMigration, tuple[Diagnostic, ...]]:
-    """Return the progress of an interrupted migration, and the drift of its file."""
+    """Return the progress of an interrupted migration, and any drift in its file."""
     migration = InterruptedMigration(row=row, committed_segments=resume_point.committed_segments)
     if plan is None or plan.missing_variables:
         return migration, ()
@@ -86,12 +86,12 @@ def _build_interrupted(
 
 
 def _find_plan(project: PlannedProject, row: AppliedMigration) -> PlannedMigration | None:
-    """Return the plan of an interrupted migration; None if its file no longer has it."""
+    """Return the plan of an interrupted migration; None if the migration is no longer in a file."""
     plans = project.downs.values() if row.state is MigrationState.REVERTING else project.ups
     return next((plan for plan in plans if version_key(plan.version) == version_key(row.version)), None)
 
 
 def read_history(connection: Connection, key: HistoryKey) -> tuple[AppliedMigration, ...]:
-    """Return all rows of a history; none if nothing was ever applied."""
+    """Return all rows in a history; none if nothing was ever applied."""
     state = HistoryStore(connection, key)
     return state.read_history() if state.is_installed(only_reads=True) else ()

@@ -1,4 +1,4 @@
-"""Rerun, read only, the checks and reconciles of applied migrations."""
+"""Rerun the checks and reconciles of applied migrations without writing anything."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject
 
 Announce = Callable[[str], None]
-"""A receiver of each step's name before it runs."""
+"""A callback that receives each step's name before the step runs."""
 _REFUSED = "the database cannot be queried"
 
 
 def verify(
     project: PlannedProject, database: ConnectionTarget, version: str | None, announce: Announce
 ) -> VerifyReport:
-    """Rerun the checks and reconciles of all applied migrations, or of one.
+    """Rerun the checks and reconciles of one or all applied migrations.
 
-    Raise InputError if that migration is not applied, DatabaseUnavailable if the database cannot be queried.
+    Raise InputError if the migration is not applied, and DatabaseUnavailable if the database cannot be queried.
     """
     selected_plan = None if version is None else project.ups[find_version(version, project.migrations)]
     with connect_for_query(database, "verify", _REFUSED) as connection:
@@ -47,7 +47,7 @@ def verify(
 def verify_reconciles(
     project: PlannedProject, database: ConnectionTarget, version: str, announce: Announce
 ) -> VerifyReport:
-    """Rerun all reconciles of one migration. Raise InputError if it has none, or one is not comparable."""
+    """Rerun all reconciles in one migration. Raise InputError if there are none or if one is not comparable."""
     plan = project.plan_of(version, down=False)
     reconciles = [(segment, step) for segment, step in _iterate_steps(plan) if step.reconcile and not step.skip_reason]
     if not reconciles:
@@ -62,7 +62,7 @@ def verify_reconciles(
 
 
 def reconcile_query(settings: Settings, database: ConnectionTarget, ad_hoc: AdHocReconcile) -> VerifyReport:
-    """Compare a table with a query from the command line. Raise InputError if the two are not comparable."""
+    """Compare a table with a query from the command line. Raise InputError if they are not comparable."""
     step = ad_hoc_step(ad_hoc, settings.tenancy.column)
     segment = Segment(number=1, steps=(step,), transaction_mode=TransactionMode.TRANSACTIONAL)
     with connect_for_query(database, "reconcile", _REFUSED) as connection:
@@ -75,7 +75,7 @@ def reconcile_query(settings: Settings, database: ConnectionTarget, ad_hoc: AdHo
 def _applied_plans(
     connection: Connection, project: PlannedProject, selected_plan: PlannedMigration | None
 ) -> tuple[Sequence[PlannedMigration], list[str]]:
-    """Return the plans of applied migrations in the order of application, and notes on the others."""
+    """Return the plans of applied migrations in the order in which they were applied, and notes on other migrations."""
     history = read_history(connection, project.settings.history)
     state = HistoryStore(connection, project.settings.history)
     if not history and state.is_installed(only_reads=True):
@@ -98,9 +98,9 @@ def _applied_plans(
     for key, row in rows.items():
         plan = plans.get(key)
         if plan is None:
-            notes.append(f"{row.version} {row.name}: its file is missing, so none of its steps were run")
+            notes.append(f"{row.version} {row.name}: its file is missing, so no steps were run")
         elif plan.checksum != row.checksum:
-            notes.append(f"{plan.migration.label}: its file changed since it was applied; the current steps were run")
+            notes.append(f"{plan.migration.label}: its file has changed since it was applied; the current steps ran")
     return [plans[key] for key in rows if key in plans], notes
 
 
@@ -109,7 +109,7 @@ def _iterate_steps(plan: PlannedMigration) -> Iterator[tuple[Segment, PlannedSte
 
 
 def _verifiable_steps(plan: PlannedMigration) -> Iterator[tuple[Segment, PlannedStep]]:
-    """Return the steps that must hold while the migration is applied: final checks, and reconciles of any phase."""
+    """Yield the steps that must succeed while the migration is applied: final checks, and reconciles in any phase."""
     return ((s, step) for s, step in _iterate_steps(plan) if step.phase is Phase.AFTER_VALIDATION or step.reconcile)
 
 
@@ -122,7 +122,7 @@ def _verify_step(
     if not reason and not step.action.only_reads:
         reason = "it is not a query, and its effect happened once"
     if step.once:
-        reason = "`once`: it applies only right after the migration"
+        reason = "`once`: it is only valid immediately after the migration"
     if not reason and step.missing_variables:
         return VerifyResult(
             migration=label, step=identity, verdict=VerifyVerdict.CANNOT_RUN, diagnostic=step.missing_variables[0]
@@ -134,7 +134,7 @@ def _verify_step(
 
 
 def failed_checks(report: VerifyReport, *, strict: bool) -> tuple[Diagnostic, ...]:
-    """Return the diagnostics that cause exit code 1: failures and, with `strict`, steps that can no longer run."""
+    """Return the diagnostics that cause exit code 1: failures and, with `strict`, steps that cannot run any more."""
     failing = report.with_verdict(VerifyVerdict.FAILS) + (
         report.with_verdict(VerifyVerdict.CANNOT_RUN) if strict else ()
     )

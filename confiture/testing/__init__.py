@@ -1,4 +1,4 @@
-"""Tools for testing a project's migrations; `confiture.testing.plugin` has fixtures for pytest.
+"""Tools for testing a project's migrations. `confiture.testing.plugin` provides fixtures for pytest.
 
 `scratch_server` creates separate databases at any migration; `up_down_up` proves that a migration can be reverted.
 """

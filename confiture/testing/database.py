@@ -25,10 +25,10 @@ _ORIGIN = "the test server"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScratchDatabase:
-    """A separate database, bound to the project. It is dropped when the test ends.
+    """A separate database bound to the project. The database is dropped when the test ends.
 
-    Commands run as on the command line: with the same checks, locks, history and failures. The text of an exception
-    contains the complete diagnostics.
+    Commands run as on the command line, with the same checks, locks, history and failures. The exception text contains
+    the complete diagnostics.
 
     Example::
 
@@ -42,9 +42,9 @@ class ScratchDatabase:
 
     name: str
     url: str = field(repr=False)
-    """The URL for any driver. It contains the password, if there is one."""
+    """A URL that works with any driver. It includes the password, if any."""
     project: Project = field(repr=False)
-    """The project with this database in its settings: `project.run`, `project.lint`, ..."""
+    """The project, with this database in its settings: `project.run`, `project.lint`, ..."""
     _connections: list[psycopg.Connection[Any]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
@@ -54,19 +54,19 @@ class ScratchDatabase:
         return cls(name=name, url=url, project=replace(project, settings=replace(project.settings, database=database)))
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
-        """Open a connection; as a context manager, it commits at the end. All are closed when the test ends."""
+        """Open a connection. As a context manager, it commits on exit. All connections are closed after the test."""
         connection = psycopg.connect(self.url, autocommit=autocommit)
         self._connections.append(connection)
         return connection
 
     def execute(self, sql: str, parameters: Parameters = None) -> None:
-        """Execute a statement (or several without parameters), and commit."""
+        """Execute a statement (or several without parameters) and commit."""
         __tracebackhide__ = True
         with self._open_session() as connection:
             connection.execute(sql.encode(), parameters)
 
     def rows(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
-        """Return the rows of a query.
+        """Return the rows from a query.
 
         Example::
 
@@ -77,7 +77,7 @@ class ScratchDatabase:
             return connection.execute(sql.encode(), parameters).fetchall()
 
     def value(self, sql: str, parameters: Parameters = None) -> Any:
-        """Return the single value of a query. Raise LookupError if the result is not one row with one column.
+        """Return the single value from a query. Raise LookupError if the result is not one row with one column.
 
         Example::
 
@@ -91,7 +91,7 @@ class ScratchDatabase:
         return rows[0][0]
 
     def up(self, *, to: str | None = None) -> RunReport:
-        """Apply pending migrations up to and including a version. Raise the errors of `Project.run`."""
+        """Apply pending migrations up to and including a version. Raise the same errors as `Project.run`."""
         __tracebackhide__ = True
         with readable_errors():
             return self.project.run(UpOptions(to=to))
@@ -103,9 +103,9 @@ class ScratchDatabase:
             return self.project.run(DownOptions(to=to, steps=steps))
 
     def dry_run(self, *, to: str | None = None, repeat: int = 1, full: bool = False) -> RunReport:
-        """Run pending migrations and roll them back, `repeat` times; with `full`, batched backfills run completely.
+        """Run pending migrations and roll them back `repeat` times. With `full`, batched backfills run completely.
 
-        The report is that of `Project.dry_run`; nothing is stored in the project's directory.
+        The report is the same as that of `Project.dry_run`. Nothing is stored in the project directory.
 
         Example::
 
@@ -118,7 +118,7 @@ class ScratchDatabase:
 
     @property
     def applied(self) -> tuple[str, ...]:
-        """The applied versions, in the order of their application."""
+        """The applied versions, in the order in which they were applied."""
         database = ConnectionTarget(conninfo=self.url, label=self.name, origin=_ORIGIN)
         with closing(database.connect("test")) as connection:
             history = read_history(connection, self.project.settings.history)

@@ -1,4 +1,4 @@
-"""Errors for test output: complete diagnostics, without internal stack frames."""
+"""Errors for test output, with complete diagnostics and without internal stack frames."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _OURS = ("confiture", "psycopg", "contextlib")
 
 
 class readable_errors:  # noqa: N801 - reads as a statement
-    """A context that reraises Confiture's errors with their diagnostics as notes, and without internal stack frames.
+    """A context that reraises Confiture's errors with diagnostics as notes and without internal stack frames.
 
-    `action` says what failed, if the error's own message does not.
+    `action` says what failed if the error's own message does not.
     """
 
     def __init__(self, action: str = "") -> None:
@@ -45,7 +45,7 @@ def add_notes(error: ConfitureError, action: str = "") -> None:
 
 
 def format_error(error: ConfitureError) -> str:
-    """Return the error as text of several lines."""
+    """Return the error as multiline text."""
     return "\n".join("\n".join(filter(None, (str(one), _format_details(one)))) for one in error.diagnostics)
 
 

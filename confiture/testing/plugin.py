@@ -1,6 +1,6 @@
-"""The pytest plugin: fixtures for databases at a given migration.
+"""The pytest plugin, which provides fixtures for databases at a given migration.
 
-Every pytest run loads it, so it imports its dependencies only when a test needs them.
+Every pytest run loads the plugin, so the plugin imports its dependencies only when a test needs them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _OTHER_PROJECT = "to use another project for tests, set confiture_config in pyte
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options of the ini file."""
+    """Declare the ini-file options."""
     parser.addini(
-        "confiture_config", "the confiture.yaml of the project; default: the nearest one in the rootdir or its parents"
+        "confiture_config", "the project's confiture.yaml; default: the nearest one in the rootdir or its parents"
     )
     parser.addini("confiture_environment", "the environment whose settings tests use; default: as for commands")
     parser.addini(
         "confiture_test_url",
-        f"the server for the databases of tests, or 'embedded' (default); {_URL_VARIABLE} takes precedence",
+        f"the server for test databases, or 'embedded' (default); {_URL_VARIABLE} takes precedence",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes `confiture_migration` once for each migration."""
+    """Run a test that uses `confiture_migration` once for each migration."""
     if "confiture_migration" not in metafunc.fixturenames:
         return
     migrations = _load_project(metafunc.config).migrations
@@ -47,18 +47,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def confiture_project(request: pytest.FixtureRequest) -> Project:
-    """Return the project of the rootdir or of the working directory; `confiture_config` selects another.
+    """Return the project in the rootdir or in the working directory; `confiture_config` selects another one.
 
-    Use it to read, plan and lint; run migrations on databases of `confiture_database`. The project does not use the
-    database of its settings: `run` would use `confiture_test_url`, or the project's embedded server. To provide another
-    project, define a fixture of the same name.
+    Use the project to read, plan and lint; run migrations on databases from `confiture_database`. The project does not
+    use the database in its settings: `run` would use `confiture_test_url` or the project's embedded server. To provide
+    another project, define a fixture with the same name.
     """
     return _load_project(request.config)
 
 
 @pytest.fixture(scope="session")
 def confiture_server(request: pytest.FixtureRequest, confiture_project: Project) -> Iterator[ScratchServer]:
-    """Return the server for the databases of tests."""
+    """Return the server for test databases."""
     from confiture.errors import ConfitureError
     from confiture.testing.error_notes import format_error
     from confiture.testing.server import scratch_server
@@ -73,10 +73,10 @@ def confiture_server(request: pytest.FixtureRequest, confiture_project: Project)
 
 @pytest.fixture
 def confiture_database(confiture_server: ScratchServer) -> Iterator[DatabaseFactory]:
-    """Return a factory of databases at a migration, which are dropped when the test ends.
+    """Return a factory for databases at a given migration. The databases are dropped when the test ends.
 
-    `confiture_database("014")` has all migrations up to and including 014, `confiture_database(before="014")` those
-    before it, `confiture_database()` all.
+    `confiture_database("014")` contains all migrations up to and including 014, `confiture_database(before="014")`
+    contains those before 014, and `confiture_database()` contains all migrations.
     """
     with ExitStack() as stack:
 
@@ -90,7 +90,7 @@ def confiture_database(confiture_server: ScratchServer) -> Iterator[DatabaseFact
 
 
 def _load_project(config: pytest.Config) -> Project:
-    """Return the project, which is loaded once. If it cannot be loaded, fail the test with all problems."""
+    """Return the project, loading it once. If the project cannot be loaded, fail the test with all problems."""
     if _PROJECT not in config.stash:
         from confiture.errors import ConfitureError
         from confiture.files.settings import find_settings_file

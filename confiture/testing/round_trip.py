@@ -14,18 +14,19 @@ from confiture.testing.schema_snapshot import SchemaSnapshot, format_differences
 
 
 def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore: Sequence[str] = ()) -> None:
-    """Run a migration up, down and up again, and compare the schemas.
+    """Run a migration's up, down and up again, and compare the schemas.
 
-    `down` must restore the previous schema, and the second `up` must create the same schema as the first.
+    `down` must restore the previous schema, and the second `up` must produce the same schema as the first.
 
-    The migration is `version`, or the first pending one; earlier pending ones are applied before it. At the end, it is
-    applied. The comparison includes definitions, owners, privileges, comments and options of all objects of the
-    database, except those of extensions. It excludes data, the order of columns, the names of NOT NULL constraints, and
-    objects outside of the database: roles, tablespaces, settings of the database. `ignore` are glob patterns of objects
-    to omit, by their names in the differences.
+    The migration is `version` or, by default, the first pending one. Earlier pending migrations are applied first. When
+    the function returns, the migration is applied. The comparison includes the definitions, owners, privileges,
+    comments and options of all objects in the database, except those that belong to extensions. The comparison excludes
+    data, column order, the names of NOT NULL constraints, and anything outside the database: roles, tablespaces and
+    database settings. `ignore` contains glob patterns for objects to omit, matched against their names in the
+    differences.
 
-    Raise AssertionError, with the objects that differ; InputError for a migration that has no `down`, is already
-    applied, or does not exist; MigrationFailed and the other errors of `Project.run` if `up` or `down` fail.
+    Raise AssertionError, which lists the objects that differ; InputError for a migration that has no `down`, is already
+    applied, or does not exist; MigrationFailed and the other errors from `Project.run` if `up` or `down` fails.
 
     Example::
 
@@ -38,12 +39,12 @@ def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore:
     before = _read_schema(database)
     database.up(to=migration.version)
     first = _read_schema(database)
-    with readable_errors(f"while {migration.label} was reverted"):
+    with readable_errors(f"while reverting {migration.label}"):
         database.down(steps=1)
     _assert_same_schema(
-        f"{migration.label}: down does not revert the changes of up", before, _read_schema(database), ignore
+        f"{migration.label}: down does not revert the changes made by up", before, _read_schema(database), ignore
     )
-    with readable_errors(f"while {migration.label} was applied again, after its down"):
+    with readable_errors(f"while applying {migration.label} again after down"):
         database.up(to=migration.version)
     _assert_same_schema(
         f"{migration.label}: up after down creates a different schema", first, _read_schema(database), ignore
@@ -51,7 +52,7 @@ def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore:
 
 
 def _apply_earlier_migrations(database: ScratchDatabase, version: str | None) -> MigrationFile:
-    """Apply all earlier migrations, and return the migration."""
+    """Apply all earlier migrations, and return the migration to test."""
     project = database.project
     applied = {version_key(one) for one in database.applied}
     pending = [migration for migration in project.migrations if version_key(migration.version) not in applied]

@@ -1,4 +1,4 @@
-"""Snapshots of a schema as facts that can be compared."""
+"""Schema snapshots, stored as comparable facts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from confiture.models.query_files import QUALIFIED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectDescription:
-    """An object: the parent that it depends on (empty: none), and its facts by name."""
+    """A database object: the parent it depends on (empty: none), and its facts by name."""
 
     parent: str
     facts: Mapping[str, str]
 
 
 SchemaSnapshot = Mapping[str, ObjectDescription]
-"""Objects by PostgreSQL's names: `table public.r_totals`, `index public.r_totals_idx`."""
+"""Objects by their names in PostgreSQL's format: `table public.r_totals`, `index public.r_totals_idx`."""
 
 
 def read_schema_snapshot(connection: psycopg.Connection[Any]) -> SchemaSnapshot:
-    """Return the schema of a database, without data, and without objects of extensions and Confiture."""
+    """Return a database's schema without data and without objects that belong to extensions or Confiture."""
     statement = (files("confiture.testing") / f"schema_snapshot{QUALIFIED}").read_bytes()
     names: dict[tuple[int, int, int], str] = {}
     parents: dict[str, tuple[int, int, int]] = {}
@@ -49,7 +49,7 @@ def read_schema_snapshot(connection: psycopg.Connection[Any]) -> SchemaSnapshot:
 def format_differences(
     expected: SchemaSnapshot, actual: SchemaSnapshot, ignore: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """Return the differences of a schema from the expected one as lines. `ignore` are glob patterns of objects."""
+    """Return the differences from the expected schema as lines. `ignore` contains glob patterns for objects."""
     expected, actual = _apply_ignore(expected, ignore), _apply_ignore(actual, ignore)
     lines: list[str] = []
     lines += [f"unexpected: {name}" for name in _only_in(actual, expected)]
@@ -70,7 +70,7 @@ def _apply_ignore(snapshot: SchemaSnapshot, ignore: tuple[str, ...]) -> SchemaSn
 
 
 def _only_in(snapshot: SchemaSnapshot, other: SchemaSnapshot) -> list[str]:
-    """Return the objects only in `snapshot`, without those whose parent is only there too."""
+    """Return the objects that exist only in `snapshot`, except those whose parent also exists only in `snapshot`."""
     names = {name for name in snapshot if name not in other}
     return sorted(name for name in names if snapshot[name].parent not in names)
 

@@ -1,7 +1,7 @@
--- The schema of a database, one fact per row: the object's name by pg_identify_object, its parent, and the fact. No value
--- depends on numbers that change when an object is recreated (OIDs, column positions). Objects of extensions, of the
--- server and of Confiture are omitted, and data.
--- Runs with an empty search_path, so that every name is qualified.
+-- The schema of a database, with one fact per row: the object's name according to pg_identify_object, its parent, and
+-- the fact. No value depends on numbers that change when an object is recreated (OIDs, column positions). Data and
+-- objects that belong to extensions, the server or Confiture are omitted. Runs with an empty search_path, so that every
+-- name is qualified.
 
 WITH spaces AS (
     SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'confiture')
@@ -13,14 +13,14 @@ WITH spaces AS (
     WHERE c.relnamespace IN (TABLE spaces)
       AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
 ), types AS (
-    -- without the row types of tables, and arrays
+    -- except row types of tables, and arrays
     SELECT t.*
     FROM pg_type t
     WHERE t.typnamespace IN (TABLE spaces) AND t.typtype <> 'c'
       AND NOT EXISTS (SELECT FROM pg_type element WHERE element.typarray = t.oid)
       AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
 ), functions AS (
-    -- without the constructors of range types
+    -- except constructors of range types
     SELECT p.*
     FROM pg_proc p
     WHERE p.pronamespace IN (TABLE spaces)
@@ -28,13 +28,13 @@ WITH spaces AS (
           SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i')
       )
 ), constraints AS (
-    -- NOT NULL is a fact of columns; constraint triggers are triggers; copies of foreign keys go with their originals
+    -- NOT NULL is a fact of columns; constraint triggers are triggers; copies of foreign keys belong to their originals
     SELECT k.*
     FROM pg_constraint k
     WHERE k.contype NOT IN ('n', 't') AND (k.contype <> 'f' OR k.conparentid = 0)
       AND (k.conrelid IN (SELECT oid FROM relations) OR k.contypid IN (SELECT oid FROM types))
 ), casts AS (
-    -- without those of range types to their multiranges
+    -- except casts from range types to their multiranges
     SELECT c.*
     FROM pg_cast c
     WHERE NOT EXISTS (
@@ -56,7 +56,7 @@ WITH spaces AS (
     UNION ALL SELECT 'pg_operator'::regclass, oid FROM pg_operator
     UNION ALL SELECT 'pg_publication'::regclass, oid FROM pg_publication
     UNION ALL SELECT 'pg_publication_rel'::regclass, oid FROM pg_publication_rel
-    UNION ALL SELECT DISTINCT classid, objid FROM pg_depend -- this catalog came with 15
+    UNION ALL SELECT DISTINCT classid, objid FROM pg_depend -- this catalog was added in 15
               WHERE classid = to_regclass('pg_catalog.pg_publication_namespace')
     UNION ALL SELECT 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext
     UNION ALL SELECT 'pg_transform'::regclass, oid FROM pg_transform
@@ -82,7 +82,7 @@ WITH spaces AS (
     LEFT JOIN pg_foreign_table f ON f.ftrelid = c.oid
     LEFT JOIN pg_foreign_server server ON server.oid = f.ftserver
     LEFT JOIN LATERAL (
-        -- the table of an index, and of an owned sequence
+        -- the table of an index or owned sequence
         SELECT 'pg_class'::regclass::oid AS refclassid, i.indrelid AS refobjid WHERE i.indrelid IS NOT NULL
         UNION ALL
         SELECT d.refclassid, d.refobjid
@@ -132,7 +132,7 @@ WITH spaces AS (
                       AND d.refclassid = 'pg_class'::regclass) END),
                ('server', server.srvname::text || coalesce(' ' || f.ftoptions::text, ''))
     ) AS properties (fact, value)
-    -- an index of a constraint goes with the constraint
+    -- a constraint's index belongs to the constraint
     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c') OR c.relkind IN ('i', 'I') AND NOT EXISTS (
         SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x')
     )
@@ -234,7 +234,7 @@ WITH spaces AS (
     FROM functions p
     LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 
-    -- rarer kinds: that they exist, and facts of some
+    -- rarer kinds: their existence, and facts about some of them
     UNION ALL
     SELECT o.class, o.oid, 0, 0, 0, 'exists', ''
     FROM others o
@@ -344,7 +344,7 @@ WITH spaces AS (
         FROM aclexplode(acl) x
     )
     FROM (
-        -- an ACL that was changed and reverted is explicit, although it equals the absent default
+        -- an ACL that was changed and reverted is explicit, although it equals the implicit default
         SELECT 'pg_namespace'::regclass, oid, 0, coalesce(nspacl, acldefault('n', nspowner))
         FROM pg_namespace
         WHERE oid IN (TABLE spaces)
@@ -380,10 +380,10 @@ WITH spaces AS (
     WHERE value IS NOT NULL
       AND NOT EXISTS (SELECT FROM members m WHERE m.classid = class AND m.objid = oid)
 )
--- parents by OID: the planner expects few rows here, and would use a nested loop
+-- parents by OID: the planner expects few rows, and would otherwise use a nested loop
 SELECT f.class::bigint, f.oid::bigint, f.column_number, o.name, f.parent_class::bigint, f.parent::bigint,
        f.fact, f.value
 FROM facts f
 JOIN objects o ON o.class = f.class AND o.oid = f.oid AND o.column_number = f.column_number
--- Confiture's tables are omitted by name if the catalog has no schema to omit them by
+-- Confiture's tables are omitted by name if the catalog contains no schema for them
 WHERE f.value IS NOT NULL AND o.name !~ ' confiture[.]' AND o.name <> 'schema confiture'

@@ -1,7 +1,8 @@
-"""The server for test databases: they have unique names, are cloned from templates, and dropped at the end.
+"""The server for test databases. They have unique names, are cloned from templates, and are dropped at the end.
 
-Every test session has a random number, which is part of its databases' names, and holds an advisory lock on it.
-Databases whose session no longer holds its lock were left by a killed session: the next session drops them.
+Every test session has a random number, which is part of its databases' names, and holds an advisory lock on that
+number. If no session holds the lock for a database, the database was left behind by a killed session, and the next
+session drops it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from confiture.testing.error_notes import add_notes, readable_errors
 
 _PREFIX = "confiture_test_"
 _LOCKS = 1_669_427_321
-"""The class of the advisory locks of test sessions."""
+"""The class of the advisory locks for test sessions."""
 _MOST_TEMPLATES = 8
 _PATIENCE_S, _POLL_S = 5.0, 0.002
 
@@ -50,7 +51,7 @@ def _query(name: str) -> bytes:
 
 
 class DatabaseFactory(Protocol):
-    """The type of the fixture `confiture_database`: creates a fresh database at a migration.
+    """The type of the fixture `confiture_database`. It creates a fresh database at a given migration.
 
     Example::
 
@@ -59,15 +60,16 @@ class DatabaseFactory(Protocol):
     """
 
     def __call__(self, version: str | None = None, *, before: str | None = None) -> ScratchDatabase:
-        """Create a database with all migrations up to and including `version`, those before `before`, or all."""
+        """Create a database with all migrations up to and including `version`, or before `before`, or with all."""
 
 
 @contextmanager
 def scratch_server(project: Project, url: str = EMBEDDED) -> Iterator[ScratchServer]:
-    """Open a server for test databases: that of a URL or conninfo string, or an embedded one.
+    """Open a server for test databases: the server at a URL or conninfo string, or an embedded one.
 
-    The embedded one is separate, below `.confiture/testing/` in the project's directory: tests do not see the databases
-    and roles of the server that `confiture db` starts. Raise DatabaseUnavailable if it cannot be used for tests.
+    The embedded server is separate, below `.confiture/testing/` in the project directory, so tests do not see the
+    databases and roles on the server started by `confiture db`. Raise DatabaseUnavailable if the server cannot be used
+    for tests.
 
     Example::
 
@@ -89,12 +91,12 @@ def scratch_server(project: Project, url: str = EMBEDDED) -> Iterator[ScratchSer
 
 
 def _start_embedded(stack: ExitStack, project: Project) -> str:
-    """Start the separate embedded server until the stack closes. Return its address."""
+    """Start the separate embedded server, which runs until the stack closes. Return the server's address."""
     server = EmbeddedServer(project.settings.root / ".confiture" / "testing")
     try:
         return stack.enter_context(server.started())
     except DatabaseUnavailable:
-        # It was created by another version, or is broken: its data need not be kept.
+        # The server was created by another version or is broken. Its data need not be kept.
         if not server.data_directory.exists():
             raise
         server.reset()
@@ -102,7 +104,7 @@ def _start_embedded(stack: ExitStack, project: Project) -> str:
 
 
 def _disable_fsync(connection: Connection) -> None:
-    """Turn off fsync on the embedded server: DROP DATABASE would spend most of its time waiting for disks."""
+    """Turn off fsync on the embedded server, because DROP DATABASE would spend most of its time waiting for disks."""
     connection.execute("ALTER SYSTEM SET fsync = off")
     connection.execute(_query("reload"))
 
@@ -121,7 +123,7 @@ def _check_privileges(connection: Connection, label: str) -> None:
 
 
 class ScratchServer:
-    """The server for test databases. Templates are built on first use and kept until the end, at most eight.
+    """The server for test databases. Up to eight templates are built on first use and kept until the end.
 
     Example::
 
@@ -136,14 +138,14 @@ class ScratchServer:
         self._session = f"{secrets.randbits(31):08x}"
         self._numbers = count(1)
         self._templates: OrderedDict[int, str] = OrderedDict()
-        """Templates by their number of applied migrations, the last used at the end."""
+        """Templates by their number of applied migrations, ordered from least to most recently used."""
         self._template_errors: dict[int, ConfitureError] = {}
         connection.execute(_query("lock"), {"locks": _LOCKS, "session": int(self._session, 16)})
         self._drop_orphans()
 
     @contextmanager
     def database(self, version: str | None = None, *, before: str | None = None) -> Iterator[ScratchDatabase]:
-        """Create a database at a migration, and drop it on exit: for fixtures that outlive a test. Raise as `create`.
+        """Create a database at a given migration, and drop it on exit. Raise the same errors as `create`.
 
         Example::
 
@@ -160,9 +162,9 @@ class ScratchServer:
             self.drop(database)
 
     def create(self, version: str | None = None, *, before: str | None = None) -> ScratchDatabase:
-        """Create a database at a migration, with the parameters of `DatabaseFactory`; `drop` removes it.
+        """Create a database at a given migration, with the same parameters as `DatabaseFactory`. `drop` removes it.
 
-        Raise InputError for an unknown version, and the errors of failing migrations.
+        Raise InputError for an unknown version, and the errors raised by failing migrations.
         """
         __tracebackhide__ = True
         with readable_errors():
@@ -171,7 +173,7 @@ class ScratchServer:
             )
 
     def drop(self, database: ScratchDatabase) -> None:
-        """Drop a database that `create` made; its connections are closed."""
+        """Drop a database created by `create`, closing its connections."""
         database.close()
         self._drop_database(database.name)
 
@@ -192,7 +194,7 @@ class ScratchServer:
         return len(migrations) if version is None else find_version(version, migrations) + 1
 
     def _find_or_build_template(self, migration_count: int) -> str | None:
-        """Return the name of a template with that many migrations; None for an empty database."""
+        """Return the name of a template with that many migrations; None for an empty one."""
         if migration_count in self._template_errors:
             raise self._template_errors[migration_count]
         if migration_count and migration_count not in self._templates:
@@ -200,7 +202,7 @@ class ScratchServer:
                 self._templates[migration_count] = self._build_template(migration_count)
             except ConfitureError as error:
                 add_notes(
-                    error, f"while migrations were applied up to {self.project.migrations[migration_count - 1].label}"
+                    error, f"while applying migrations up to {self.project.migrations[migration_count - 1].label}"
                 )
                 self._template_errors[migration_count] = error
                 raise
@@ -223,7 +225,7 @@ class ScratchServer:
         return name
 
     def _wait_for_disconnect(self, name: str) -> None:
-        """Wait for sessions, which end after their connections; CREATE DATABASE checks only ten times a second."""
+        """Wait for sessions, which outlive their connections. CREATE DATABASE checks only ten times a second."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             row = self._connection.execute(_query("sessions"), {"name": name}).fetchone()
@@ -233,23 +235,24 @@ class ScratchServer:
 
     def _copy_template(self, template: str | None) -> str:
         name = f"{_PREFIX}{os.getpid()}_{self._session}_{next(self._numbers)}"
-        # STRATEGY file_copy is faster only above some 100 MB, and slower below: it takes two checkpoints.
+        # STRATEGY file_copy is faster only above about 100 MB. Below that size, it is slower because it needs two
+        # checkpoints.
         clone = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
         self._execute(
-            sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(name), clone), "a test's database cannot be created"
+            sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(name), clone), "a test database cannot be created"
         )
         return name
 
     def _drop_database(self, name: str) -> None:
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        self._execute(statement, f"the test's database {name} cannot be dropped")
+        self._execute(statement, f"the test database {name} cannot be dropped")
 
     def _drop_orphans(self) -> None:
         for row in self._connection.execute(_query("left_behind"), {"locks": _LOCKS}).fetchall():
             try:
                 self._connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row["name"])))
             except psycopg.Error:
-                # Another session is dropping it too, or a user is connected to it.
+                # Another session is also dropping the database, or a user is connected to it.
                 continue
 
     def _execute(self, statement: sql.Composed, action: str) -> None:
@@ -263,7 +266,7 @@ class ScratchServer:
 
 
 def database_url(conninfo: str, name: str) -> str:
-    """Return the URL of another database on the server of a URL or conninfo string; PG* variables supply the rest.
+    """Return the URL of another database on the server at a URL or conninfo string. PG* variables supply the rest.
 
     Raise psycopg.ProgrammingError if the string is invalid.
     """

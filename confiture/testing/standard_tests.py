@@ -10,9 +10,9 @@ from confiture.testing.server import DatabaseFactory
 
 
 def test_every_migration_goes_up_down_up(confiture_migration: str, confiture_database: DatabaseFactory) -> None:
-    """Run each migration up, down and up on the schema of the earlier ones, without user rows, and compare the schemas.
+    """Run up, down and up for each migration on the schema that earlier migrations created, and compare the schemas.
 
-    A migration without `down` is applied, and then reported as skipped.
+    The tables contain no user rows. A migration without `down` is applied and then reported as skipped.
 
     Example::
 

@@ -573,14 +573,14 @@ def test_a_worker_that_nobody_watches_any_more_says_so(made_18, database_18):
         )
 
     def let_go(event: object) -> None:
-        if isinstance(event, Notice) and "blocking by a worker is no longer monitored: " in event.text:
+        if isinstance(event, Notice) and "a worker's blocking is no longer monitored: " in event.text:
             database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             speed_up(database_18)
 
     ran = migrate_up(made_18, once(cut), let_go)
     database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     ran.expect(0)
-    assert ran.notes.count("blocking by a worker is no longer monitored: ") == 1
+    assert ran.notes.count("a worker's blocking is no longer monitored: ") == 1
     assert "not currently accepting connections" in ran.notes
     assert database_18.value(DIFFERENT) == 0
 

@@ -107,7 +107,7 @@ def test_a_dry_run_samples_it_and_leaves_nothing(orders, database_18):
     [
         ("conn.execute('INSERT INTO r_archive VALUES (1, 1, 1)')", "cannot execute INSERT in a read-only transaction"),
         (f"{FILL}\nconn.execute('DELETE FROM r_archive')", "cannot execute DELETE in a read-only transaction"),
-        (f"{FILL}\n{FILL}", "a hook can fill only once"),
+        (f"{FILL}\n{FILL}", "a hook can run only one backfill"),
         ("context.backfill(into='r_archive', source='w_orders', sql='SELECT 1', worker=2)", "unknown key of backfill"),
         ("context.backfill(into='r_archive', source='w_orders', sql='SELEC')", "syntax error"),
         ("context.backfill(into='nowhere', source='w_orders', sql='INSERT INTO nowhere SELECT 1')", "batch"),
@@ -150,7 +150,7 @@ def test_one_that_is_resumed_must_ask_again(orders, database_18):
     migrate_up(orders).expect(5)
     ran = migrate_up(orders).expect(5)
     assert ran.codes[0] == "drift"
-    assert "did not request the backfill that an earlier run of it started" in ran.diagnostic.message
+    assert "did not request the backfill that it started in an earlier run" in ran.diagnostic.message
     assert history(database_18)[-1] == ("002", "running")
     assert path.exists()
 

@@ -75,7 +75,7 @@ def test_row_security_is_refused_before_anything_commits(secured: Project, datab
     secured.migration("001_fill", f"ddl:\n{_TARGET}{_FILL.format('id')}")
     for command in ("--dry-run", "up"):
         errors = secured.run("migrate", command, expect=4).err
-        assert "row security hides rows of w_orders from this role" in errors
+        assert "row security hides rows in w_orders from this role" in errors
         assert "001_fill.yaml:10:" in errors
         assert "NO FORCE ROW LEVEL SECURITY" in errors
     assert database.value("SELECT to_regclass('r_orders')") is None

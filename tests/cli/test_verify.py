@@ -116,7 +116,7 @@ def test_verify_tells_of_files_that_are_gone_or_changed(applied):
     applied.migration("001_totals", FIRST.replace("customer IS NULL", "customer = ''"))
     told = applied.run("verify").out
     assert "002 rename_amount: its file is missing" in told
-    assert "001 add_totals: its file changed since it was applied" in told
+    assert "001 add_totals: its file has changed since it was applied" in told
 
 
 def test_verify_of_what_is_not_applied(applied):

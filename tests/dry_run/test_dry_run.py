@@ -182,7 +182,7 @@ def test_what_is_left_behind_counts_all_repetitions(shop: Project, database: Dat
     )
     dead, sequences = rehearse(shop, "--repeat", "3").json["leftovers"]
     assert dead == "w_tenants keeps 30 dead rows until it is vacuumed"
-    assert sequences == "sequences keep the numbers they gave out: given"
+    assert sequences == "sequences do not take back used numbers: given"
 
 
 def test_what_cannot_be_scaled_is_named(shop: Project, database: Database) -> None:

@@ -138,7 +138,7 @@ def test_the_lock_that_only_the_real_run_takes_is_told(filled, full):
     filled.write("migrations/001_fill.yaml", captured)
     report = filled.run("migrate", "up", "--dry-run", *full, "--format", "json").json
     note = report["migrations"][0]["steps"][0]["note"]
-    assert "takes SHARE ROW EXCLUSIVE on w_orders for a moment at its start and at its end" in note
+    assert "acquires SHARE ROW EXCLUSIVE on w_orders at its start and end" in note
     filled.write("migrations/001_fill.yaml", captured.replace("capture", "ignore"))
     report = filled.run("migrate", "up", "--dry-run", *full, "--format", "json").json
     assert "SHARE ROW EXCLUSIVE" not in (report["migrations"][0]["steps"][0]["note"] or "")

@@ -178,7 +178,7 @@ def test_the_time_for_proofs_is_bounded(tenants_18: Project) -> None:
     tenants_18.migration("001_read", CLEAN)
     (found,) = proofs(tenants_18, "--prove-time", "0")
     assert found["standing"] == "not provable"
-    assert found["reason"] == "the 0 s for all proofs of the dry run are used up"
+    assert found["reason"] == "the 0 s for all proofs in the dry run are used up"
     rehearse(tenants_18, "--prove-time", "soon", expect=2)
     rehearse(tenants_18, "--no-prove", "--tenants", "3", expect=2)
     tenants_18.run("migrate", "up", "--tenants", "3", expect=2)
@@ -206,7 +206,7 @@ def test_who_waits_comes_before_proofs(tenants_18: Project, database_18: Databas
         waiting.start()
         (found,) = proofs(tenants_18)
         waiting.join()
-    assert found["reason"] == "another session waited for a lock of the dry run, which continued without proofs"
+    assert found["reason"] == "another session waited for a lock held by the dry run, which continued without proofs"
 
 
 def _read_once_it_is_locked(connection: psycopg.Connection) -> None:

@@ -175,7 +175,7 @@ def test_failures_are_told_whole_and_short(inner):
             "*test_one_fails_on_the_way*",
             "E*MigrationFailed: migrations/003_positive.yaml:*: check constraint *positive* is violated by some row",
             "E*ALTER TABLE w_orders",
-            "E*while migrations were applied up to 003 positive",
+            "E*while applying migrations up to 003 positive",
             "*test_one_fails_here*",
             "E*MigrationFailed: migrations/003_positive.yaml:*: check constraint *positive* is violated by some row",
             "*test_it_cannot_be_undone*",
@@ -200,7 +200,7 @@ def test_the_ready_made_test_takes_every_migration(inner, server_18):
         [
             "*test_every_migration_goes_up_down_up?001_orders? PASSED*",
             "*test_every_migration_goes_up_down_up?004_one_way? SKIPPED*",
-            "E*AssertionError: 003 sloppy: down does not revert the changes of up",
+            "E*AssertionError: 003 sloppy: down does not revert the changes made by up",
             "E*unexpected: index public.r_totals_id_total_idx",
             "E*unexpected: table public.r_notes",
             "E*missing: index public.totals",
@@ -366,7 +366,7 @@ def test_round_trips_can_begin_earlier_and_leave_objects_out(tmp_path, server_18
             lax = ["table public.r_*", "*amount", "index *"]
             with pytest.raises(MigrationFailed) as failed:
                 up_down_up(database, ignore=lax)
-            assert "while 003 sloppy was applied again, after its down" in failed.value.__notes__
+            assert "while applying 003 sloppy again after down" in failed.value.__notes__
         with scratch.database("002") as database, pytest.raises(AssertionError) as differing:
             up_down_up(database, ignore=lax[1:])
         assert str(differing.value).splitlines()[1:] == ["  unexpected: table public.r_notes"]

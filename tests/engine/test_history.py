@@ -219,7 +219,7 @@ def test_a_baseline_of_what_is_not_there_is_refused(
     table(shop, 1, more)
     database.execute(made or "SELECT 1")
     refused = shop.run("migrate", "baseline", "001", expect=7).err
-    assert f"the database has {missing}, so its migration has not been applied" in refused
+    assert f"the database has {missing}, so the migration that creates it has not been applied" in refused
     assert history(database) == []
     shop.run("migrate", "baseline", "001", "--force")
     assert history(database) == [("001", "applied")]
@@ -270,8 +270,8 @@ def test_down_of_a_file_that_changed_says_so(shop: Project, database: Database) 
     migrate_up(shop).expect(0)
     table(shop, 1, "  - sql: SELECT 2\n")
     assert migrate_down(shop).expect(0).notes == (
-        "001 t1 was applied and changed since (ddl: added: SELECT 2; ddl: removed: SELECT 1):"
-        " check that its `down` fits"
+        "001 t1 changed after it was applied (ddl: added: SELECT 2; ddl: removed: SELECT 1):"
+        " check that `down` still fits"
     )
 
 

@@ -163,7 +163,7 @@ def test_what_is_harmless_is_accepted(history: Connection, changed: str) -> None
 )
 def test_a_schema_of_another_program_is_a_clash(history: Connection, made: str) -> None:
     history.execute(f"DROP SCHEMA confiture CASCADE; CREATE SCHEMA confiture; CREATE {made}".encode())
-    with pytest.raises(DatabaseUnavailable, match="is not the migration history's: it contains"):
+    with pytest.raises(DatabaseUnavailable, match="does not belong to the migration history: it contains"):
         read_format(history)
 
 

@@ -129,7 +129,7 @@ def test_a_migration_that_is_an_object(orders, database_18):
         assert [step.step.name for step in result.steps][-1] == "count"
         assert result.steps[-1].stats == {"rows": 40}
         assert database_18.value("SELECT to_regclass('w_notes')") is None
-        with pytest.raises(InputError, match="900 add_notes is not in a file of the project"):
+        with pytest.raises(InputError, match="900 add_notes is not in any project file"):
             Migrator(conn).up(AddNotes(conn))
         (orders.root / "confiture.yaml").unlink()
         assert Migrator(conn).up(AddNotes(conn)).rows_affected == 40

@@ -99,7 +99,7 @@ def test_a_server_that_goes_away_before_the_commit_leaves_nothing(shop: Project,
 
         ran = migrate_up(shop, leave, url=between.url).expect(4)
     assert ran.codes == ["connection-lost"], "there is no doubt that it is rolled back"
-    assert "on_error did not run: the connection was lost" in ran.notes
+    assert "on_error did not run because the connection was lost" in ran.notes
     assert nothing_remains(database)
 
 

@@ -139,7 +139,7 @@ def test_two_that_resume_the_same_build_do_not_both_record_it(shop: Project, dat
 
     first = migrate_up(shop, race).expect(7)
     second[0].expect(0)
-    assert "another run changed it meanwhile" in first.diagnostic.detail[0]
+    assert "another run has changed it" in first.diagnostic.detail[0]
     assert history(database) == [("001", "applied")]
 
 

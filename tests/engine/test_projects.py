@@ -141,8 +141,8 @@ def test_adopting_as_json(tmp_path: Path, database_18: Database) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ("unknown shop", 2, "name one of its projects: billing, default"),
-        ("default billing", 2, "already has a history of the project 'billing'"),
+        ("unknown shop", 2, "specify one of the existing projects: billing, default"),
+        ("default billing", 2, "already contains a history for the project 'billing'"),
         ("default default", 2, "are the same name"),
         ("default .hidden", 2, "'.hidden' is not a valid project name"),
         ("default ", 2, "'' is not a valid project name"),

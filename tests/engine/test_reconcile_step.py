@@ -170,28 +170,28 @@ def test_it_stops_midway_where_something_was_committed(shop, database):
 
 
 REFUSED = [
-    ("SELECT 1 AS x, 2 AS y", "", "reconcile-columns", "the query returns x, y, which r_orders does not have"),
+    ("SELECT 1 AS x, 2 AS y", "", "reconcile-columns", "the query returns x, y, but r_orders has no such column"),
     ("SELECT 1 AS note, 2 AS note", "", "reconcile-columns", "the query returns note more than once"),
     ("SELECT gen_random_uuid() AS id", "", "reconcile-columns", "the query returns no column that can be compared"),
-    (QUERY, "key: [id]", "reconcile-key", "the key's id is not a compared column"),
+    (QUERY, "key: [id]", "reconcile-key", "the key column id is not compared"),
     (QUERY, "by: region", "reconcile-key", "`by` names region, which the query does not return"),
     (
         QUERY + " WHERE random() < 2",
         "",
         "reconcile-volatile",
-        "the query selects its rows by random(): it returns different rows each time",
+        "the query selects its rows using random(): it returns different rows each time",
     ),
     (
         "SELECT nextval('s') AS order_id, note FROM w_orders",
         "",
         "reconcile-volatile",
-        "the query calls nextval(): a comparison would consume values of the sequence",
+        "the query calls nextval(): a comparison would consume sequence values",
     ),
     (
         "SELECT true AS updated_at, note FROM w_orders",
         "",
         "reconcile-types",
-        "updated_at of the query does not match the table's type: cannot cast type boolean to timestamp with time zone",
+        "the query's updated_at does not match the table's type: cannot cast type boolean to timestamp with time zone",
     ),
     ("SELECT nots AS note FROM w_orders", "", "42703", 'column "nots" does not exist'),
     ("SELECT (1 / (id - id))::text AS note FROM w_orders", "", "22012", "division by zero"),

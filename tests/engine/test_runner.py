@@ -301,7 +301,7 @@ def test_on_error_that_fails_too_hides_nothing(shop: Project, database: Database
     shop.migration("001_fails", on_error("SELECT 1 / 0", "SELECT nonsense"))
     ran = migrate_up(shop).expect(4)
     assert ran.diagnostic.message == "division by zero"
-    assert "on_error failed too" in ran.notes and "nonsense" in ran.notes
+    assert "on_error also failed" in ran.notes and "nonsense" in ran.notes
     assert nothing_remains(database), "on_error is one transaction"
 
 

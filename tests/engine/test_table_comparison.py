@@ -211,7 +211,7 @@ def test_rows_that_row_security_hides_cannot_be_proved(roles):
     )
     with Database(roles.database.server, roles.database.name).connect(row_factory=dict_row) as connection:
         connection.execute(f"SET ROLE {roles.reader}".encode())
-        with connection.transaction(), pytest.raises(Exception, match="row security hides rows of r"):
+        with connection.transaction(), pytest.raises(Exception, match="row security hides rows in r"):
             _held(connection, "r", "SELECT id FROM w")
         with connection.transaction(), pytest.raises(Exception, match="row-level security policy"):
             _held(connection, "w", "SELECT id FROM r")

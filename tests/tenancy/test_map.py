@@ -49,8 +49,8 @@ def test_map_of_files_and_of_the_database(project: Project, database: Database) 
         ("w_line_notes", ["line_id"], "w_lines"),
         ("w_lines", ["order_id"], "w_orders"),
     ]
-    assert tables["log"]["why"] == "has tenant_id, but no pattern of tenancy.tables matches it"
-    assert tables["r_static_kinds"]["why"] == "`r_static_*` of tenancy.except excludes it"
+    assert tables["log"]["why"] == "has tenant_id, but no pattern in tenancy.tables matches it"
+    assert tables["r_static_kinds"]["why"] == "`r_static_*` in tenancy.except excludes it"
     assert tables["w_lines"]["why"] == (
         "has no tenant_id; order_id → w_orders(id), whose rows name it: w_orders.tenant_id"
     )
@@ -59,7 +59,7 @@ def test_map_of_files_and_of_the_database(project: Project, database: Database) 
 def test_map_as_a_table(project: Project) -> None:
     project.ddl("01.sql", SCHEMA)
     out = project.run("tenancy", "map").out
-    assert "tenant_id of other tables refers to its id: each row is a tenant" in out
+    assert "tenant_id in other tables refers to its id, so each row is a tenant" in out
     assert "8 tables of files, tenant column tenant_id: 3 tenant, 1 registry, 2 by foreign key, 2 shared." in out
 
 

@@ -327,14 +327,14 @@ def test_tables_that_reach_their_tenant_by_key(shop_18: Shop) -> None:
     ("statement", "reason"),
     [
         ("INSERT INTO r_totals (customer_id, total) SELECT customer_id, amount FROM w_orders", "writes no tenant_id"),
-        ("INSERT INTO r_static_kinds SELECT id, 'x' FROM w_orders", "writes r_static_kinds"),
+        ("INSERT INTO r_static_kinds SELECT id, 'x' FROM w_orders", "writes to r_static_kinds"),
         ("SELECT id FROM w_orders", "returns no tenant_id"),
         ("SELECT tenant_id FROM w_orders WHERE random() < 0.5", "random() is volatile"),
         ("SELECT DISTINCT tenant_id, gen_random_uuid() FROM w_orders", "gen_random_uuid() is volatile"),
         ("SELECT tenant_id FROM w_orders TABLESAMPLE system (10)", "TABLESAMPLE"),
         ("SELECT tenant_id, own(1) FROM w_orders", "own() is not immutable"),
         ("SELECT x.tenant_id FROM r_not_made_yet x", "r_not_made_yet does not exist"),
-        ("UPDATE r_not_made_yet SET a = 1", "r_not_made_yet is not there"),
+        ("UPDATE r_not_made_yet SET a = 1", "r_not_made_yet does not exist"),
         ("UPDATE v_names SET called = 'x'", "through the view v_names"),
         ("WITH d AS (DELETE FROM w_orders RETURNING *) SELECT tenant_id FROM d", "a WITH query writes rows"),
         ("SELECT nextval('none')::bigint AS tenant_id, id FROM w_orders", "differs each time"),
@@ -432,7 +432,7 @@ def test_time_limit(shop_18: Shop) -> None:
     slow = "SELECT a.tenant_id, sum(b.id * c.id) FROM w_orders a, w_orders b, w_orders c GROUP BY 1"
     proof = shop_18.prove(slow, timeout_ms=50)
     assert proof.verdict is IsolationVerdict.NOT_PROVABLE
-    assert proof.reason == "it takes longer than 50 ms"
+    assert proof.reason == "the proof takes longer than 50 ms"
 
 
 def test_old_views_of_materialized_rows(shop_18: Shop) -> None:

@@ -1,1 +1,1 @@
-"""Batched backfills: keyset batches, each committed together with its position."""
+"""Batched backfills: keyset batches, each committed together with its key position."""

@@ -1,8 +1,8 @@
 -- name: key_source
 -- The table, its columns (name, type, base type, is NOT NULL, has a built-in base type), its primary key and its btree
--- indexes: the candidates for a batch key. An index column is its name, null if it does not have the default order of
--- ORDER BY, and its direction. The row count is the planner's estimate: the density as of the last ANALYZE, times the
--- current pages; null if the table was never analyzed.
+-- indexes, which are the candidates for a batch key. An index column consists of a name, which is null if the column
+-- does not have the default sort order, and a direction. The row count is the planner's estimate: the density as of the
+-- last ANALYZE times the current number of pages, or null if the table was never analyzed.
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        (
            SELECT CASE WHEN bool_and(l.reltuples >= 0 AND (l.relpages > 0 OR l.pages = 0))
@@ -23,12 +23,12 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
                format_type(a.atttypid, a.atttypmod),
                format_type(b.oid, -1),
                (a.attnotnull AND NOT EXISTS (
-                   -- since 18, NOT NULL may apply to new rows only
+                   -- since 18, NOT NULL may apply only to new rows
                    SELECT FROM pg_constraint k
                    WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated
                ))::text,
                (b.oid < 16384)::text,
-               -- composite types, ranges and arrays of users' types
+               -- composite types, and ranges and arrays of user-defined types
                EXISTS (
                    SELECT FROM pg_type x
                    WHERE x.oid = b.oid AND x.oid >= 16384 AND (x.typtype IN ('c', 'r', 'm') OR x.typcategory = 'A')
@@ -117,8 +117,8 @@ WHERE r.attempt = %(attempt)s AND r.segment = %(segment)s AND NOT r.is_done
 ORDER BY r.number;
 
 -- name: ranges_complete
--- Whether all ranges exist, also those that are done: their numbers are consecutive, and the last one ends with the
--- backfill. An empty table has no ranges.
+-- Whether all ranges exist, including finished ones: range numbers are consecutive, and the last range ends where the
+-- backfill ends. An empty table has no ranges.
 SELECT (SELECT count(*) = coalesce(max(r.number), 0)
         FROM confiture.backfill_ranges r
         WHERE r.attempt = b.attempt AND r.segment = b.segment)
@@ -133,7 +133,7 @@ FROM confiture.backfills b
 WHERE b.attempt = %(attempt)s AND b.segment = %(segment)s;
 
 -- name: lock_range
--- This also waits for the server process of a killed run, which locks this row until its statement ends.
+-- This also waits for the server process of a killed run. That process locks this row until its statement ends.
 SELECT r.prefix, r.after, r.edge, r.is_done
 FROM confiture.backfill_ranges r
 WHERE r.attempt = %(attempt)s AND r.segment = %(segment)s AND r.number = %(number)s
@@ -153,14 +153,14 @@ FROM confiture.backfill_ranges r
 WHERE r.attempt = %(attempt)s AND r.segment = %(segment)s;
 
 -- name: beat
--- Store the status of a running backfill, and return the control requested for it.
+-- Store the status of a running backfill, and return the requested control.
 UPDATE confiture.backfills
 SET beat_at = clock_timestamp(), waiting_for = %(waiting_for)s, batch_rows = %(batch_rows)s, runner = %(runner)s
 WHERE attempt = %(attempt)s AND segment = %(segment)s
 RETURNING control;
 
 -- name: end_backfill
--- A pause or a cancel that was requested in the last moment prevents the end.
+-- A pause or cancel requested at the last moment prevents the backfill from ending.
 UPDATE confiture.backfills
 SET state = 'done', waiting_for = NULL, finished_at = clock_timestamp()
 WHERE attempt = %(attempt)s AND segment = %(segment)s AND control = 'run'
@@ -175,7 +175,7 @@ ORDER BY u.position
 LIMIT 1;
 
 -- name: read_tables
--- Resolve names: each table, and for views the tables behind them.
+-- Resolve names: each table and, for views, the underlying tables.
 WITH RECURSIVE named AS (
     SELECT to_regclass(u.name)::oid AS oid, u.name
     FROM unnest(%(names)s::text[]) AS u (name)
@@ -204,8 +204,8 @@ WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'inf
 ORDER BY 2, 3;
 
 -- name: captured_columns
--- Columns declared to hold the batch key: which exist, and which can be captured without a cast that may fail or that
--- calls a function of the type's owner.
+-- The columns declared to contain the batch key: whether each exists, and whether it can be captured without a cast
+-- that may fail or that calls a function defined by the type's owner.
 SELECT u.name, a.attname IS NOT NULL AS is_there, format_type(a.atttypid, a.atttypmod) AS type,
        coalesce(b.oid = to_regtype(u.type)::oid OR EXISTS (
            SELECT FROM pg_cast c
@@ -253,7 +253,7 @@ WHERE p.level > 0 AND p.isleaf;
 SELECT coalesce(obj_description(to_regclass(%(notes)s), 'pg_class'), '') AS comment;
 
 -- name: cascades
--- Foreign keys that cascade a deletion from a table to other tables; without the copies on their partitions.
+-- Foreign keys that cascade a deletion from a table to other tables, without their copies on partitions.
 SELECT k.conname::text AS name, k.conrelid::regclass::text AS table
 FROM pg_constraint k
 WHERE k.confrelid = to_regclass(%(table)s) AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
@@ -276,11 +276,11 @@ FROM confiture.backfills b
 WHERE b.project = %(project)s AND b.target = %(target)s AND b.version = %(version)s AND b.state <> 'done';
 
 -- name: flush_statistics
--- Count this session's writes at the end of this statement, not up to a second later.
+-- Report this session's writes when this statement ends, not up to a second later.
 SELECT pg_stat_force_next_flush();
 
 -- name: written_so_far
--- Rows written to tables since the statistics were reset, partitions included, as far as they are reported yet.
+-- Rows written to tables, including partitions, since the statistics were reset, as far as they have been reported.
 SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::bigint AS rows
 FROM unnest(%(tables)s::bigint[]) AS u (oid)
 CROSS JOIN LATERAL (
@@ -291,7 +291,7 @@ CROSS JOIN LATERAL (
 JOIN pg_stat_all_tables s ON s.relid = p.relid;
 
 -- name: open_writers
--- Sessions with uncommitted writes to tables, partitions included. A prepared transaction has no process.
+-- Sessions with uncommitted writes to tables, including partitions. A prepared transaction has no process.
 SELECT DISTINCT p.relid::text AS table,
        CASE WHEN l.pid IS NULL THEN 'a prepared transaction'
             ELSE format('%%s (process %%s)', coalesce(nullif(a.application_name, ''), 'a session'), l.pid) END AS who
@@ -308,8 +308,8 @@ LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 ORDER BY 1, 2;
 
 -- name: pressure
--- Replica lag, WAL position and the age of the oldest transaction. An ordinary role sees neither the replicas nor the
--- age of other roles' transactions, except prepared ones.
+-- The replica lag, the WAL position and the age of the oldest transaction. An ordinary role sees neither replicas nor
+-- the age of other roles' transactions, except prepared ones.
 SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NULL) AS unseen_replicas,
        (
            -- a replica that has caught up has no lag
@@ -336,7 +336,7 @@ SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NUL
        )::double precision AS oldest_ms;
 
 -- name: backfills
--- Format 2 has no columns project and into_table; its column target is now into_table.
+-- Format 2 does not have the columns project and into_table; its column target is now into_table.
 SELECT b.attempt::text AS attempt, b.segment, b.number, b.version, b.step, b.source,
        coalesce(to_jsonb(b) ->> 'into_table', b.target) AS target, b.state, b.control,
        b.waiting_for, b.batch_rows, b.runner, b.estimated_rows, to_json(b.started_at) AS started_at,
@@ -372,8 +372,8 @@ WHERE attempt = %(attempt)s AND segment = %(segment)s AND state <> 'done'
 RETURNING state;
 
 -- name: capture_identity
--- The triggers of a backfill and their functions, with the transactions that last changed them: disabling a trigger changes
--- it, even if it is enabled again.
+-- A backfill's triggers and their functions, with the transactions that last changed them. Disabling a trigger changes
+-- it, even if the trigger is enabled again later.
 SELECT 't' || t.oid::text AS object, t.xmin::text AS version
 FROM pg_trigger t
 JOIN pg_proc p ON p.oid = t.tgfoid
@@ -384,7 +384,7 @@ FROM pg_proc p
 WHERE p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(functions)s;
 
 -- name: capture_triggers
--- Any table owner can give a trigger such a name.
+-- Any table owner can create a trigger with such a name.
 SELECT t.tgname::text AS name, n.nspname::text AS schema, c.relname::text AS table
 FROM pg_trigger t
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(functions)s
@@ -402,7 +402,7 @@ SELECT EXISTS (
 ) AS installed;
 
 -- name: captured_types
--- A table with its partitions, and the types of the given columns.
+-- A table with its partitions, and the types of the specified columns.
 SELECT c.oid::bigint AS oid,
        ARRAY(
            SELECT a.atttypid::bigint
@@ -422,7 +422,7 @@ FROM pg_proc p
 WHERE p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(pattern)s;
 
 -- name: cuts
--- Keys of sampled rows that split a table into about equal parts; none if the sample is too small.
+-- Keys of sampled rows that split a table into roughly equal parts; none if the sample is too small.
 SELECT n.key
 FROM (
     SELECT s.key, s.nth, max(s.nth) OVER () AS found

@@ -27,19 +27,19 @@ _PATIENCE_S, _CANCEL_AGAIN_S = 3.0, 0.1
 
 
 class BackfillRun:
-    """One backfill of one run, begun or resumed."""
+    """One backfill in one run, new or resumed."""
 
     def __init__(self, context: BackfillContext) -> None:
         self._context = context
         self._gate = WorkerGate()
         self._outbox: SimpleQueue[WorkerMessage] = SimpleQueue()
         self.note: str | None = None
-        """A remark for the user on how the backfill ended."""
+        """A note for the user about how the backfill ended."""
 
     def run(self) -> int:
-        """Fill until nothing is left. Return how many rows were written in total.
+        """Run batches until no rows are left. Return the total number of rows written.
 
-        Raise StepFailed, ConfitureError or KeyboardInterrupt. Committed batches stay, and the next run continues
+        Raise StepFailed, ConfitureError or KeyboardInterrupt. Committed batches are kept, and the next run continues
         after them.
         """
         writes = self._prepare()
@@ -63,9 +63,9 @@ class BackfillRun:
             raise to_step_failure(error, self._context.step, self._context.key) from error
 
     def _prepare(self) -> ConcurrentWritePolicy:
-        """Make sure that no concurrent write is missed, then fix the key range.
+        """Ensure that no concurrent write is missed, then fix the key range.
 
-        A backfill that is rejected here leaves nothing behind.
+        A backfill rejected at this point leaves nothing behind.
         """
         context = self._context
         is_new = context.state == "preparing"
@@ -97,7 +97,7 @@ class BackfillRun:
         return writes
 
     def _split_key_range(self) -> None:
-        """Fix the end of the key range, and split it into parts."""
+        """Fix the end of the key range, and split the range into parts."""
         context = self._context
         connection, key = context.connection, context.key
         with connection.transaction():
@@ -116,7 +116,7 @@ class BackfillRun:
         config = self._context.worker_config(writes.clear_factory)
         count = min(self._context.backfill.workers, len(unfinished_ranges))
         workers = [Worker(number, config, ranges, self._gate, self._outbox) for number in range(1, count + 1)]
-        # The monitor counts what is committed now; from here on the workers report their batches.
+        # The monitor starts from the batches committed so far. From here on, the workers report new batches.
         monitor = BackfillMonitor(self._context, self._gate, self._outbox, workers, writes)
         try:
             for worker in workers:
@@ -129,19 +129,19 @@ class BackfillRun:
             raise self._to_raisable(errors[0])
 
     def _require_progress(self) -> None:
-        """Raise StepFailed if rows of the stored progress are missing: their ranges may not be filled."""
+        """Raise StepFailed if stored progress rows are missing, because their ranges may not be filled."""
         if not self._context.store.is_complete():
             raise backfill_error(
                 self._context.step,
                 "progress-lost",
-                "rows of the backfill's progress in the schema confiture are missing: their part may not be filled",
+                "rows of the backfill's progress are missing from the schema confiture: their ranges may not be filled",
                 f"run `confiture backfill cancel`, empty {self._context.backfill.into}, and run again",
             )
 
     def _stop_workers(self, workers: Sequence[Worker]) -> None:
-        """Stop all batches. A cancel that arrives between two statements is lost, so it is sent repeatedly.
+        """Stop all batches. A cancel request that arrives between two statements is lost, so send it repeatedly.
 
-        A worker that waits for an unresponsive server is abandoned: it holds no locks there.
+        A worker waiting for an unresponsive server is abandoned, because it holds no locks on that server.
         """
         self._gate.shut_down()
         deadline = time.monotonic() + _PATIENCE_S
@@ -151,7 +151,7 @@ class BackfillRun:
                 worker.thread.join(timeout=_CANCEL_AGAIN_S)
 
     def _handle_cancel(self, writes: ConcurrentWritePolicy) -> StepFailed:
-        """Remove what the backfill had created for itself; the rows that it filled stay."""
+        """Remove the backfill's own triggers and tables; keep the filled rows."""
         writes.remove_triggers()
         self._context.store.delete()
         into = self._context.backfill.into
@@ -159,7 +159,7 @@ class BackfillRun:
             self._context.step,
             CANCELLED,
             "the backfill was cancelled by `confiture backfill cancel`",
-            f"the rows that it filled stay in {into}: empty it, then run `confiture migrate up` to start over",
+            f"the filled rows are still in {into}: empty the table, then run `confiture migrate up` to start over",
         )
 
     def _to_raisable(self, error: BaseException) -> BaseException:

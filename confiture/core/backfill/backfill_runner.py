@@ -1,4 +1,4 @@
-"""The entry point of backfills for a run: open a new or interrupted backfill, run it, and return its record."""
+"""The entry point for backfills in a run: open a new or interrupted backfill, run it, and return its record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from confiture.plan.checksums import digest
 
 
 class BackfillRunner:
-    """The runner of a run's batched backfills on one database: those of steps, and those requested by hooks."""
+    """Runs batched backfills on one database, both those defined as steps and those requested by hooks."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class BackfillRunner:
         self._emit = emit
 
     def run(self, connection: Connection, version: str, segment: Segment, attempt: str) -> StepRecord:
-        """Fill until nothing is left, starting where the attempt stopped. `connection` is in autocommit.
+        """Run batches until no rows are left, starting where the attempt stopped. `connection` is in autocommit mode.
 
-        Raise StepFailed, psycopg.Error or KeyboardInterrupt; committed batches stay.
+        Raise StepFailed, psycopg.Error or KeyboardInterrupt; committed batches are kept.
         """
         (step,) = segment.steps
         identity = build_step_id(version, segment, step)
@@ -85,9 +85,9 @@ class BackfillRunner:
 
         result = self._hook_runner.run_batched(connection, identity, step, fill_for_hook)
         if not requests and BackfillStore(connection, backfill_id).load() is not None:
-            message = f"the hook {step.label!r} did not request the backfill that an earlier run of it started"
+            message = f"the hook {step.label!r} did not request the backfill that it started in an earlier run"
             hint = (
-                "request the backfill on every run; or delete the rows that it filled,"
+                "request the backfill on every run; or delete the filled rows,"
                 " run `confiture backfill cancel`, and start over"
             )
             diagnostic = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
@@ -113,7 +113,7 @@ class BackfillRunner:
         backfill_id: BackfillId,
         settings: tuple[str, ...],
     ) -> BackfillContext:
-        """Open the backfill of a step: the stored one, or a new one. Raise StepFailed."""
+        """Open the stored backfill of a step, or create a new one. Raise StepFailed."""
         backfill = step.backfill
         if backfill is None:
             raise ValueError(step.name)
@@ -126,8 +126,8 @@ class BackfillRunner:
             raise backfill_error(
                 step,
                 "drift",
-                "the backfill was interrupted, and its statement or key was changed since",
-                "restore the statement and its variables; or delete the rows that it filled, run `confiture backfill"
+                "the backfill was interrupted, and its statement or key has changed since then",
+                "restore the statement and its variables; or delete the filled rows, run `confiture backfill"
                 " cancel`, and start over",
             )
         into = resolve_table(connection, step, backfill.into)
@@ -163,8 +163,8 @@ class BackfillRunner:
         )
 
     def abandon(self, connection: Connection, version: str) -> None:
-        """Remove the triggers and the progress of a migration's unfinished backfills, before it is reverted."""
-        # Other sessions queue behind a session that waits to drop a trigger.
+        """Remove the triggers and progress of a migration's unfinished backfills before the migration is reverted."""
+        # Other sessions queue behind a session waiting to drop a trigger.
         set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
         for row in connection.execute(
             query("unfinished_of_version"), self._settings.history.parameters | {"version": version}
@@ -177,7 +177,7 @@ class BackfillRunner:
 
 
 def _fingerprint(step: PlannedStep, backfill: PlannedBackfill, source: BackfillSource) -> str:
-    """Return a hash of what must not change while a backfill is incomplete."""
+    """Return a hash of everything that must not change while a backfill is incomplete."""
     captures = sorted((str(capture.table), capture.columns) for capture in backfill.captures)
     return digest(
         step.statements[0].text, [column.name for column in source.key.columns], backfill.on_writes.value, captures

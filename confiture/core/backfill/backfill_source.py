@@ -1,4 +1,4 @@
-"""Find the batch key of a driving table, and reject tables that cannot be read in batches."""
+"""Find the batch key for a driving table, and reject tables that cannot be read in batches."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from confiture.sql.batching import batching_problem, source_tables
 from confiture.sql.parse_tree import parse_rendered, quote_identifier
 
 _ORDERS = ({0}, {3})
-"""pg_index.indoption of an index in ascending order, and of one in descending order."""
+"""The values of pg_index.indoption for ascending and descending indexes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillSource:
-    """A driving table with its batch key. `estimated_rows` is the planner's estimate; None if never analyzed."""
+    """A driving table and its batch key. `estimated_rows` is the planner's estimate; None if never analyzed."""
 
     key: BatchKey
     estimated_rows: int | None
 
 
 def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBackfill) -> BackfillSource:
-    """Return the driving table of a backfill. Raise StepFailed, with a hint, if it cannot be read in batches."""
+    """Return a backfill's driving table. Raise StepFailed, with a hint, if the table cannot be read in batches."""
     table = quote_table(backfill.source)
     row = connection.execute(query("key_source"), {"table": table}).fetchone()
     if row is None:
@@ -46,7 +46,7 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
     key = BatchKey(table=QualifiedName(row["schema"], row["name"]), alias=backfill.alias, columns=tuple(columns))
     if not any(_is_index_prefix(index, names) for index in row["indexes"]):
         listed = ", ".join(map(quote_identifier, names))
-        message = f"no index of {backfill.source} starts with its batch key ({listed}): each batch would scan it fully"
+        message = f"no index on {backfill.source} starts with the batch key ({listed}): each batch would scan all of it"
         hint = f"CREATE INDEX CONCURRENTLY ON {table} ({listed})"
         raise backfill_error(step, "no-batch-index", message, hint)
     problem = batching_problem(parse_rendered(step.rendered)[0], backfill.alias, names)
@@ -56,17 +56,17 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
 
 
 def check_row_security(connection: Connection, step: PlannedStep, backfill: PlannedBackfill) -> None:
-    """Raise StepFailed if row security hides rows of a table of the backfill from this role."""
+    """Raise StepFailed if row security hides rows from this role in a table that the backfill uses."""
     tables = dict.fromkeys([backfill.source, *source_tables(parse_rendered(step.rendered)[0]), backfill.into])
     names = [quote_table(table) for table in tables]
     hidden = connection.execute(query("row_security_active"), {"names": names}).fetchone()
     if hidden is not None:
-        message = f"row security hides rows of {hidden['name']} from this role"
+        message = f"row security hides rows in {hidden['name']} from this role"
         raise backfill_error(step, "row-security", message, ROW_SECURITY_HINT)
 
 
 def backfill_error(step: PlannedStep, code: str, message: str, hint: str, detail: tuple[str, ...] = ()) -> StepFailed:
-    """Return the error for a backfill that cannot start or continue, located at its statement."""
+    """Return an error, located at the statement, for a backfill that cannot start or continue."""
     offset = step.statements[0].offset
     return StepFailed(step.rendered.diagnostic(offset, code, message, detail=detail, hint=hint), None)
 
@@ -89,8 +89,8 @@ def _build_key_columns(
             )
             raise backfill_error(step, "no-batch-key", message, hint)
         if has_parts == "true":
-            # A literal of such a type runs the checks of the domains inside it.
-            message = f"{row['name']}.{name} has the type {type_}, which is made of other types"
+            # A literal of a composed type runs the checks of the domains inside it.
+            message = f"{row['name']}.{name} has the type {type_}, which is composed of other types"
             raise backfill_error(step, "no-batch-key", message, "batch by columns of plain types")
         columns.append(
             KeyColumn(
@@ -105,6 +105,6 @@ def _build_key_columns(
 
 
 def _is_index_prefix(index: Sequence[tuple[str | None, int]], names: Sequence[str]) -> bool:
-    """Whether an index returns rows in the order of the key, forwards or backwards."""
+    """Whether an index returns rows in key order, forwards or backwards."""
     leading = index[: len(names)]
     return [name for name, _ in leading] == list(names) and {option for _, option in leading} in _ORDERS

@@ -1,4 +1,4 @@
-"""The internal tables of backfills: the key range, and the position in each of its parts."""
+"""The internal backfill tables: the key range, and the position in each part of the range."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.models.history import HistoryKey
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillId:
-    """The identifier of a backfill: its history, the attempt of its migration, and its segment."""
+    """A backfill identifier: the history, the migration attempt, and the segment."""
 
     history: HistoryKey
     attempt: str
@@ -22,13 +22,13 @@ class BackfillId:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The identifier as query parameters."""
+        """The identifier, as query parameters."""
         return {**self.history.parameters, "attempt": self.attempt, "segment": self.segment}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredBackfill:
-    """The stored row of a backfill: the number in the names of its triggers, and a hash of its definition.
+    """A stored backfill row: the number used in its trigger names, and a hash of its definition.
 
     `state` is `preparing`, `filling`, `draining` or `done`.
     """
@@ -40,7 +40,7 @@ class StoredBackfill:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRange:
-    """A part of the key range that one worker fills at a time, up to and including `end`."""
+    """A part of the key range, up to and including `end`. One worker at a time fills it."""
 
     number: int
     end: KeyValues
@@ -48,7 +48,7 @@ class StoredRange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillTotals:
-    """The committed work. `busy_ms` is the time of all batches, summed over all workers."""
+    """The committed work. `busy_ms` is the total batch time of all workers."""
 
     batches: int
     source_rows: int
@@ -57,25 +57,25 @@ class BackfillTotals:
 
 
 class BackfillStore:
-    """The stored rows of one backfill, accessed over one connection, in its open transaction if any."""
+    """The stored rows of one backfill, accessed over one connection and in its open transaction, if any."""
 
     def __init__(self, connection: Connection, backfill_id: BackfillId) -> None:
         self._connection = connection
         self.backfill_id = backfill_id
 
     def load(self) -> StoredBackfill | None:
-        """Return the stored backfill; None if it has not started."""
+        """Return the stored backfill, or None if it has not started."""
         row = self._connection.execute(query("backfill"), self.backfill_id.parameters).fetchone()
         return None if row is None else StoredBackfill(**row)
 
     def insert(self, **described: object) -> int:
-        """Insert the backfill in the state `preparing`. Return its number."""
+        """Insert the backfill with the state `preparing`. Return the backfill's number."""
         return int(
             fetch_named_row(self._connection, "begin_backfill", **self.backfill_id.parameters, **described)["number"]
         )
 
     def store_upper_bound(self, end: KeyValues) -> None:
-        """Store the greatest key: from here on the backfill is filling."""
+        """Store the greatest key, and set the state to `filling`."""
         self._connection.execute(query("fix_end"), self.backfill_id.parameters | {"end_key": list(end)})
 
     def mark_draining(self) -> None:
@@ -99,7 +99,7 @@ class BackfillStore:
         return tuple(StoredRange(number=row["number"], end=tuple(row["end_key"])) for row in rows)
 
     def lock_range(self, number: int) -> CursorPosition | None:
-        """Lock a range until the transaction ends. Return its position; None if it is done."""
+        """Lock a range until the transaction ends. Return the range's position, or None if the range is done."""
         row = self._connection.execute(query("lock_range"), self.backfill_id.parameters | {"number": number}).fetchone()
         if row is None or row["is_done"]:
             return None
@@ -108,7 +108,7 @@ class BackfillStore:
     def advance_range(
         self, number: int, next_position: CursorPosition | None, *, source_rows: int, written_rows: int, busy_ms: float
     ) -> None:
-        """Record that a batch is done. `next_position` is where the range continues, None if it is done."""
+        """Record that a batch is done. `next_position` is where the range continues, or None if the range is done."""
         self._connection.execute(
             query("move_range"),
             self.backfill_id.parameters
@@ -123,7 +123,7 @@ class BackfillStore:
         )
 
     def totals(self) -> BackfillTotals:
-        """Return the totals of all batches."""
+        """Return the totals for all batches."""
         row = fetch_named_row(self._connection, "backfill_totals", **self.backfill_id.parameters)
         return BackfillTotals(**{name: row[name] for name in ("batches", "source_rows", "written_rows", "busy_ms")})
 
@@ -134,20 +134,20 @@ class BackfillStore:
         return str(row["control"]) if row else "cancel"
 
     def store_written_rows(self, rows: int) -> None:
-        """Store how many rows had been written to the tables that the backfill reads."""
+        """Store the number of rows written so far to the tables that the backfill reads."""
         self._connection.execute(query("remember_written"), self.backfill_id.parameters | {"rows": rows})
 
     def load_written_rows(self) -> int | None:
-        """Return the number that `store_written_rows` stored; None if it was not called."""
+        """Return the number stored by `store_written_rows`, or None if it was never called."""
         row = self._connection.execute(query("written_before"), self.backfill_id.parameters).fetchone()
         return None if row is None else row["rows"]
 
     def mark_finished(self) -> bool:
-        """Record that the backfill is done. Return False, and record nothing, if a pause or cancel was requested."""
+        """Record that the backfill is done. If a pause or cancel was requested, record nothing and return False."""
         return self._connection.execute(query("end_backfill"), self.backfill_id.parameters).fetchone() is not None
 
     def is_complete(self) -> bool:
-        """Whether the stored progress is complete: the backfill and all its ranges, also those that are done."""
+        """Whether all stored progress rows exist: the backfill's own row and all ranges, including finished ones."""
         row = self._connection.execute(query("ranges_complete"), self.backfill_id.parameters).fetchone()
         return row is not None and bool(row["is_complete"])
 

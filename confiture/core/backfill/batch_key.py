@@ -1,9 +1,9 @@
-"""Batch keys, and the key ranges into which they divide a table.
+"""Batch keys, and the key ranges that divide a table.
 
-All predicates are prefix-factored: equal on the leading columns, a range on the next one. A comparison of whole rows
-(`(a, b) > (x, y)`) would be shorter, but PostgreSQL misestimates it and scans the joined tables for every batch.
+All predicates are prefix-factored: equality on the leading columns, and a range on the next one. A row comparison such
+as `(a, b) > (x, y)` would be shorter, but PostgreSQL misestimates it and scans the joined tables for every batch.
 
-Values are stored as text, as PostgreSQL prints them, and sent back with a cast to the column's type.
+Values are stored as text in PostgreSQL's output format, and sent back with a cast to the column type.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _WIDER = {"smallint": "bigint", "integer": "bigint", "character varying": "pg_ca
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyColumn:
-    """A column of a key with its type as PostgreSQL prints it; `base_type` omits the domain and the length.
+    """A key column with its type as PostgreSQL prints it; `base_type` omits the domain and the length.
 
-    `operator_schema` is the schema of the type's comparison operators; `is_builtin` is true if the base type is built
-    in. Values are compared and cast as the base type: a domain's checks and operators belong to its owner.
+    `operator_schema` is the schema of the type's comparison operators. `is_builtin` is true if the base type is built
+    in. Values are compared and cast as the base type, because a domain's checks and operators belong to the domain's
+    owner.
     """
 
     name: str
@@ -36,27 +37,27 @@ class KeyColumn:
     is_builtin: bool = True
 
     def literal(self, value: str) -> sql.Composed:
-        """Return a value of the column as SQL."""
+        """Return a column value as an SQL literal."""
         return self._to_base(sql.Literal(value))
 
     def compare(self, left: sql.Composable, sign: str, right: sql.Composable) -> sql.Composed:
-        """Return the comparison of two values of the column."""
+        """Return an SQL comparison of two column values."""
         if self.operator_schema != CATALOG:
-            # Another role may have created an operator there that takes its own domain.
+            # Another role may have created an operator in that schema that accepts the role's own domain.
             left, right = self._to_base(left), self._to_base(right)
         return sql.SQL("{} {} {}").format(left, sql.SQL(qualified_operator(sign, self.operator_schema)), right)
 
     def text(self, value: sql.Composable) -> sql.Composed:
-        """Return the text of a value in a form that does not depend on the session's DateStyle."""
+        """Return SQL that converts a value to text independently of the session's DateStyle."""
         return self._text(self._to_base(value))
 
     def log_text(self, value: sql.Composable) -> sql.Composed:
-        """Return the text of a value of the type `log_type`."""
+        """Return SQL that converts a value of the type `log_type` to text."""
         return self._text(value)
 
     @property
     def log_type(self) -> str:
-        """A type that holds every value that can equal one of the column: columns of other tables are often wider."""
+        """A type that can hold every value equal to a column value. Columns of other tables are often wider."""
         return _WIDER.get(self._base, self._base)
 
     @property
@@ -74,10 +75,10 @@ class KeyColumn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRange:
-    """Rows whose leading columns equal `prefix`, and whose next column is in a range.
+    """The rows whose leading columns equal `prefix` and whose next column is in a range.
 
-    The range begins after `after` and ends with `up_to`, or before `before`; None means unbounded. A range without any
-    bound contains all rows of the prefix.
+    The range begins after `after` and ends at `up_to` (inclusive) or before `before`; None means unbounded. A range
+    without bounds contains all rows with the prefix.
     """
 
     prefix: KeyValues = ()
@@ -88,7 +89,7 @@ class KeyRange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchKey:
-    """The key by which a table is read in batches: its columns in order, all NOT NULL, with a btree index.
+    """The key for reading a table in batches: its columns in order, all NOT NULL and covered by a btree index.
 
     `alias` is the table's alias in the user's query.
     """
@@ -105,20 +106,20 @@ class BatchKey:
         return sql.Identifier(self.alias, self.columns[position].name)
 
     def text(self, position: int) -> sql.Composed:
-        """Return the text of a column's value."""
+        """Return SQL that converts the column at this position to text."""
         return self.columns[position].text(self.column(position))
 
     @property
     def from_clause(self) -> sql.Composed:
-        """The table with its alias, for FROM."""
+        """The table with its alias, for use in FROM."""
         return sql.SQL("{} AS {}").format(sql.Identifier(*self.table), sql.Identifier(self.alias))
 
     def order_by(self, start: int = 0) -> sql.Composed:
-        """Return the columns from `start` on, for ORDER BY."""
+        """Return the columns from `start` on, for use in ORDER BY."""
         return sql.SQL(", ").join(self.column(position) for position in range(start, len(self.columns)))
 
     def predicate(self, key_range: KeyRange) -> sql.Composable:
-        """Return the condition that selects the rows of a range."""
+        """Return the condition that selects the rows in a range."""
         conditions = [self._comparison(position, "=", value) for position, value in enumerate(key_range.prefix)]
         depth = len(key_range.prefix)
         for sign, value in ((">", key_range.after), ("<=", key_range.up_to), ("<", key_range.before)):

@@ -1,4 +1,4 @@
-"""Run one batch in one transaction: select its rows, write them, and store the range's new position."""
+"""Run one batch in one transaction: select the rows, write them, and store the range's new position."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from confiture.errors import Diagnostic
 from confiture.models.plan import BATCH, PlannedStep, Statement
 
 _RISING, _FALLING = 0.3, 0.7
-"""The weight of the last batch: a falling rate is adopted faster than a rising one."""
+"""The weights of the last batch. A falling rate has a greater weight than a rising one."""
 _SHRINK, _GROW = 0.5, 1.5
-"""The limits of one change of the batch size."""
+"""The limits for a single change in batch size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """A committed batch. `source_rows` are rows of the driving table; with `is_last`, its range is done."""
+    """A committed batch. `source_rows` counts rows of the driving table. With `is_last`, the range is done."""
 
     range_number: int
     source_rows: int
@@ -36,9 +36,10 @@ class Batch:
 
 
 class BatchFailed(Exception):
-    """A batch failed and was rolled back. `rows` is the maximum number of rows of the driving table.
+    """A batch failed and was rolled back. `rows` is the maximum number of driving-table rows.
 
-    `key_range` selects its rows, None if they are not the cause; `sqlstate` is None if the connection was lost.
+    `key_range` selects the batch's rows, or is None if the rows are not the cause. `sqlstate` is None if the connection
+    was lost.
     """
 
     def __init__(self, failure: StepFailed, rows: int, key_range: KeyRange | None) -> None:
@@ -50,7 +51,7 @@ class BatchFailed(Exception):
 
 
 class BatchRunner:
-    """The runner of one step's batches over one connection, which is in autocommit."""
+    """Runs one step's batches over one connection, which is in autocommit mode."""
 
     def __init__(self, connection: Connection, config: WorkerConfig, monitor: BlockingMonitor) -> None:
         self._connection = connection
@@ -61,11 +62,11 @@ class BatchRunner:
         self._monitor = monitor
 
     def run(self, stored_range: StoredRange, rows: int, before_batch: Callable[[], None] | None = None) -> Batch | None:
-        """Commit the next batch of a range, of about `rows` rows; return None if the range is done.
+        """Commit the next batch of about `rows` rows in a range; return None if the range is done.
 
-        `before_batch` is called in its transaction, before its statement. Raise BatchFailed for errors of the
-        statement, psycopg.Error for all others. Nothing of the batch is then committed, unless the connection was lost
-        during the commit: the stored position of the range shows the outcome.
+        `before_batch` is called in the batch's transaction, before the statement. Raise BatchFailed for statement
+        errors and psycopg.Error for all others. After an error, nothing in the batch is committed unless the connection
+        was lost during the commit. In that case, the range's stored position shows the outcome.
         """
         with self._monitor.budget_enforced():
             try:
@@ -93,7 +94,7 @@ class BatchRunner:
         if chunk is None:
             self._store.advance_range(stored_range.number, None, source_rows=0, written_rows=0, busy_ms=0.0)
             return None
-        # Count before the statement: a DELETE leaves nothing to count.
+        # Count before the statement, because a DELETE leaves no rows to count.
         source_rows = rows if chunk.is_full else count_rows(self._connection, self._key, chunk.key_range)
         if before_batch is not None:
             before_batch()
@@ -126,14 +127,14 @@ class BatchRunner:
 
 
 def add_where(statement: Statement, condition: str) -> str:
-    """Return the statement of a backfill with a condition at its batch placeholder."""
+    """Return a backfill statement with a condition in place of the batch placeholder."""
     return statement.text.replace(BATCH, _parenthesize(condition), 1)
 
 
 def batch_diagnostic(
     error: psycopg.Error, statement: Statement, step: PlannedStep, condition: str, prefix: int = 0
 ) -> Diagnostic:
-    """Return the diagnostic of a failed batch, located in the file: the server's position refers to the sent text.
+    """Return a failed batch's diagnostic, located in the file. The server's position refers to the text that was sent.
 
     `prefix` is the number of characters sent before the statement's own text.
     """
@@ -148,9 +149,10 @@ def _parenthesize(condition: str) -> str:
 
 
 class BatchSizer:
-    """The size of the next batch, computed from the rates of earlier ones. `target_ms` is a batch's target duration.
+    """Computes the next batch size from the rates of earlier batches. `target_ms` is the target duration of a batch.
 
-    The rule and its weights come from measurements on PostgreSQL 15: it reaches 80 % of the best size in 13 batches.
+    The rule and its weights come from measurements on PostgreSQL 15. The batch size reaches 80 % of the optimum within
+    13 batches.
     """
 
     def __init__(self, rows: int, target_ms: float) -> None:
@@ -161,7 +163,8 @@ class BatchSizer:
     def record(self, rows: int, duration_ms: float) -> None:
         """Record that a batch of `rows` rows took `duration_ms`.
 
-        A fast batch with the few remaining rows of a group does not predict larger batches, and is ignored.
+        A fast batch that contains only the last few rows of a group is ignored, because it does not predict the rate of
+        larger batches.
         """
         if rows < self.rows * _SHRINK and duration_ms < self._target_ms:
             return
@@ -175,5 +178,5 @@ class BatchSizer:
         self.rows = max(round(min(max(wanted, self.rows * _SHRINK), self.rows * _GROW)), 1)
 
     def halve(self) -> None:
-        """Halve the size: the last batch was too large."""
+        """Halve the batch size after a batch that was too large."""
         self.rows = max(self.rows // 2, 1)

@@ -1,7 +1,8 @@
-"""Capture the keys that other sessions write while a backfill runs, so that they are filled again before its end.
+"""Capture the keys that other sessions write while a backfill runs, so that their rows can be refilled before it ends.
 
-A trigger on each table that the backfill reads inserts the batch keys of OLD and NEW rows into a log table. It is
-committed before the first batch: a batch sees what was committed before it, the log contains what came after.
+A trigger on each table that the backfill reads inserts the batch keys of OLD and NEW rows into a log table. The
+triggers are committed before the first batch. A batch sees all changes committed before it starts, and the log contains
+all later ones.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ _NOTED = "confiture noted"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapturedTable:
-    """A table whose writes are captured. `columns` hold the batch key, in its order.
+    """A table whose writes are captured. `columns` are the columns that hold the batch key, in key order.
 
-    With `is_target`, the backfill itself writes this table: its own writes are not captured.
+    With `is_target`, the backfill itself writes to this table, and the backfill's own writes are not captured.
     """
 
     name: QualifiedName
@@ -35,7 +36,7 @@ class CapturedTable:
 
 
 class SourceTruncated(Exception):
-    """A captured table was truncated, and a TRUNCATE has no keys to capture."""
+    """A captured table was truncated. A TRUNCATE provides no keys to capture."""
 
 
 class ChangeCapture:
@@ -62,14 +63,14 @@ class ChangeCapture:
                 ).format(notes=self._log_table, columns=columns)
             )
             revoke_from_others(self._connection, {f"backfill_{self._number}_keys"})
-            # Another role may have created it meanwhile.
+            # Another role may have created the table in the meantime.
             read_format(self._connection)
 
     def install(self, table: CapturedTable, position: int) -> None:
-        """Start to capture the writes of one table, if not done already. Wait for transactions that write it.
+        """Start capturing writes to one table, if not done yet. Wait for transactions that are writing to it.
 
-        `position` distinguishes the functions of several tables. Must be called in a transaction. Raise
-        DatabaseUnavailable if another role created such a function.
+        `position` distinguishes the trigger functions for different tables. Must be called in a transaction. Raise
+        DatabaseUnavailable if another role created the function.
         """
         function = self._function_name(position)
         target = sql.Identifier(*table.name)
@@ -86,12 +87,12 @@ class ChangeCapture:
                     " EXECUTE FUNCTION {function}()"
                 ).format(trigger=trigger, event=sql.SQL(event), table=target, level=sql.SQL(level), function=function)
             )
-            # Changes applied by replication count too.
+            # Changes applied by replication must be captured too.
             self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, trigger))
         self._install_on_partitions(target, function)
 
     def _install_on_partitions(self, table: sql.Identifier, function: sql.Identifier) -> None:
-        """Create the TRUNCATE trigger on each partition: unlike row triggers, it is not inherited."""
+        """Create the TRUNCATE trigger on each partition because, unlike row triggers, it is not inherited."""
         trigger = sql.Identifier(f"{self._trigger_name}_truncate")
         for row in self._connection.execute(query("partitions"), {"table": table.as_string(self._connection)}):
             partition = sql.Identifier(row["schema"], row["name"])
@@ -103,7 +104,7 @@ class ChangeCapture:
             self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(partition, trigger))
 
     def is_installed(self, table: CapturedTable) -> bool:
-        """Whether the writes of a table are captured, those of replication included."""
+        """Whether writes to a table are captured, including replicated writes."""
         parameters = {
             "table": quote_table(table.name),
             "trigger": self._trigger_name,
@@ -112,7 +113,7 @@ class ChangeCapture:
         return bool(fetch_named_row(self._connection, "capture_installed", **parameters)["installed"])
 
     def pop_keys(self, limit: int) -> tuple[int, list[KeyValues]]:
-        """Delete the oldest log entries, at most `limit`. Return their number and their distinct keys.
+        """Delete up to `limit` of the oldest log entries. Return the number of deleted entries and their distinct keys.
 
         The deletion takes effect when the transaction commits. Raise SourceTruncated.
         """
@@ -131,21 +132,22 @@ class ChangeCapture:
         return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
 
     def stored_partitions(self) -> set[int]:
-        """Return the OIDs of the leaf partitions of captured tables, as of the last `store_state`."""
+        """Return the OIDs of the captured tables' leaf partitions, as of the last `store_state`."""
         oids, _ = self._load_state()
         return oids
 
     def store_state(self, partitions: Iterable[int]) -> None:
-        """Store the OIDs of the partitions and the versions of the triggers, in the comment of the log table."""
+        """Store the partition OIDs and the trigger versions in the comment on the log table."""
         oids = ",".join(map(str, sorted(partitions)))
         versions = ",".join(f"{name}:{version}" for name, version in sorted(self._versions().items()))
         comment = sql.Literal(f"{oids};{versions}")
         self._connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(self._log_table, comment))
 
     def is_unchanged(self) -> bool:
-        """Whether all triggers and their functions are as they were at the last `store_state`.
+        """Whether all triggers and their functions are unchanged since the last `store_state`.
 
-        A trigger that was disabled meanwhile has changed, even if it is enabled again: writes may have gone unnoticed.
+        A trigger that was disabled in the meantime counts as changed even if it is enabled again, because writes may
+        have been missed.
         """
         _, stored = self._load_state()
         current = self._versions()
@@ -153,19 +155,19 @@ class ChangeCapture:
 
     def _load_state(self) -> tuple[set[int], dict[str, str]]:
         row = fetch_named_row(self._connection, "notes_comment", notes=self._log_table.as_string(self._connection))
-        # backfills that an earlier version started have no versions in the comment
+        # Backfills started by an earlier Confiture version have no trigger versions in the comment.
         oids, _, versions = row["comment"].partition(";")
         pairs = (entry.partition(":") for entry in versions.split(",") if entry)
         return {int(oid) for oid in oids.split(",") if oid}, {name: version for name, _, version in pairs}
 
     def _versions(self) -> dict[str, str]:
-        """The transactions that last changed the triggers and their functions."""
+        """Return the transactions that last changed the triggers and their functions."""
         parameters = {"functions": _function_pattern(self._number)}
         rows: list[dict[str, str]] = self._connection.execute(query("capture_identity"), parameters).fetchall()
         return {row["object"]: row["version"] for row in rows}
 
     def leaf_partitions(self, tables: Sequence[CapturedTable]) -> dict[int, CapturedTable]:
-        """Return the current leaf partitions of captured tables by OID, each with its table's columns."""
+        """Return the captured tables' current leaf partitions by OID, each with the columns captured for its table."""
         leaves = {}
         for table in tables:
             name = quote_table(table.name)
@@ -174,7 +176,7 @@ class ChangeCapture:
         return leaves
 
     def capture_all_rows(self, table: CapturedTable) -> None:
-        """Capture the keys of all rows of a table: their writes were not captured."""
+        """Capture the keys of all rows in a table, because the writes that created them were not captured."""
         columns = [sql.Identifier(column) for column in table.columns]
         self._connection.execute(
             sql.SQL("INSERT INTO {notes} ({into}) SELECT {columns} FROM {table} WHERE {present}").format(
@@ -189,7 +191,7 @@ class ChangeCapture:
     def delete_captured_rows(
         self, target: QualifiedName, columns: Sequence[str], own_predicate: sql.Composable
     ) -> None:
-        """Delete the backfill's own rows with captured keys from a table, aliased t: they are refilled later."""
+        """Delete the backfill's own rows with captured keys from a table, aliased t. They are refilled later."""
         same = sql.SQL(" AND ").join(
             key.compare(sql.Identifier("t", column), "=", sql.Identifier("n", _log_column(place)))
             for place, (key, column) in enumerate(zip(self._key.columns, columns, strict=True))
@@ -201,7 +203,7 @@ class ChangeCapture:
         )
 
     def keys_predicate(self, keys: Sequence[KeyValues], columns: Sequence[sql.Composable]) -> sql.Composed:
-        """Return the condition that these columns equal one of the keys."""
+        """Return the condition that the columns equal one of the keys."""
         lists = [
             sql.SQL("pg_catalog.unnest({}::{}[])").format(
                 sql.Literal([key[place] for key in keys]), sql.SQL(column.log_type)
@@ -224,11 +226,11 @@ class ChangeCapture:
         return sql.Identifier(SCHEMA, f"backfill_{self._number}_note_{position}")
 
     def _function_definition(self, table: CapturedTable, function: sql.Identifier) -> sql.Composed:
-        """Return the trigger function's definition. SECURITY DEFINER: writers need no privileges on Confiture's schema.
+        """Return the trigger function's definition. With SECURITY DEFINER, writers need no privileges on the schema.
 
-        With this search path, types of extensions have only the operators of records. Writing a value of another type
-        would call the cast of the type's owner. In that case, and for a table other than the captured one and its
-        partitions, an entry without a key records that writes were missed.
+        With the function's search path, extension types have only the record operators. Writing a value of another type
+        would call a cast function that belongs to the type's owner. Instead, an entry without a key records that a
+        write was missed. The same happens for tables other than the captured one and its partitions.
         """
         return sql.SQL(
             "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
@@ -282,9 +284,9 @@ class ChangeCapture:
 
 
 def remove_capture(connection: Connection, number: int) -> None:
-    """Drop the triggers of a backfill, their functions and its log table, as far as they exist.
+    """Drop a backfill's triggers, trigger functions and log table, if they exist.
 
-    Each table is locked for a moment, ACCESS EXCLUSIVE. `connection` is in autocommit.
+    Each table is briefly locked in ACCESS EXCLUSIVE mode. `connection` is in autocommit mode.
     """
     for row in _find_triggers(connection, number):
         table = sql.Identifier(row["schema"], row["table"])
@@ -295,7 +297,7 @@ def remove_capture(connection: Connection, number: int) -> None:
 
 
 def has_capture(connection: Connection, number: int) -> bool:
-    """Whether triggers of a backfill exist."""
+    """Whether any triggers of the backfill exist."""
     return bool(_find_triggers(connection, number))
 
 

@@ -1,8 +1,8 @@
-"""Refill what other sessions wrote while the batches ran, until the change log is empty.
+"""Refill the rows that other sessions wrote while the batches ran, until the change log is empty.
 
-Each drain removes log entries, deletes the rows of their keys and fills them again, in one READ COMMITTED transaction.
-Its statement sees every write whose entry was removed; a write that commits later leaves its entry for the next drain.
-The last drain locks out writers for a moment, so that nothing is left after it.
+Each drain removes log entries, deletes the rows with the logged keys and fills those keys again, in one READ COMMITTED
+transaction. The refill statement sees every write whose log entry was removed. A write that commits later leaves an
+entry for the next drain. The last drain briefly locks out writers so that no entries remain afterwards.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ _NOTES = 2_000
 """The maximum number of log entries in one drain."""
 _ALL_NOTES = 1_000_000
 _LAST_NOTES, _FEW_NOTES = 500, 20
-"""The last drain starts when at most this many entries are left, because writers wait for it."""
+"""The last drain starts when at most this many entries are left, because writers must wait while it runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriterWaitLimit:
-    """The time limit for locking out writers: until `deadline`; None means no limit."""
+    """The time limit for locking out writers. It ends at `deadline`; None means no limit."""
 
     deadline: float | None = None
 
     @classmethod
     def start(cls, limit_ms: int) -> WriterWaitLimit:
-        """Start the limit now; 0 means no limit."""
+        """Start the time limit now; 0 means no limit."""
         return cls(deadline=time.perf_counter() + limit_ms / 1000 if limit_ms else None)
 
     def apply_statement_timeout(self, connection: Connection) -> None:
-        """Set the timeout before each statement of a transaction. Raise QueryCanceled after the deadline."""
+        """Set the timeout before each statement in a transaction. Raise QueryCanceled after the deadline."""
         if self.deadline is None:
             return
         remaining_ms = (self.deadline - time.perf_counter()) * 1000
@@ -63,11 +63,11 @@ class WriterWaitLimit:
 
 
 def ensure_captured(context: BackfillContext, capture: ChangeCapture, tables: Sequence[CapturedTable]) -> None:
-    """Raise StepFailed if writes may have gone unnoticed: triggers are missing, or were changed or disabled."""
+    """Raise StepFailed if writes may have been missed because triggers are missing, or were changed or disabled."""
     missing = [str(table.name) for table in tables if not capture.is_installed(table)]
     if not missing and capture.is_unchanged():
         return
-    message = "the triggers that capture concurrent writes were changed or disabled meanwhile"
+    message = "the triggers that capture concurrent writes were changed or disabled while the backfill ran"
     if missing:
         message = f"the triggers that capture concurrent writes are missing or disabled on {', '.join(missing)}"
     hint = f"run `confiture backfill cancel`, empty {context.backfill.into}, and run again"
@@ -75,11 +75,11 @@ def ensure_captured(context: BackfillContext, capture: ChangeCapture, tables: Se
 
 
 class _Paused(Exception):
-    """A pause or a cancel was requested while the last drain ran."""
+    """A pause or cancel was requested while the last drain ran."""
 
 
 class ChangeDrain:
-    """The drains of one backfill, run in sequence over the run's own connection (in autocommit)."""
+    """Runs the drains of one backfill in sequence over the run's own connection, which is in autocommit mode."""
 
     def __init__(self, context: BackfillContext, capture: ChangeCapture) -> None:
         self._context = context
@@ -89,15 +89,15 @@ class ChangeDrain:
         """The number of log entries applied."""
         self._retry_policy = RetryPolicy(sqlstates=_RETRYABLE, retries=context.settings.retries)
         self._notes_left = _LAST_NOTES
-        """The last drain starts when at most this many entries are left; each failure of it lowers the number."""
+        """The last drain starts when at most this many entries are left; each failed attempt lowers the number."""
         self._needs_clearing = False
-        """Whether a drain first deletes the rows of all entries, because rows of one conflicted with another's."""
+        """Whether a drain first deletes the rows for all entries, because rows for different entries conflicted."""
 
     def run(self, tables: Sequence[CapturedTable]) -> float:
-        """Drain until nothing is left, and finish the backfill.
+        """Drain until no entries are left, then finish the backfill.
 
-        Return how many milliseconds writers were locked out, including the wait for the lock: they queue behind it.
-        Raise StepFailed, psycopg.Error and BackfillCancelled.
+        Return the milliseconds for which writers were locked out, including the wait for the lock, because writers
+        queue behind it. Raise StepFailed, psycopg.Error and BackfillCancelled.
         """
         try:
             return self._retry_policy.run(partial(self._drain_all, tables), self._leave_fewer_notes)
@@ -107,7 +107,7 @@ class ChangeDrain:
             raise self._gave_up_error(error) from error
 
     def _leave_fewer_notes(self, _: Retry) -> None:
-        """Lower the number of entries left for the last drain, because it failed."""
+        """Lower the number of entries left for the last drain after a failed attempt."""
         self._notes_left = max(self._notes_left // 2, _FEW_NOTES)
 
     def _drain_all(self, tables: Sequence[CapturedTable]) -> float:
@@ -144,7 +144,8 @@ class ChangeDrain:
             set_lock_timeout(self._connection, lock_timeout_ms, local=True)
             names = sql.SQL(", ").join(sql.Identifier(*table.name) for table in tables)
             started = time.perf_counter()
-            # Start here: sessions already queue behind the lock of one table while the next one is awaited.
+            # Start the limit here, because sessions already queue behind one table's lock during the wait for the next
+            # lock.
             limit = WriterWaitLimit.start(budget_ms)
             limit.apply_statement_timeout(self._connection)
             if tables:
@@ -160,16 +161,16 @@ class ChangeDrain:
         return (time.perf_counter() - started) * 1000
 
     def _capture_new_partitions(self, tables: Sequence[CapturedTable]) -> None:
-        """Capture the rows of partitions that were attached meanwhile.
+        """Capture the rows of partitions attached since the backfill started.
 
-        Raise StepFailed if partitions are gone, because the keys of their rows are gone with them.
+        Raise StepFailed if partitions were removed, because the keys of their rows can no longer be determined.
         """
         leaves, stored = self._capture.leaf_partitions(tables), self._capture.stored_partitions()
         if stored - leaves.keys():
             raise backfill_error(
                 self._context.step,
                 "partitions-changed",
-                "partitions of a table that the backfill reads were detached or dropped meanwhile, and the rows filled"
+                "partitions of a table that the backfill reads were detached or dropped during it, and the rows filled"
                 " from them are still in the target",
                 f"run `confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
             )
@@ -193,7 +194,7 @@ class ChangeDrain:
         return f"applying concurrent changes, {pluralize(self.refilled_writes, 'write')} so far"
 
     def _apply_changes(self, notes: int, limit: WriterWaitLimit) -> int:
-        """Refill the keys of up to `notes` log entries. Return how many there were."""
+        """Refill the keys of up to `notes` log entries. Return the number of entries processed."""
         limit.apply_statement_timeout(self._connection)
         try:
             entries, keys = self._capture.pop_keys(notes)
@@ -201,7 +202,7 @@ class ChangeDrain:
             raise backfill_error(
                 self._context.step,
                 "source-truncated",
-                "a table that the backfill reads was truncated meanwhile",
+                "a table that the backfill reads was truncated while it ran",
                 f"run `confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
             ) from error
         if keys:
@@ -210,7 +211,7 @@ class ChangeDrain:
         return entries
 
     def _refill(self, keys: Sequence[KeyValues], limit: WriterWaitLimit) -> None:
-        """Delete the target rows of some keys and fill them again; keys that are gone stay deleted."""
+        """Delete the target rows for some keys and fill them again; keys that no longer exist stay deleted."""
         context = self._context
         names = context.target_key
         if names is not None:

@@ -1,4 +1,4 @@
-"""Handle concurrent writes to the tables that a backfill reads: capture them, or stop if there are any."""
+"""Handle concurrent writes to the tables that a backfill reads: capture them, or stop the backfill if any occur."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ from confiture.text import pluralize
 
 _TRIAL_NUMBER = 0
 """No backfill has this number."""
-_STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then delete the rows that it filled, and run again"
+_STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then delete the filled rows, and run again"
 
 
 class ConcurrentWritePolicy(ABC):
-    """A policy for concurrent writes."""
+    """A policy for handling concurrent writes during a backfill."""
 
     clear_factory: ClearFactory | None = None
-    """A factory of functions that delete stale rows of the target before a refill; None if their key is unknown."""
+    """A factory of functions that delete stale target rows before a refill; None if the target key is unknown."""
 
     @abstractmethod
     def prepare(self) -> None:
-        """Prepare for the first batch. May be called again after a crash."""
+        """Do the preparations for the first batch. May be called again after a crash."""
 
     @abstractmethod
     def finish(self) -> str | None:
-        """Finish the backfill after the last batch. Return a remark for the user, or None."""
+        """Finish the backfill after the last batch. Return a note for the user, or None."""
 
-    def ensure_installed(self) -> None:  # noqa: B027 - most have nothing to do
-        """Check, when a backfill resumes, that everything `prepare` created still exists. Raise StepFailed if not."""
+    def ensure_installed(self) -> None:  # noqa: B027 - most policies have nothing to do
+        """Check on resuming that everything created by `prepare` still exists. Raise StepFailed otherwise."""
 
     def poll(self) -> None:  # noqa: B027
-        """Check about once a second whether the backfill can continue. Raise StepFailed if not."""
+        """Check about once a second whether the backfill can continue. Raise StepFailed otherwise."""
 
     def remove_triggers(self) -> None:  # noqa: B027
-        """Remove what `prepare` created, if it exists."""
+        """Remove the triggers and tables created by `prepare`, if they exist."""
 
 
 class CaptureWrites(ConcurrentWritePolicy):
-    """A policy that captures the keys that other sessions write, and fills them again before the end."""
+    """A policy that captures the keys that other sessions write, and refills them before the backfill ends."""
 
     def __init__(self, context: BackfillContext, tables: Sequence[CapturedTable]) -> None:
         self._context = context
@@ -112,16 +112,16 @@ class CaptureWrites(ConcurrentWritePolicy):
             self._run_with_retries(lambda: remove_capture(connection, self._context.number))
         except (StepFailed, psycopg.Error) as error:
             hint = "`confiture backfill clean` removes them"
-            self._context.emit(Notice(text=f"triggers of the backfill could not be removed: {error}; {hint}"))
+            self._context.emit(Notice(text=f"the backfill's triggers could not be removed: {error}; {hint}"))
 
     def _run_with_retries(self, action: Callable[[], None]) -> None:
-        """Run an action whose lock waits must be short, with retries. Raise StepFailed."""
+        """Run an action with retries and short lock timeouts. Raise StepFailed."""
         with _capture_errors_translated():
             self._retry_policy.run(action)
 
 
 class ForbidWrites(ConcurrentWritePolicy):
-    """A policy that stops the backfill if the server's statistics show writes, which `on_writes: ignore` rules out."""
+    """A policy that stops the backfill if the server's statistics show writes, which `on_writes: ignore` forbids."""
 
     def __init__(self, context: BackfillContext) -> None:
         self._context = context
@@ -130,7 +130,7 @@ class ForbidWrites(ConcurrentWritePolicy):
         self._written_before = context.store.load_written_rows()
 
     def prepare(self) -> None:
-        # An earlier migration of this run may just have written these tables; that is not a concurrent write.
+        # An earlier migration in this run may have just written to these tables; that is not a concurrent write.
         self._context.connection.execute(query("flush_statistics"))
         self._written_before = self._count_written_rows()
         self._context.store.store_written_rows(self._written_before)
@@ -142,7 +142,7 @@ class ForbidWrites(ConcurrentWritePolicy):
                 self._context.step,
                 "source-written",
                 f"other sessions wrote {pluralize(rows, 'row')} to the tables that the backfill reads:"
-                " its result would miss them",
+                " the backfill's result would not include these rows",
                 _STOP_WRITERS,
             )
 
@@ -157,11 +157,11 @@ class ForbidWrites(ConcurrentWritePolicy):
     def _reject_open_writers(self) -> None:
         rows = self._context.connection.execute(query("open_writers"), {"tables": self._tables}).fetchall()
         if rows:
-            others = ", ".join(f"{row['who']} writes {row['table']}" for row in rows)
+            others = ", ".join(f"{row['who']} writes to {row['table']}" for row in rows)
             raise backfill_error(
                 self._context.step,
                 "source-written",
-                f"tables that the backfill reads have uncommitted writes: {others}",
+                f"other sessions have uncommitted writes to tables that the backfill reads: {others}",
                 _STOP_WRITERS,
             )
 
@@ -204,7 +204,7 @@ def _capture_errors_translated() -> Iterator[None]:
 
 
 def make_write_policy(context: BackfillContext) -> ConcurrentWritePolicy:
-    """Return the policy for concurrent writes of a backfill. Raise StepFailed if they cannot be captured."""
+    """Return a backfill's policy for concurrent writes. Raise StepFailed if they cannot be captured."""
     if context.backfill.on_writes is OnConcurrentWrites.IGNORE:
         return ForbidWrites(context)
     return CaptureWrites(

@@ -1,4 +1,4 @@
-"""Objects shared by the parts of one backfill."""
+"""Objects shared by the components of one backfill."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 
 ClearFactory = Callable[[Connection], Callable[[], None]]
-"""A factory that makes, for a connection, a function that deletes stale rows of the target before a refill."""
+"""A factory that, given a connection, returns a function that deletes stale target rows before a refill."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerConfig:
     """The configuration shared by the workers of a backfill; each worker has its own connection.
 
-    `clear_factory` is None if no rows of the target can be stale.
+    `clear_factory` is None if no target rows can be stale.
     """
 
     database: ConnectionTarget
@@ -33,15 +33,16 @@ class WorkerConfig:
     backfill_id: BackfillId
     clear_factory: ClearFactory | None
     session_settings: tuple[str, ...] = ()
-    """Statements that set what earlier segments of the migration set for the session."""
+    """Statements that apply the session settings made by the migration's earlier segments."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillContext:
-    """The context of one backfill: its step, its key, its target, its number, and the run's connection (in autocommit).
+    """The context of one backfill: its step, key, target and number, and the run's connection in autocommit mode.
 
-    Only the main thread uses it. `state` is the stored state at the time of opening: `preparing` if it is new.
-    `estimated_rows` is the planner's estimate for the driving table, None if it was never analyzed.
+    Only the main thread uses the context. `state` is the state stored when the backfill was opened: `preparing` if the
+    backfill is new. `estimated_rows` is the planner's estimate for the driving table, or None if the table was never
+    analyzed.
     """
 
     connection: Connection
@@ -62,12 +63,12 @@ class BackfillContext:
 
     @property
     def target_key(self) -> list[str] | None:
-        """The columns of the target that hold the batch key; None if unknown."""
+        """The target columns that contain the batch key; None if unknown."""
         targets = self.backfill.target_columns
         return None if targets is None else [targets[column.name] for column in self.key.columns]
 
     def worker_config(self, clear_factory: ClearFactory | None) -> WorkerConfig:
-        """Return the configuration of the workers."""
+        """Return the worker configuration."""
         return WorkerConfig(
             database=self.database,
             settings=self.settings,

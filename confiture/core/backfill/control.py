@@ -1,4 +1,4 @@
-"""Control backfills from another terminal or host: a running backfill polls the database for requests."""
+"""Control backfills from another terminal or host. A running backfill polls the database for requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REMOVAL_RETRIES = RetryPolicy(sqlstates=LOCK_CONFLICTS, retries=19, backoff_s=l
 
 
 def list_backfills(connection: Connection, history: HistoryKey) -> tuple[BackfillState, ...]:
-    """Return all backfills of a history, oldest first."""
+    """Return all backfills in a history, oldest first."""
     if not HistoryStore(connection, history).has_backfills():
         return ()
     parameters = {**history.parameters, "key": lock_key(history)}
@@ -38,7 +38,7 @@ def list_backfills(connection: Connection, history: HistoryKey) -> tuple[Backfil
 
 
 def request_control(connection: Connection, history: HistoryKey, version: str | None, control: str) -> BackfillState:
-    """Request a backfill to `run`, `pause` or `cancel`. Raise InputError if there is none, or several."""
+    """Ask a backfill to `run`, `pause` or `cancel`. Raise InputError unless exactly one backfill matches."""
     backfill = find_unfinished(connection, history, version)
     parameters = _build_id(history, backfill).parameters | {"control": control}
     if connection.execute(query("ask_backfill"), parameters).fetchone() is None:
@@ -47,8 +47,8 @@ def request_control(connection: Connection, history: HistoryKey, version: str | 
 
 
 def find_unfinished(connection: Connection, history: HistoryKey, version: str | None) -> BackfillState:
-    """Return the only unfinished backfill, or that of a version. Raise InputError if there is none, or several."""
-    # The caller will write to it, so check the format first.
+    """Return the only unfinished backfill, or that of a version. Raise InputError unless exactly one matches."""
+    # The caller will write to the tables, so check their format first.
     read_format(connection)
     unfinished = [
         backfill
@@ -74,7 +74,7 @@ def _no_backfill(message: str) -> InputError:
 
 
 def clean_up_triggers(connection: Connection, history: HistoryKey) -> int:
-    """Remove triggers left by finished backfills. Return the number of backfills. Raise DatabaseUnavailable."""
+    """Remove triggers left behind by finished backfills. Return how many backfills. Raise DatabaseUnavailable."""
     finished = [
         backfill
         for backfill in list_backfills(connection, history)
@@ -86,16 +86,14 @@ def clean_up_triggers(connection: Connection, history: HistoryKey) -> int:
 
 
 def _remove_capture_with_retries(connection: Connection, number: int) -> None:
-    """Drop triggers with a short lock timeout: other sessions queue behind the session that waits for the lock."""
+    """Drop triggers with a short lock timeout, because other sessions queue behind a session waiting for a lock."""
     set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
     try:
         _REMOVAL_RETRIES.run(lambda: remove_capture(connection, number))
     except psycopg.Error as error:
         if not _REMOVAL_RETRIES.is_retryable(error.sqlstate):
             raise
-        raise DatabaseUnavailable(
-            db_error_diagnostic(error, "the triggers of the backfill cannot be removed")
-        ) from error
+        raise DatabaseUnavailable(db_error_diagnostic(error, "the backfill's triggers cannot be removed")) from error
 
 
 def abandon(
@@ -106,9 +104,9 @@ def abandon(
     emit: Emit,
     wait_ms: int,
 ) -> None:
-    """Delete a backfill that is not running: its triggers, its change log and its stored progress.
+    """Delete a backfill that is not running, including its triggers, change log and stored progress.
 
-    The rows that it filled stay. Raise LockHeld if it is running after all.
+    The filled rows are kept. Raise LockHeld if the backfill turns out to be running.
     """
     with acquire_migration_lock(database, history, "backfill cancel", wait_ms, emit, connection):
         state = HistoryStore(connection, history)
@@ -119,7 +117,7 @@ def abandon(
             BackfillStore(connection, fill).delete()
             connection.execute(query("delete_journal"), fill.parameters)
             if backfill.segment == 1:
-                # Nothing else of its migration was committed.
+                # No other part of the migration was committed.
                 connection.execute(query("delete_migration"), history.parameters | {"version": backfill.version})
 
 

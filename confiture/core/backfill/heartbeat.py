@@ -1,4 +1,4 @@
-"""The heartbeat of a backfill, which also returns control requests."""
+"""The backfill heartbeat, which also returns control requests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ PAUSED = "paused; run `confiture backfill resume` to continue"
 
 
 class BackfillCancelled(Exception):
-    """Cancellation of the backfill was requested."""
+    """The user requested cancellation of the backfill."""
 
 
 class Heartbeat:
-    """The heartbeat of one backfill, sent over the run's own connection in the main thread.
+    """Sends the heartbeat of one backfill over the run's own connection, in the main thread.
 
-    `require_lock` raises if the migration lock is lost: another run may then do the same work.
+    `require_lock` raises an error if the migration lock is lost, because another run may then do the same work.
     """
 
     def __init__(self, store: BackfillStore, require_lock: Callable[[], None]) -> None:
@@ -31,7 +31,7 @@ class Heartbeat:
         self._next_beat = 0.0
 
     def beat(self, batch_rows: int | None = None, waiting_for: str | None = None) -> bool:
-        """Send a heartbeat. Return whether the backfill must pause. Raise BackfillCancelled, or as `require_lock`."""
+        """Send a heartbeat. Return whether to pause. Raise BackfillCancelled or an error from `require_lock`."""
         self._require_lock()
         self._batch_rows = batch_rows or self._batch_rows
         self._next_beat = time.monotonic() + BEAT_S
@@ -43,13 +43,13 @@ class Heartbeat:
         return control == "pause"
 
     def beat_if_due(self, waiting_for: str | None = None) -> None:
-        """Send a heartbeat if it is due, and wait while the backfill is paused. Called often by the main thread."""
+        """Send a heartbeat if one is due, and wait while the backfill is paused. The main thread calls this often."""
         if time.monotonic() < self._next_beat:
             return
         if self.beat(waiting_for=waiting_for):
             self.wait_while_paused()
 
     def wait_while_paused(self) -> None:
-        """Wait until the backfill is resumed. Raise BackfillCancelled, or as `require_lock`."""
+        """Wait until the backfill is resumed. Raise BackfillCancelled or an error from `require_lock`."""
         while self.beat(waiting_for=PAUSED):
             time.sleep(BEAT_S / 4)

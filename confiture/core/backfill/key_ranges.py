@@ -1,4 +1,4 @@
-"""Split the key range into parts that workers process one after the other."""
+"""Split the key range into parts that workers process one after another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confiture.core.db.connection import Connection, fetch_named_row
 from confiture.core.db.queries import query, quote_table
 
 _PARTS_PER_WORKER = 12
-"""Sampled parts differ in size by a third: with many parts, no worker ends up with a large rest."""
+"""Sampled parts differ in size by up to a third. With many parts, no worker is left with a large remainder."""
 _SAMPLED_PAGES = 1_000
 _MIN_SAMPLE = 200
 
@@ -18,9 +18,9 @@ _MIN_SAMPLE = 200
 def split_ranges(
     connection: Connection, key: BatchKey, end: KeyValues, workers: int
 ) -> list[tuple[CursorPosition, KeyValues]]:
-    """Return the start and the inclusive end key of each part; a single part for one worker or a small table.
+    """Return the start and the inclusive end key of each part. For one worker or a small table, return a single part.
 
-    The split points are keys of rows sampled from the table.
+    The split points are the keys of sampled rows.
     """
     split_points = sample_split_points(connection, key, end, workers * _PARTS_PER_WORKER) if workers > 1 else []
     ends = [*split_points, end]
@@ -32,7 +32,7 @@ def split_ranges(
 
 
 def sample_split_points(connection: Connection, key: BatchKey, end: KeyValues, parts: int) -> list[KeyValues]:
-    """Return keys before `end`, in order, that split the table into about equal parts; none if it is small."""
+    """Return ordered keys before `end` that split the table into roughly equal parts; none for a small table."""
     pages = fetch_named_row(connection, "pages", table=quote_table(key.table))["pages"]
     percent = min(100.0, 100.0 * _SAMPLED_PAGES / max(pages, 1))
     columns = sql.SQL(", ").join(key.text(place) for place in range(len(key)))

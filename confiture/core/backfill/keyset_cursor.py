@@ -1,7 +1,7 @@
-"""Traverse a table by its batch key in chunks of about the requested number of rows.
+"""Traverse a table by its batch key, in chunks of about the requested number of rows.
 
-With a key of several columns, a chunk stays inside one value of the leading columns, or contains whole values: a huge
-tenant is divided into many chunks, and many tiny tenants share one.
+With a multicolumn key, a chunk either stays within one value of the leading columns or contains only whole values. A
+huge tenant is divided into many chunks, and many tiny tenants share one chunk.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from confiture.core.db.connection import Connection
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CursorPosition:
-    """The position of a cursor: among the rows that begin with `prefix`, all up to `after` are done.
+    """A cursor position: all rows with the key prefix `prefix` are done up to `after`.
 
-    `bound_depth` is the number of leading values of the prefix that equal the upper bound: below them, the cursor must
-    stop at the bound itself.
+    `bound_depth` is the number of leading prefix values that equal the upper bound. If all of them do, the cursor must
+    stop at the upper bound.
     """
 
     prefix: KeyValues = ()
@@ -29,7 +29,7 @@ class CursorPosition:
 
     @property
     def is_at_upper_bound(self) -> bool:
-        """Whether the upper bound limits the rows of the prefix."""
+        """Whether the upper bound limits the rows with this prefix."""
         return self.bound_depth == len(self.prefix)
 
     def descend(self, value: str, *, is_end: bool = False) -> CursorPosition:
@@ -37,16 +37,16 @@ class CursorPosition:
         return CursorPosition(prefix=(*self.prefix, value), bound_depth=self.bound_depth + is_end)
 
     def after_prefix(self) -> CursorPosition:
-        """Return the position after all rows of the prefix."""
+        """Return the position after all rows with this prefix."""
         outer = self.prefix[:-1]
         return CursorPosition(prefix=outer, after=self.prefix[-1], bound_depth=min(self.bound_depth, len(outer)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """A range of keys, and the position after it; None at the end.
+    """A range of keys, and the position after the range; None at the end.
 
-    With `is_full`, it has as many rows as requested; otherwise its rows were not counted.
+    With `is_full`, the chunk contains as many rows as requested. Otherwise, its rows were not counted.
     """
 
     key_range: KeyRange
@@ -55,7 +55,7 @@ class Chunk:
 
 
 class KeysetCursor:
-    """A cursor over the rows up to and including the key `end`."""
+    """Iterates over the rows up to and including the key `end`."""
 
     def __init__(self, connection: Connection, key: BatchKey, end: KeyValues) -> None:
         self._connection = connection
@@ -63,9 +63,9 @@ class KeysetCursor:
         self._end = end
 
     def next_chunk(self, position: CursorPosition, rows: int) -> Chunk | None:
-        """Return the next chunk of at most about `rows` rows (at least 1); None if nothing is left.
+        """Return the next chunk of about `rows` rows or fewer (at least 1); None if no rows are left.
 
-        Rows with the same key stay together, which can make a chunk larger.
+        Rows with the same key stay together, so a chunk can be larger.
         """
         here: CursorPosition | Chunk | None = position
         while isinstance(here, CursorPosition):
@@ -74,7 +74,7 @@ class KeysetCursor:
         return here
 
     def _last_column_chunk(self, position: CursorPosition, rows: int) -> CursorPosition | Chunk | None:
-        """Return a chunk within one prefix of all columns but the last: it ends `rows` rows further on."""
+        """Return a chunk of `rows` rows within one prefix that covers all columns except the last."""
         end = self._end[-1] if position.is_at_upper_bound else None
         rest = KeyRange(prefix=position.prefix, after=position.after, up_to=end)
         last = len(self._key) - 1
@@ -93,7 +93,7 @@ class KeysetCursor:
         return Chunk(key_range=key_range, next_position=replace(position, after=row["value"]), is_full=True)
 
     def _outer_column_chunk(self, position: CursorPosition, rows: int) -> CursorPosition | Chunk | None:
-        """Return a chunk of whole values of this column with about `rows` rows; descend into a value that has more."""
+        """Return a chunk of whole column values with about `rows` rows; descend into a value that has more rows."""
         depth = len(position.prefix)
         end = self._end[depth] if position.is_at_upper_bound else None
         rest = KeyRange(prefix=position.prefix, after=position.after, before=end)
@@ -117,7 +117,7 @@ class KeysetCursor:
         return None if position.is_at_upper_bound else position.after_prefix()
 
     def _fetch_boundaries(self, remaining: KeyRange, rows: int) -> dict[str, Any] | None:
-        """Return the value `rows` rows further on, and the last value before it; None if there are no rows."""
+        """Return the value that is `rows` rows ahead and the last value before that one; None if there are no rows."""
         column, key_column = self._key.column(len(remaining.prefix)), self._key.columns[len(remaining.prefix)]
         text, nth = key_column.text, sql.SQL("nth.value")
         return self._fetch_row(
@@ -158,7 +158,7 @@ def find_last_key(connection: Connection, key: BatchKey) -> KeyValues | None:
 
 
 def count_rows(connection: Connection, key: BatchKey, key_range: KeyRange) -> int:
-    """Return how many rows of the table are in a range."""
+    """Return the number of table rows in a range."""
     query = sql.SQL("SELECT pg_catalog.count(*) AS rows FROM {} WHERE {}").format(
         key.from_clause, key.predicate(key_range)
     )

@@ -26,7 +26,7 @@ from confiture.models.events import BackfillProgressed, BatchRetried, Notice, Ot
 
 
 class BackfillMonitor:
-    """The main thread's loop while workers fill. Only it emits events and uses the run's own connection."""
+    """The main thread's loop while workers run. No other thread emits events or uses the run's own connection."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class BackfillMonitor:
         self._started_at = time.monotonic()
 
     def wait_for_workers(self) -> list[BaseException]:
-        """Wait until the last worker has exited. Return the workers' errors.
+        """Wait until all workers have exited. Return the workers' errors.
 
-        Raise BackfillCancelled, and the errors of a lost connection or a lost lock.
+        Raise BackfillCancelled, or the error for a lost connection or a lost lock.
         """
         errors: list[BaseException] = []
         working = len(self._workers)
@@ -102,7 +102,7 @@ class BackfillMonitor:
                     )
                 )
             case WorkerMonitorLost():
-                self._emit(Notice(text=f"blocking by a worker is no longer monitored: {message.reason}"))
+                self._emit(Notice(text=f"a worker's blocking is no longer monitored: {message.reason}"))
             case WorkerBlockedOthers():
                 over = any(waiter.waited_ms > message.budget_ms > 0 for waiter in message.waiters)
                 self._emit(
@@ -115,7 +115,7 @@ class BackfillMonitor:
                 )
 
     def _tick(self) -> None:
-        """Send a heartbeat, handle control requests, and check whether the backfill can continue; once a second."""
+        """Once a second, send a heartbeat, handle control requests, and check whether the backfill can continue."""
         self._writes.poll()
         batch_rows = max(worker.batch_rows for worker in self._workers)
         if self._heartbeat.beat(batch_rows, self._gate.reason):

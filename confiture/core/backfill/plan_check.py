@@ -1,4 +1,4 @@
-"""Reject batches for which PostgreSQL would scan a whole table."""
+"""Reject batches that would make PostgreSQL scan a whole table."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from confiture.text import pluralize
 _EXPLAIN = "EXPLAIN (VERBOSE, FORMAT JSON) "
 _ASIDE = ("InitPlan", "SubPlan")
 _TIMES_THE_BATCH = 10
-"""A plan that expects more than this many times the rows of a batch is rejected."""
+"""A plan is rejected if it expects more than this many times the rows of a batch."""
 
 
 def check_batch_plan(connection: Connection, step: PlannedStep, key: BatchKey, end: KeyValues) -> None:
     """Plan the first batch, and check the plan.
 
-    Raise StepFailed if the query would aggregate all its rows into one. Raise it with the plan if it would scan the
-    whole driving table or a whole partition of it, or if PostgreSQL expects many times the rows of a batch there. A
-    table or partition that is not much larger than a batch may be scanned.
+    Raise StepFailed if the query would aggregate all rows into one. Also raise StepFailed, with the plan, if the query
+    would scan the whole driving table or a whole partition of it, or if PostgreSQL expects to read many times the rows
+    of a batch from the table. Scanning a table or partition that is not much larger than a batch is allowed.
     """
     rows = step.backfill.batch_rows if step.backfill else 1
     chunk = KeysetCursor(connection, key, end).next_chunk(CursorPosition(), rows)
@@ -60,7 +60,7 @@ def check_batch_plan(connection: Connection, step: PlannedStep, key: BatchKey, e
 
 
 def _is_single_row_aggregate(plan: dict[str, Any]) -> bool:
-    """Whether the outermost query aggregates all its rows into one: a plain aggregate above its joins."""
+    """Whether the outermost query aggregates all rows into one, with a plain aggregate above its joins."""
     while plan["Node Type"] != "Aggregate":
         inputs = [child for child in plan.get("Plans", ()) if child["Parent Relationship"] not in _ASIDE]
         if len(inputs) != 1:
@@ -84,7 +84,7 @@ def _node_relation(node: dict[str, Any]) -> QualifiedName | None:
 
 
 def _explain_batch(connection: Connection, step: PlannedStep, key: BatchKey, key_range: KeyRange) -> dict[str, Any]:
-    """Return the plan of a batch. Raise StepFailed if the statement itself is invalid."""
+    """Return the query plan for a batch. Raise StepFailed if the statement itself is invalid."""
     (statement,) = step.statements
     condition = key.predicate(key_range).as_string(connection)
     text = f"{_EXPLAIN}{add_where(statement, condition)}"
@@ -98,7 +98,7 @@ def _explain_batch(connection: Connection, step: PlannedStep, key: BatchKey, key
 
 
 def _has_more_rows(connection: Connection, node: dict[str, Any], number: int) -> bool:
-    """Whether the relation that a node reads has more than `number` rows."""
+    """Whether the relation read by a plan node has more than `number` rows."""
     table = sql.Identifier(node["Schema"], node["Relation Name"])
     return connection.execute(sql.SQL("SELECT FROM {} OFFSET {} LIMIT 1").format(table, number)).fetchone() is not None
 

@@ -1,4 +1,4 @@
-"""Check the backfills of a migration before its first segment commits."""
+"""Check a migration's backfills before its first segment commits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _OPAQUE = frozenset({"do_stmt", "call_stmt"})
 def check_backfills(
     connection: Connection, segments: Sequence[Segment], begin_session: Callable[[Segment], None]
 ) -> None:
-    """Raise StepFailed for the first backfill that would be refused after earlier segments have committed.
+    """Raise StepFailed for the first backfill that would be rejected only after earlier segments have committed.
 
-    Only backfills of tables that exist are checked, and only if no earlier segment can change these tables.
-    `begin_session` prepares the connection for a segment.
+    A backfill is checked only if its tables exist and no earlier segment can change them.
+    `begin_session` prepares the connection for a segment's session.
     """
     for position, segment in enumerate(segments):
         if segment.transaction_mode is not TransactionMode.BATCHED or position == 0:
@@ -36,7 +36,7 @@ def _read_tables(step: PlannedStep, backfill: PlannedBackfill) -> list[TableRef]
 
 
 def _can_change(segments: Sequence[Segment], tables: Sequence[TableRef]) -> bool:
-    """Whether a step of the segments may change one of the tables: it mentions it, or what it does is unknown."""
+    """Whether a step in the segments may change one of the tables: the step mentions it, or its effects are unknown."""
     names = {table.name.lower() for table in tables}
     for segment in segments:
         for step in segment.steps:

@@ -1,4 +1,4 @@
-"""The tables that a backfill reads, and the columns that map a write to a batch key."""
+"""The tables that a backfill reads, and the columns that map a row to a batch key."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class SourceTable:
 
     @property
     def uncapturable_reason(self) -> str | None:
-        """The reason why triggers would miss writes to the table; None if they would not."""
+        """The reason that triggers would miss writes to the table; None if triggers capture all writes."""
         if self.kind in _WITHOUT_TRIGGERS:
             return f"is {_WITHOUT_TRIGGERS[self.kind]}"
         if self.is_inherited:
-            return "is inherited by other tables, whose writes its triggers do not see"
-        return "has foreign tables as partitions" if self.has_foreign_partitions else None
+            return "has inheritance children, and its triggers do not see writes to them"
+        return "has foreign-table partitions" if self.has_foreign_partitions else None
 
 
 def resolve_table(connection: Connection, step: PlannedStep, table: TableRef) -> QualifiedName:
-    """Return the table that a name refers to. Raise StepFailed if it does not exist."""
+    """Return the table that a name refers to. Raise StepFailed if the table does not exist."""
     tables = _find_tables(connection, [table])
     if len(tables) != 1:
         raise backfill_error(step, "undefined-table", f"there is no table {table}", "create it in an earlier phase")
@@ -52,16 +52,16 @@ def resolve_table(connection: Connection, step: PlannedStep, table: TableRef) ->
 
 
 def resolve_source_tables(connection: Connection, step: PlannedStep) -> tuple[SourceTable, ...]:
-    """Return the tables that the statement of a backfill reads."""
+    """Return the tables read by a backfill's statement."""
     return _find_tables(connection, source_tables(parse_rendered(step.rendered)[0]))
 
 
 def tables_to_capture(
     connection: Connection, step: PlannedStep, backfill: PlannedBackfill, key: BatchKey, into: QualifiedName
 ) -> tuple[CapturedTable, ...]:
-    """Return the tables whose writes are captured, with the columns that hold the key.
+    """Return the tables whose writes are captured, with the columns that contain the key.
 
-    Raise StepFailed if a table that the statement reads is not in `captures`, or cannot be captured.
+    Raise StepFailed if a table read by the statement is not in `captures` or cannot be captured.
     """
     columns = {key.table: tuple(column.name for column in key.columns)}
     for capture in backfill.captures:
@@ -91,7 +91,7 @@ def _check_target_key(step: PlannedStep, backfill: PlannedBackfill, key: BatchKe
         raise backfill_error(
             step,
             "target-without-key",
-            f"{backfill.into} does not store {', '.join(missing)} of the batch key: its rows cannot be identified",
+            f"{backfill.into} does not store the batch key columns {', '.join(missing)}: its rows cannot be identified",
             "insert the key columns unchanged, with a column list after INSERT INTO; or use on_writes: ignore",
         )
 
@@ -101,11 +101,11 @@ def _check_capturable(step: PlannedStep, table: SourceTable, columns: Sequence[s
         raise backfill_error(
             step,
             "not-captured",
-            f"the batch key has {pluralize(len(key), 'column')}, but `captures` names {len(columns)} of {table.name}",
-            f"name the columns that hold {', '.join(column.name for column in key.columns)}, in this order",
+            f"the batch key has {pluralize(len(key), 'column')}, but `captures` lists {len(columns)} for {table.name}",
+            f"list the columns that contain {', '.join(column.name for column in key.columns)}, in this order",
         )
     if table.uncapturable_reason:
-        hint = f"if no session writes to it meanwhile: captures: {{{table.name}: []}}"
+        hint = f"if no session writes to it during the backfill: captures: {{{table.name}: []}}"
         raise backfill_error(
             step, "not-captured", f"writes to {table.name} cannot be captured: it {table.uncapturable_reason}", hint
         )
@@ -114,7 +114,7 @@ def _check_capturable(step: PlannedStep, table: SourceTable, columns: Sequence[s
 def _check_columns(
     connection: Connection, step: PlannedStep, table: SourceTable, columns: Sequence[str], key: BatchKey
 ) -> None:
-    """Check that the trigger cannot fail: its errors would fail the writes of other sessions."""
+    """Check that the trigger cannot fail, because a trigger error would make other sessions' writes fail."""
     parameters = {"table": table.oid, "names": list(columns), "types": [column.log_type for column in key.columns]}
     for row, column in zip(connection.execute(query("captured_columns"), parameters), key.columns, strict=True):
         if not row["is_there"]:
@@ -131,9 +131,9 @@ def _check_columns(
 def check_rows_replaceable(
     connection: Connection, step: PlannedStep, backfill: PlannedBackfill, into: QualifiedName
 ) -> None:
-    """Check that the target's rows can be deleted and filled again, as happens for keys that other sessions write.
+    """Check that target rows can be deleted and refilled, as is done for keys that other sessions write.
 
-    Raise StepFailed if the target may hold rows that are not the backfill's own, or if foreign keys cascade from it.
+    Raise StepFailed if the target may contain rows that the backfill did not write, or if foreign keys cascade from it.
     """
     targets = backfill.target_columns
     if targets is None:
@@ -144,9 +144,9 @@ def check_rows_replaceable(
         raise backfill_error(
             step,
             "target-referenced",
-            f"concurrent writes delete and refill rows of {into}, and foreign keys would cascade each deletion",
+            f"concurrent writes delete and refill rows in {into}, and foreign keys would cascade each deletion",
             "create these foreign keys after the backfill; or use on_writes: ignore",
-            detail=tuple(f"foreign key {row['name']} of {row['table']}" for row in cascades),
+            detail=tuple(f"foreign key {row['name']} on {row['table']}" for row in cascades),
         )
     own = {*targets.values(), *backfill.constants}
     if backfill.conflict_columns and own.issuperset(backfill.conflict_columns):
@@ -155,13 +155,13 @@ def check_rows_replaceable(
         raise backfill_error(
             step,
             "target-not-empty",
-            f"{into} already has rows of unknown origin: concurrent writes would replace them",
+            f"{into} already contains rows of unknown origin: concurrent writes would replace these rows",
             f"empty {into}; or add ON CONFLICT (...) with columns that are the batch key, or constant in each row",
         )
 
 
 def own_rows_predicate(connection: Connection, backfill: PlannedBackfill, into: QualifiedName) -> sql.Composed:
-    """Return the condition that rows of the target, aliased t, are the backfill's own: other steps may fill it too."""
+    """Return the condition that this backfill wrote the target rows, aliased t. Other steps may fill the target too."""
     constants = [(column, backfill.constants.get(column)) for column in backfill.conflict_columns]
     values = [(column, value) for column, value in constants if value is not None]
     schemas = _operator_schemas(connection, into) if values else {}
@@ -175,7 +175,7 @@ def own_rows_predicate(connection: Connection, backfill: PlannedBackfill, into: 
 
 
 def _operator_schemas(connection: Connection, table: QualifiedName) -> dict[str, str]:
-    """Return the schema of each column's comparison operators."""
+    """Return the schema that contains each column's comparison operators."""
     operators = read_operators(connection)
     rows = connection.execute(query("column_types"), {"table": quote_table(table)})
     return {row["name"]: operators.schema_for(row["type"]) for row in rows}

@@ -1,8 +1,8 @@
-"""Poll signals of server load, and throttle the workers: first slow them down, then stop them.
+"""Poll server load signals and throttle the workers: first slow them down, then stop them.
 
-A signal at half of its limit slows workers down; at its limit it stops them. Workers continue when all signals have
-been below half for two polls: just below the limit, the next stop would follow at once. They start slowly and speed up
-with each poll: full speed would soon cause the next stop.
+A signal at half its limit slows workers down; a signal at its limit stops them. Workers continue once all signals have
+stayed below half their limits for two polls. If workers continued just below a limit, they would be stopped again at
+once. They restart slowly and speed up with each poll, because full speed would soon cause another stop.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _SLOW_AT = 0.5
 _CALM_LOOKS = 2
 _REST_STEP, _LONGEST_REST, _SHORTEST_REST = 0.5, 8.0, 0.4
 _REST_LEFT = 0.7
-"""The factor by which each calm poll reduces the delay."""
+"""The factor by which each poll below the limits reduces the delay."""
 _QUERY_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThrottleSignal:
-    """A load signal as a share of its limit; 1.0 is the limit. `reason` describes it, with both numbers."""
+    """A load signal as a fraction of its limit. `reason` describes the signal with its value and its limit."""
 
     share: float
     reason: str
 
 
 class ThrottleController:
-    """The throttle of one backfill, polled once a second by the main thread."""
+    """Throttles one backfill. The main thread polls it once a second."""
 
     def __init__(self, context: BackfillContext, gate: WorkerGate) -> None:
         self._context = context
@@ -96,8 +96,8 @@ class ThrottleController:
     def _transaction_signals(self, oldest_ms: float | None, unseen: int, limit_ms: int) -> Iterator[ThrottleSignal]:
         if unseen:
             self._note_once(
-                "transactions of other roles are not visible: without pg_read_all_stats, the backfill does not wait for"
-                " them"
+                "other roles' transactions are not visible: without pg_read_all_stats, the backfill does not wait for"
+                " these"
             )
         if oldest_ms is not None:
             reason = f"a transaction has been open for {oldest_ms / 1000:.1f} s (limit {limit_ms / 1000:g} s)"
@@ -112,7 +112,7 @@ class ThrottleController:
         now = time.monotonic()
         if self._wal_sample is not None and now > self._wal_sample[0]:
             rate = (wal_bytes - self._wal_sample[1]) / (now - self._wal_sample[0])
-            # A rate at its limit is what the user asked for: above it workers slow down, at twice the limit they stop.
+            # The user asked for a rate at the limit. Workers slow down above the limit and stop at twice the limit.
             share = _SLOW_AT * rate / limit
             reason = f"the server writes {rate / 2**20:.1f} MB of WAL per second (limit {limit / 2**20:.1f})"
             yield ThrottleSignal(share=share, reason=reason)
@@ -127,7 +127,7 @@ class ThrottleController:
                 )
                 row = connection.execute(query.encode()).fetchone()
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-            # An overloaded server also delays this query.
+            # An overloaded server also makes this query slow.
             reason = f"the throttle query takes longer than {_QUERY_TIMEOUT_MS / 1000:g} s"
             yield ThrottleSignal(share=1.0, reason=reason)
             return

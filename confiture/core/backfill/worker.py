@@ -1,4 +1,4 @@
-"""A worker takes key ranges and fills them batch by batch, over its own connection."""
+"""A worker takes key ranges and fills them batch by batch over its own connection."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from confiture.models.plan import PlannedStep
 
 _RETRYABLE = RETRYABLE | TOO_LARGE | SERVER_UNAVAILABLE
 _BAD_DATA = ("22", "23")
-"""SQLSTATE classes that mean that one row is invalid."""
+"""SQLSTATE classes that indicate that a single row is invalid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerRetry:
-    """A worker retries a batch, with `rows` rows, after `wait_s` seconds."""
+    """A worker will retry a batch with `rows` rows after `wait_s` seconds."""
 
     rows: int
     attempt: int
@@ -49,7 +49,7 @@ class WorkerRetry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerBlockedOthers:
-    """Other sessions waited for a batch; `budget_ms` is how long they may wait, 0 means no limit."""
+    """Other sessions waited for a batch. `budget_ms` is the maximum allowed wait; 0 means no limit."""
 
     waiters: tuple[Waiter, ...]
     budget_ms: int
@@ -64,7 +64,7 @@ class WorkerMonitorLost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerExited:
-    """A worker exited, because of `error` or because nothing is left to do."""
+    """A worker exited because of `error`, or because no work was left."""
 
     error: BaseException | None
 
@@ -80,7 +80,7 @@ WorkerMessage = WorkerServerMessage | Batch | WorkerRetry | WorkerBlockedOthers 
 
 
 class Worker:
-    """One worker thread. It reports events in `outbox`; the last one is `WorkerExited`."""
+    """One worker thread. It puts events into `outbox`; the last event is `WorkerExited`."""
 
     def __init__(
         self,
@@ -98,14 +98,14 @@ class Worker:
         self._retry_policy = RetryPolicy(sqlstates=_RETRYABLE, retries=config.settings.retries)
         self._connection: Connection | None = None
         self._is_clearing = False
-        """Whether stale rows of the target are deleted before the next batch, because one conflicted with it."""
+        """Whether stale target rows are deleted before the next batch, because a batch conflicted with one."""
         self._rows_to_bisect = 0
-        """The number of next rows that contain an invalid one; 0 if none is known."""
+        """The number of upcoming rows known to include an invalid one; 0 if no invalid row is known."""
         self.thread = threading.Thread(target=self._run, name=f"backfill {number}", daemon=True)
 
     @property
     def batch_rows(self) -> int:
-        """The number of rows of the next batch."""
+        """The number of rows in the next batch."""
         return (
             min(max(self._rows_to_bisect // 2, 1), self._batch_sizer.rows)
             if self._rows_to_bisect
@@ -189,7 +189,7 @@ class Worker:
             self._outbox.put(WorkerServerMessage(message=message))
 
     def _report_waiters(self, monitor: BlockingMonitor) -> None:
-        """Report which sessions waited, except workers of the same run."""
+        """Report the sessions that waited, except workers in the same run."""
         if loss := monitor.pop_failure():
             self._outbox.put(WorkerMonitorLost(reason=loss))
         own = self._connection.info.parameter_status("application_name") if self._connection else None
@@ -198,7 +198,7 @@ class Worker:
             self._outbox.put(WorkerBlockedOthers(waiters=others, budget_ms=self._config.settings.max_blocking_ms))
 
     def _prepare_retry(self, failure: BatchFailed | psycopg.Error | DatabaseUnavailable, attempt: int) -> None:
-        """Wait before the next attempt, and reduce the batch if that helps. Raise the failure if it is permanent."""
+        """Wait before the next attempt, and reduce the batch size if that may help. Raise a permanent failure."""
         if self._gate.is_shut_down:
             return
         wait_s = 0.0
@@ -215,14 +215,15 @@ class Worker:
         """Find the invalid row by bisection, committing the rows before it. Raise the failure once it is found."""
         if failure.rows == 1:
             if failure.sqlstate in KEY_CONFLICTS and self._config.clear_factory and not self._is_clearing:
-                # It may conflict with a row whose key another session has written since, which is refilled anyway.
+                # The row may conflict with a row whose key another session has written since then. That key is refilled
+                # anyway.
                 self._is_clearing = True
             elif attempt > 1:
                 raise failure
         self._rows_to_bisect = failure.rows
 
     def _wait_s(self, failure: BatchFailed | psycopg.Error | DatabaseUnavailable, attempt: int) -> float:
-        """Return the seconds until the next attempt; halve the batch if it was too large. Raise a permanent failure."""
+        """Return the seconds until the next attempt; halve a batch that was too large. Raise a permanent failure."""
         wait_s = self._retry_policy.wait_s(_failure_sqlstate(failure), attempt)
         if wait_s is None:
             raise failure
@@ -244,7 +245,7 @@ def _failure_reason(failure: BatchFailed | psycopg.Error | DatabaseUnavailable) 
 
 
 def to_step_failure(failure: BatchFailed | psycopg.Error, step: PlannedStep, key: BatchKey) -> StepFailed:
-    """Return the failure that ended a backfill, with the invalid row if it was found."""
+    """Return the failure that ended a backfill, including the invalid row if it was found."""
     if isinstance(failure, psycopg.Error):
         return StepFailed(db_error_diagnostic(failure, f"the backfill {step.name!r} failed"), failure.sqlstate)
     diagnostic = failure.failure.diagnostic
@@ -268,7 +269,7 @@ def _configure_session(connection: Connection, config: WorkerConfig) -> None:
 
 
 def prepare_session(connection: Connection, session_settings: Iterable[str]) -> None:
-    """Set the parameters of every session that fills, after those of earlier segments.
+    """Set the session parameters that every backfill session needs, after those set by earlier segments.
 
     With row_security off, a policy that would hide rows raises an error instead of silently skipping them.
     """

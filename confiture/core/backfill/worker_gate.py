@@ -1,4 +1,4 @@
-"""The gate that workers pass between two batches."""
+"""The gate that workers pass through between batches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import threading
 
 
 class WorkerGate:
-    """A gate that workers pass between two batches. It starts open, at full speed.
+    """A gate that workers pass through between batches. It starts open, at full speed.
 
-    `slow_down` adds a delay after each batch, `close` stops workers, `shut_down` ends them.
+    `slow_down` adds a delay after each batch, `close` stops workers temporarily, and `shut_down` makes them exit.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class WorkerGate:
 
     @property
     def reason(self) -> str | None:
-        """The reason why workers are held back; None if they are not."""
+        """The reason that workers are held back; None if they are not."""
         return self._reason
 
     @property
@@ -41,7 +41,7 @@ class WorkerGate:
         self._change(is_closed=True, delay_factor=0.0, reason=reason)
 
     def shut_down(self) -> None:
-        """End workers after their current batch."""
+        """Make workers exit after their current batch."""
         with self._condition:
             self._is_shut_down = True
             self._condition.notify_all()
@@ -52,7 +52,7 @@ class WorkerGate:
         return self._is_shut_down
 
     def wait_until_open(self, last_batch_s: float) -> bool:
-        """Wait until the gate is open; return false if the worker must exit. `last_batch_s` is the last duration."""
+        """Wait until the gate is open; return false to exit. `last_batch_s` is the duration of the last batch."""
         with self._condition:
             if self._delay_factor and not self._is_closed:
                 self._condition.wait_for(

@@ -1,11 +1,13 @@
-"""The blocking budget: how long a run may make other sessions wait.
+"""The blocking budget limits how long a run may make other sessions wait.
 
-lock_timeout limits how long the run waits; the budget limits how long others wait for the run, including those behind
-it in a lock queue. A separate connection polls the waiters ten times a second, and once more when the longest wait is
-about to exceed the budget. Then it cancels the run's statement.
+lock_timeout limits how long the run waits. The budget limits how long other sessions wait for the run, including
+sessions behind it in a lock queue. The monitor polls for waiters ten times a second over a separate connection, and
+once more when the longest wait is about to exceed the budget. If a wait exceeds the budget, the monitor cancels the
+run's statement.
 
-PostgreSQL ignores a cancel that arrives between two statements, so it is sent again at every poll until the segment
-ends. Enforcing must stop before COMMIT and ROLLBACK are sent: they would be cancelled like any other statement.
+PostgreSQL ignores a cancel request that arrives between two statements, so the monitor repeats the request at every
+poll until the segment ends. Enforcement must stop before COMMIT or ROLLBACK is sent, because these would be cancelled
+like any other statement.
 """
 
 from __future__ import annotations
@@ -25,21 +27,21 @@ from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
 
 POLL_S = 0.1
-"""The longest time between two polls."""
+"""The maximum time between two polls."""
 _OVER_MS = 1.0
 
 
 class MonitorState(Enum):
-    """The monitor's reaction to a waiter."""
+    """The monitor's response to waiting sessions."""
 
     IDLE = "idle"
-    """Nothing: it does not poll."""
+    """The monitor does not poll."""
     ARMED = "armed"
-    """Record waiters, until one has waited longer than the budget."""
+    """The monitor records waiters until one has waited longer than the budget."""
     YIELDING = "yielding"
-    """Cancel at once."""
+    """The monitor cancels the statement as soon as any session waits."""
     OVER = "over"
-    """Cancel at every poll: the budget is exceeded."""
+    """The budget is exceeded, and the monitor cancels the statement at every poll."""
 
 
 _TRANSITIONS = {
@@ -51,9 +53,9 @@ _TRANSITIONS = {
 
 
 class BlockingMonitor:
-    """A monitor of the sessions that wait for the server process `pid`. `max_blocking_ms` is the budget, 0 for none.
+    """Monitors the sessions that wait for the server process `pid`. `max_blocking_ms` is the budget; 0 means no limit.
 
-    `waiters` holds the longest observed wait of each session in the current segment.
+    `waiters` contains the longest observed wait of each session in the current segment.
     """
 
     def __init__(self, database: ConnectionTarget, pid: int, max_blocking_ms: int) -> None:
@@ -96,20 +98,20 @@ class BlockingMonitor:
         finally:
             with self._lock:
                 self._machine.enter(MonitorState.IDLE)
-                # Unmonitored work that follows, like on_error, has no budget.
+                # Work that follows without a monitor, such as on_error, has no budget.
                 self._waiter_over_budget = None
 
     def stop_enforcing(self) -> None:
         """Stop enforcing the budget. Must be called before COMMIT and ROLLBACK, which must not be cancelled."""
-        # Cancels are sent while holding the lock, so the last cancel precedes the caller's next statement.
+        # Cancel requests are sent while holding the lock, so the last one precedes the caller's next statement.
         with self._lock:
             self._machine.enter(MonitorState.IDLE)
 
     @contextmanager
     def yield_to_waiters(self) -> Iterator[None]:
-        """Run low-priority work: cancel it as soon as another session waits."""
+        """Run low-priority work, and cancel it as soon as another session waits."""
         with self._lock:
-            # Work over the budget is cancelled too.
+            # Work that exceeds the budget is also cancelled.
             self._has_yielded = self._machine.state is MonitorState.OVER
             if self._machine.state is MonitorState.ARMED:
                 self._machine.enter(MonitorState.YIELDING)
@@ -122,25 +124,25 @@ class BlockingMonitor:
 
     @property
     def has_yielded(self) -> bool:
-        """Whether the last `yield_to_waiters` cancelled its work."""
+        """Whether the last `yield_to_waiters` cancelled the work inside it."""
         with self._lock:
             return self._has_yielded
 
     def pop_failure(self) -> str | None:
-        """Return, once, why the monitor has stopped; None while it works."""
+        """Return the reason that the monitor has stopped, but only once; None while it is running."""
         with self._lock:
             failure, self._failure = self._failure, None
             return failure
 
     @property
     def waiter_over_budget(self) -> Waiter | None:
-        """The session that waited longer than the budget in this segment, if any."""
+        """The session that waited longer than the budget during this segment, if any."""
         with self._lock:
             return self._waiter_over_budget
 
     @property
     def waiters(self) -> tuple[Waiter, ...]:
-        """All observed waiters of this segment, the longest wait first."""
+        """All waiters observed during this segment, longest wait first."""
         with self._lock:
             return tuple(sorted(self._waiters.values(), key=lambda waiter: -waiter.waited_ms))
 
@@ -151,7 +153,7 @@ class BlockingMonitor:
                 return
 
     def _try_poll(self) -> bool:
-        """Poll, over a new connection if the old one fails. Return false if that fails too."""
+        """Poll; if the connection fails, poll over a new one. Return false if that also fails."""
         try:
             self._poll()
         except psycopg.Error:
@@ -159,7 +161,7 @@ class BlockingMonitor:
                 self._reconnect()
                 self._poll()
             except (psycopg.Error, DatabaseUnavailable) as error:
-                # There is no monitoring from here on; lock_timeout still limits the run.
+                # Monitoring stops at this point, but lock_timeout still limits the run.
                 with self._lock:
                     self._failure = _format_one_line(error)
                 return False
@@ -190,7 +192,7 @@ class BlockingMonitor:
             if self._machine.state is MonitorState.OVER or (is_yielding and rows):
                 connection.execute(query("cancel"), {"pid": self._pid})
             elif rows and self._budget_ms:
-                # A full poll interval would prolong the wait of the others beyond the budget.
+                # A full poll interval would make the other sessions wait longer than the budget.
                 remaining_ms = self._budget_ms - max(row["waited_ms"] for row in rows)
                 self._poll_interval_s = min(POLL_S, (remaining_ms + _OVER_MS) / 1000)
 

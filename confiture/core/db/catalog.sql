@@ -1,5 +1,5 @@
--- These queries run in one transaction with search_path `public`, so that only other schemas are printed.
--- They omit objects of extensions, of the server and of Confiture.
+-- These queries run in one transaction with search_path `public`, so that only other schemas are printed. The queries
+-- omit objects that belong to extensions, the server or Confiture.
 
 -- name: catalog_schemas
 SELECT n.nspname::text AS name
@@ -200,13 +200,13 @@ JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang
 WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'confiture') AND p.prokind IN ('f', 'p', 'w')
   AND NOT EXISTS (
-      -- of an extension, or a constructor that belongs to a range type
+      -- belongs to an extension, or is a range type's constructor
       SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i')
   )
 ORDER BY p.oid;
 
 -- name: catalog_grants
--- Privileges granted to roles other than the owner, without the defaults of every database.
+-- Privileges granted to roles other than the owner, without the defaults present in every database.
 SELECT g.kind, g.object, coalesce(r.rolname::text, 'public') AS grantee, lower(x.privilege_type) AS privilege
 FROM (
     SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, c.oid::regclass::text AS object,
@@ -235,7 +235,7 @@ WHERE x.grantee <> g.owner AND NOT (g.kind = 'schema' AND g.object = 'public' AN
 ORDER BY 1, 2, 3, 4;
 
 -- name: catalog_table_rows
--- The row count of each table, as of its last VACUUM or ANALYZE.
+-- Each table's row count as of the last VACUUM or ANALYZE.
 SELECT n.nspname::text AS schema, c.relname::text AS name, c.reltuples::bigint AS rows
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,4 +1,4 @@
-"""Store Confiture's own text in databases whose encoding lacks some of its characters."""
+"""Store Confiture's own text in databases whose encoding lacks some of the characters."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _CODECS = {
     "EUC_KR": "euc_kr",
     "EUC_CN": "gb2312",
 }
-"""Python's codecs of PostgreSQL's encodings; for all others, only ASCII is certain."""
+"""Python codecs for PostgreSQL encodings. For all other encodings, only ASCII is safe."""
 
 
 def replace_unencodable_parameters(connection: psycopg.Connection[Any]) -> None:
-    """Replace the characters of parameters that the encoding of the database lacks, if it is not UTF-8.
+    """Replace the characters in parameters that the database encoding lacks, if the encoding is not UTF-8.
 
-    Parameters are Confiture's own text, such as the names of steps. The SQL of migrations is sent unchanged: PostgreSQL
-    reports a character that it cannot convert.
+    Parameters are Confiture's own text, such as step names. Migration SQL is sent unchanged, because PostgreSQL reports
+    characters that it cannot convert.
     """
     encoding = connection.info.parameter_status("server_encoding") or _UTF8
     if encoding == _UTF8:
@@ -41,7 +41,7 @@ def replace_unencodable_parameters(connection: psycopg.Connection[Any]) -> None:
         return text.replace("…", "...").encode(codec, "replace").decode(codec)
 
     class EncodableDumper(StrDumperUnknown):
-        """Dumps text without the characters that the database lacks."""
+        """Dumps text without the characters that the database encoding lacks."""
 
         def dump(self, obj: str) -> Any:
             return super().dump(replace(obj))

@@ -1,4 +1,4 @@
-"""Run checks, and compare their results with the expected ones."""
+"""Run checks and compare the actual results with the expected ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellValue:
-    """A value as PostgreSQL prints it (None for NULL), and the OID of its type."""
+    """A value as printed by PostgreSQL (None for NULL), and the OID of the value's type."""
 
     text: str | None
     type_oid: int
@@ -41,7 +41,7 @@ class CellValue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckResult:
-    """The result of a check; `expected` and `actual` are texts for the user."""
+    """The result of a check; `expected` and `actual` are formatted for the user."""
 
     is_satisfied: bool
     expected: str
@@ -49,10 +49,10 @@ class CheckResult:
 
 
 def run_check(connection: Connection, query: str, expect: Expectation) -> CheckResult:
-    """Run a query and compare its result. Fetch only as many rows as the comparison and its report need.
+    """Run a query and compare the result. Fetch only as many rows as the comparison and the report need.
 
-    Must be called inside a transaction. Raise psycopg.Error if the query fails; its position then counts from the start
-    of CURSOR_PREFIX.
+    Must be called inside a transaction. Raise psycopg.Error if the query fails; the error position counts from the
+    start of CURSOR_PREFIX.
     """
     wanted = len(expect.rows) if isinstance(expect, ExpectedRows) else 1
     limit = max(wanted, _SHOWN_ROWS) + 1
@@ -65,7 +65,7 @@ def run_check(connection: Connection, query: str, expect: Expectation) -> CheckR
 
 
 def _fetch(connection: Connection, limit: int) -> tuple[list[tuple[CellValue, ...]], list[str]]:
-    # Take the values as PostgreSQL prints them: the file's author compares with that text.
+    # Use the values as PostgreSQL prints them, because authors of checks compare with that text.
     result = connection.execute(f"FETCH FORWARD {limit} FROM confiture_check".encode()).pgresult
     if result is None:
         raise LookupError("FETCH returned no result")
@@ -107,10 +107,10 @@ def _compare_rows(
 
 
 def compare(cell: CellValue, sign: str, expected: Scalar) -> bool:
-    """Whether the operator `sign` holds between a value from the database and one from the file.
+    """Whether the comparison `sign` is true for a value from the database and one from the file.
 
-    Numbers compare as numbers, booleans as booleans, everything else as the text that PostgreSQL prints. NULL equals
-    only null, and is neither less nor greater than anything.
+    Numbers are compared as numbers, booleans as booleans, and everything else as text in PostgreSQL's output format.
+    NULL equals only null, and is neither less nor greater than any value.
     """
     if expected is None or cell.text is None:
         same = expected is None and cell.text is None
@@ -123,7 +123,7 @@ def compare(cell: CellValue, sign: str, expected: Scalar) -> bool:
 
 
 def _convert_text(text: str, type_oid: int, expected: Scalar) -> object | None:
-    """Convert a printed value to the type of the expected value; return None if that is impossible."""
+    """Convert a printed value to the type of the expected value; return None if the conversion is impossible."""
     if isinstance(expected, bool):
         return text == "t" if type_oid == _BOOLEAN_OID else None
     if isinstance(expected, str):
@@ -132,7 +132,7 @@ def _convert_text(text: str, type_oid: int, expected: Scalar) -> object | None:
 
 
 def _sort_key(value: object) -> object:
-    """Return a key that compares as in PostgreSQL, where NaN equals itself and is greater than all other numbers."""
+    """Return a key with PostgreSQL's sort order, in which NaN equals itself and is greater than all other numbers."""
     if not isinstance(value, Decimal):
         return value
     return (1, Decimal()) if value.is_nan() else (0, value)

@@ -28,9 +28,9 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 OLDEST_VERSION = 150_000
 QUEUE_LOCK_TIMEOUT_MS = 500
-"""The limit for locks that conflict with writes: other sessions queue behind the waiting session."""
+"""The time limit for acquiring locks that conflict with writes: other sessions queue behind the waiting session."""
 READ_LOCK_TIMEOUT_MS = 5_000
-"""The limit for internal queries, and for locks on the tables of the history."""
+"""The time limit for internal queries and for locks on the history tables."""
 _CONNECT_TIMEOUT_S = "10"
 _CLIENT_CHECK_MS = 1_000
 _SESSION_PROBES = 2
@@ -39,14 +39,14 @@ _PORTS = re.compile(r"[\d,\s]*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConnectionTarget:
-    """The target of connections. `label` names it for users, without its password."""
+    """A connection target. `label` is its name for users, without the password."""
 
     conninfo: str = field(repr=False)
     label: str
     origin: str
 
     def connect(self, purpose: str) -> Connection:
-        """Open a connection in autocommit; `purpose` becomes part of its application_name.
+        """Open a connection in autocommit mode; `purpose` becomes part of its application_name.
 
         Raise DatabaseUnavailable.
         """
@@ -70,7 +70,7 @@ class ConnectionTarget:
                     code="cannot-connect",
                     message=f"cannot connect to {self.label}",
                     detail=tuple(line.strip() for line in _connect_error_text(error, self.conninfo).splitlines()),
-                    hint=f"check that the server is running, and the address; it comes from {self.origin}",
+                    hint=f"check that the server is running, and check the address, which comes from {self.origin}",
                 )
             ) from error
         _hide_secrets_in_use(connection.pgconn)
@@ -80,9 +80,9 @@ class ConnectionTarget:
 
 @contextmanager
 def resolve_database(settings: Settings, notify: Callable[[str], None]) -> Iterator[ConnectionTarget]:
-    """Return the database of the settings; start an embedded server, and stop it on exit.
+    """Yield the database from the settings. If it is embedded, start the server, and stop it on exit.
 
-    `notify` receives messages about the server for the user. Raise DatabaseUnavailable.
+    `notify` receives user messages about the server. Raise DatabaseUnavailable.
     """
     database = settings.database
     if database.url != EMBEDDED:
@@ -96,15 +96,15 @@ def resolve_database(settings: Settings, notify: Callable[[str], None]) -> Itera
 
 
 def database_label(settings: DatabaseSettings) -> str:
-    """Return the label of a database for users: `user@host:port/name`, never a password."""
+    """Return a database label for users: `user@host:port/name`, never with a password."""
     if settings.url == EMBEDDED:
         return "the embedded server"
     try:
         parts = conninfo_to_dict(settings.url)
     except (psycopg.Error, UnicodeError):
-        return "the database of a URL that cannot be read"
+        return "the database at an unreadable URL"
     if _is_misparsed(parts):
-        return "the database of an ambiguous URL"
+        return "the database at an ambiguous URL"
     service = parts.get("service")
     host = str(parts.get("host") or parts.get("hostaddr") or os.environ.get("PGHOST") or "local socket")
     port = parts.get("port") or os.environ.get("PGPORT")
@@ -116,16 +116,17 @@ def database_label(settings: DatabaseSettings) -> str:
 
 
 def check_server(connection: Connection, label: str) -> None:
-    """Raise DatabaseUnavailable for a server that is too old, a standby, or read-only.
+    """Raise DatabaseUnavailable if the server is too old, a standby or read-only.
 
-    Also raise it if Confiture's schema is on the search path: a migration would create its tables there.
+    Also raise DatabaseUnavailable if Confiture's schema is on the search path, because migrations would create their
+    tables in that schema.
     """
     row = fetch_named_row(connection, "server")
     if row["version_number"] < OLDEST_VERSION:
         raise _unavailable_error(
             "server-too-old",
             f"{label} is PostgreSQL {row['version']}: the oldest supported version is 15",
-            "upgrade the server, or connect to another",
+            "upgrade the server, or connect to another one",
         )
     if row["in_recovery"]:
         raise _unavailable_error("standby", f"{label} is a read-only standby", "connect to the primary")
@@ -133,10 +134,10 @@ def check_server(connection: Connection, label: str) -> None:
         raise _unavailable_error(
             "read-only", f"{label} is read-only by default_transaction_read_only", "connect as a role that can write"
         )
-    # Check even if the schema does not exist yet: the first migration creates it, and the second would use it.
+    # Check even if the schema does not exist yet, because the first migration creates it and the second would use it.
     if SCHEMA in schemas_on_path(row["search_path"], row["role"]):
         path = path_without_history(row["search_path"], row["role"])
-        # SET ROLE does not apply the settings of that role.
+        # SET ROLE does not apply the role's settings.
         login = quote_identifier(connection.info.user)
         raise _unavailable_error(
             "search-path",
@@ -147,17 +148,17 @@ def check_server(connection: Connection, label: str) -> None:
 
 
 def reject_transaction_pooler(first: Connection, second: Connection) -> None:
-    """Raise DatabaseUnavailable if two open connections share server sessions: a pooler is in transaction mode.
+    """Raise DatabaseUnavailable if two open connections share server sessions because of a pooler in transaction mode.
 
-    Such a pooler loses session locks and settings.
+    A pooler in transaction mode loses session locks and settings.
     """
     pids = [{_backend_pid(connection) for _ in range(_SESSION_PROBES)} for connection in (first, second)]
-    # A busy pooler may seem to give each connection its own session, but not for several queries.
+    # A busy pooler may appear to give each connection its own session for one query, but not for several.
     if pids[0] & pids[1] or len(pids[0]) > 1 or len(pids[1]) > 1:
         raise _unavailable_error(
             "pooler",
-            "the connections share server sessions: they go through a pooler in transaction mode",
-            "use the server's own address: session locks and settings do not survive such a pooler",
+            "the connections share server sessions because they go through a pooler in transaction mode",
+            "use the server's own address: session locks and settings are lost behind such a pooler",
         )
 
 
@@ -166,12 +167,12 @@ def _backend_pid(connection: Connection) -> int:
 
 
 def set_lock_timeout(connection: Connection, milliseconds: int, *, local: bool = False) -> None:
-    """Set the lock timeout of statements, 0 for no limit; with `local` until the transaction ends."""
+    """Set the lock timeout for statements; 0 means no limit. With `local`, set it until the transaction ends."""
     connection.execute(f"SET {'LOCAL ' if local else ''}lock_timeout = {milliseconds}".encode())
 
 
 def fetch_named_row(connection: Connection, name: str, **parameters: object) -> dict[str, Any]:
-    """Return the single row of a named query. Raise LookupError if there is none."""
+    """Return the single row of a named query. Raise LookupError if the query returns no row."""
     row = connection.execute(query(name), parameters or None).fetchone()
     if row is None:
         raise LookupError(f"the query {name} returned no row")
@@ -179,10 +180,10 @@ def fetch_named_row(connection: Connection, name: str, **parameters: object) -> 
 
 
 def enable_client_check(connection: Connection) -> int:
-    """Let the server check, while a statement runs, that the client is still connected.
+    """Make the server check, while a statement runs, that the client is still connected.
 
-    If the client is killed, the server soon ends the statement and releases its locks. Return the interval in
-    milliseconds; 0 if the server's platform does not support it.
+    If the client is killed, the server soon ends the statement and releases its locks. Return the check interval in
+    milliseconds; 0 if the server's platform does not support the check.
     """
     try:
         connection.execute(f"SET client_connection_check_interval = {_CLIENT_CHECK_MS}".encode())
@@ -200,7 +201,7 @@ def _application_name(purpose: str) -> str:
 
 
 def _is_misparsed(parts: Mapping[str, object]) -> bool:
-    """Whether a password contains a delimiter of URLs, so that host, port or database contain its rest."""
+    """Whether a password contains a URL delimiter, so that the host, port or database contains part of it."""
     port = str(parts.get("port") or "")
     return "@" in f"{parts.get('host') or ''}{parts.get('dbname') or ''}".removeprefix("@") or not _PORTS.fullmatch(
         port
@@ -208,7 +209,7 @@ def _is_misparsed(parts: Mapping[str, object]) -> bool:
 
 
 def _find_secrets(parts: Mapping[str, object]) -> list[str]:
-    """Return the values that must not be shown; a value equal to a user, host or database is not a secret."""
+    """Return the values that must not be shown. A value that equals the user, host or database is not a secret."""
     shown = {str(parts.get(name)) for name in ("user", "host", "dbname")}
     return [secret for name in SECRET_CONNECTION_KEYS if (secret := str(parts.get(name) or "")) and secret not in shown]
 
@@ -219,32 +220,32 @@ def _register_secrets(parts: Mapping[str, object]) -> None:
 
 
 def _hide_as_written(conninfo: str) -> None:
-    """Hide the password of a URL in its original encoding, which may differ from any normalized one."""
+    """Hide a URL's password in the encoding used in the URL, which may differ from any normalized encoding."""
     match = re.match(r"[a-z]+://[^/?#@:]*:([^/?#@]+)@", conninfo)
     if match:
         add_secret(match[1])
 
 
 def _hide_secrets_in_use(connection: PGconn | None) -> None:
-    """Hide secrets that the driver took from PGPASSWORD, a password file or a service file."""
+    """Hide secrets that the driver read from PGPASSWORD, a password file or a service file."""
     if connection is None:
         return
     options = {option.keyword.decode(): os.fsdecode(option.val or b"") for option in connection.info}
     _register_secrets(options)
-    # The password of one of several hosts, or from a password file, is only available here.
+    # A password from a password file, or for one of several hosts, is only available after connecting.
     _register_secrets(options | {"password": os.fsdecode(connection.password)})
 
 
 def _connect_error_text(error: Exception, conninfo: str) -> str:
-    """Return the reason for a failed connection, without passwords and without any part of an unreadable URL."""
+    """Return the reason for a failed connection without passwords and without any part of an unreadable URL."""
     try:
         parameters = conninfo_to_dict(conninfo)
     except UnicodeError:
-        return "a part of the address is not UTF-8 once each %XX is decoded"
+        return "a part of the address is not valid UTF-8 after each %XX is decoded"
     except psycopg.Error:
         return re.sub(r'"[^"]*"', '"..."', str(error)).replace(conninfo, "...")
     if _is_misparsed(parameters):
-        return "in a URL, encode @ / : of a password as %40 %2F %3A; a port is a number"
+        return "in a URL, encode @ / : in a password as %40 %2F %3A; a port must be a number"
     if isinstance(error, UnicodeError):
         return "the host is not a valid name"
     return hide_values(str(error), _find_secrets(parameters))
@@ -252,10 +253,10 @@ def _connect_error_text(error: Exception, conninfo: str) -> str:
 
 @contextmanager
 def connect_for_query(database: ConnectionTarget, purpose: str, failure_message: str) -> Iterator[Connection]:
-    """Open a connection, and close it on exit; `purpose` becomes part of its application_name.
+    """Open a connection and close it on exit; `purpose` becomes part of its application_name.
 
-    Raise DatabaseUnavailable if it cannot be opened, and for every driver error inside; `failure_message` then names
-    the failed action: "the history cannot be read".
+    Raise DatabaseUnavailable if the connection cannot be opened, and for every driver error inside the context.
+    `failure_message` names the failed action, as in "the history cannot be read".
     """
     with closing(database.connect(purpose)) as connection:
         try:

@@ -1,4 +1,4 @@
-"""Failures of steps, and the conversion of the driver's errors to diagnostics."""
+"""Step failures, and the conversion of driver errors to diagnostics."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED, SERIALIZATION_FAILURE = "55P03", "40P01",
 QUERY_CANCELED = "57014"
 INSUFFICIENT_PRIVILEGE = "42501"
 CONNECTION_LOST, OVER_BUDGET = "connection-lost", "over-budget"
-"""Pseudo SQLSTATEs: the server sent none because the connection was lost; the statement was cancelled because it
-blocked others for too long.
+"""Pseudo SQLSTATEs for failures without one from the server. The connection was lost, or the statement was cancelled
+because it blocked other sessions for too long.
 """
 LOCK_CONFLICTS = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED})
 RETRYABLE = LOCK_CONFLICTS | {SERIALIZATION_FAILURE, OVER_BUDGET}
-"""After these errors, the same statement may succeed."""
+"""The same statement may succeed after these errors."""
 TOO_LARGE = frozenset({QUERY_CANCELED, LOCK_NOT_AVAILABLE, OVER_BUDGET})
-"""After these errors, a smaller batch may succeed: too slow, no lock in time, others waited too long."""
+"""A smaller batch may succeed after these errors: timeout, lock timeout, or other sessions waited too long."""
 SERVER_UNAVAILABLE = frozenset(
     {CONNECTION_LOST, "08000", "08001", "08003", "08004", "08006", "08007", "08P01", "25006", "57P01", "57P02", "57P03"}
 )
-"""The connection is lost, or the server shuts down, restarts, or became a standby."""
+"""The connection was lost, or the server is shutting down, is restarting, or has become a standby."""
 KEY_CONFLICTS = frozenset({"23505", "23P01"})
-"""Another row conflicts with a unique or exclusion constraint."""
+"""A row conflicts with another one because of a unique or exclusion constraint."""
 
 ROW_SECURITY_HINT = "run as a role with BYPASSRLS, or as the owner with ALTER TABLE ... NO FORCE ROW LEVEL SECURITY"
 _POLICIES_WANTED = "; to change only the rows that the policies show, write SET row_security = on in the migration"
 _ROW_SECURITY_CHECK = "check_enable_rls"
-"""The function of PostgreSQL that reports a policy if row_security is off."""
+"""The PostgreSQL function that reports a policy if row_security is off."""
 _HINTS = {
-    LOCK_NOT_AVAILABLE: "run it when the table is less busy, or raise lock_timeout or retries",
-    QUERY_CANCELED: "raise `timeout:` of the step, or split the work",
-    "25001": "the statement cannot run in a transaction, which its text does not show: use a step outside transactions",
+    LOCK_NOT_AVAILABLE: "run it when the table is less busy, or increase lock_timeout or retries",
+    QUERY_CANCELED: "increase the step's `timeout:`, or split the work",
+    "25001": "the statement cannot run in a transaction, despite its text: use a step outside transactions",
     "2D000": "the procedure commits its transaction: call it outside of migrations",
     INSUFFICIENT_PRIVILEGE: "run as a role that owns the object, or grant the privilege",
     "53100": "the server's disk is full: free space, then run again",
@@ -46,7 +46,7 @@ _HINTS = {
 
 
 class StepFailed(Exception):
-    """A step failed, or its record. `sqlstate` is None if PostgreSQL did not report one."""
+    """A step failed, or could not be recorded. `sqlstate` is None if PostgreSQL reported none."""
 
     def __init__(self, diagnostic: Diagnostic, sqlstate: str | None) -> None:
         super().__init__(diagnostic.message)
@@ -55,11 +55,11 @@ class StepFailed(Exception):
 
 
 class CheckNotSatisfied(StepFailed):
-    """A check did not return the expected result."""
+    """A check returned an unexpected result."""
 
 
 class TransactionEnded(StepFailed):
-    """A hook ended the transaction that it ran in: whether the work before it is committed is unknown."""
+    """A hook ended the transaction it ran in. It is unknown whether the work before the hook is committed."""
 
     def __init__(self, hook: str, detail: tuple[str, ...] = ()) -> None:
         super().__init__(
@@ -76,13 +76,13 @@ class TransactionEnded(StepFailed):
 def statement_diagnostic(
     error: psycopg.Error, statement: Statement, rendered: RenderedSql, prefix: int = 0
 ) -> Diagnostic:
-    """Return the diagnostic of a failed statement, located in its file, with everything PostgreSQL reported.
+    """Return a failed statement's diagnostic, located in its file, with everything PostgreSQL reported.
 
     `prefix` is the number of characters sent before the statement's own text.
     """
     diag = error.diag
     position = int(diag.statement_position) - 1 - prefix if diag.statement_position else 0
-    # A statement that ran in a different form than written has different positions.
+    # A statement that ran in a different form has different positions.
     is_located = position >= 0 and rendered.text.startswith(statement.text, statement.offset)
     sqlstate = error.sqlstate or ""
     return rendered.diagnostic(
@@ -95,7 +95,7 @@ def statement_diagnostic(
 
 
 def over_budget_error(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
-    """Return the failure if a session waited longer than `budget_ms`; `failed` is the cancelled statement."""
+    """Return the failure for a session that waited longer than `budget_ms`; `failed` is the cancelled statement."""
     diagnostic = Diagnostic(
         code=OVER_BUDGET,
         message=f"blocked other sessions for {waiter.waited_ms:.0f} ms; max_blocking is {budget_ms} ms",
@@ -106,13 +106,13 @@ def over_budget_error(waiter: Waiter, budget_ms: int, failed: Diagnostic | None)
             f" waited for {waiter.target} ({waiter.mode})",
             f"its query: {hide_secrets(' '.join((waiter.query or '').split()))}",
         ),
-        hint="run it when the table is less busy, do less in one transaction, or raise max_blocking or retries",
+        hint="run it when the table is less busy, do less in one transaction, or increase max_blocking or retries",
     )
     return StepFailed(diagnostic, OVER_BUDGET)
 
 
 def db_error_diagnostic(error: psycopg.Error, action: str) -> Diagnostic:
-    """Return the diagnostic of a failed internal statement; `action` says what failed."""
+    """Return a failed internal statement's diagnostic; `action` names what failed."""
     message = error.diag.message_primary or first_line(error)
     return Diagnostic(
         code=error.sqlstate or CONNECTION_LOST,
@@ -131,7 +131,7 @@ def _hint(error: psycopg.Error) -> str | None:
 
 
 def first_line(error: psycopg.Error) -> str:
-    """Return the first line of an error."""
+    """Return the first line of an error message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""Read the rows of the history, and reject rows damaged by hand."""
+"""Read history rows, and reject rows damaged by manual changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 
 def read_word(words: type[_Word], row: Mapping[str, Any], column: str) -> _Word:
-    """Return the enum member that a column names. Raise DatabaseUnavailable if there is none."""
+    """Return the enum member named in a column. Raise DatabaseUnavailable if there is no such member."""
     try:
         return words(row[column])
     except ValueError as error:
@@ -39,7 +39,7 @@ def _read_steps(row: Mapping[str, Any]) -> tuple[StepChecksum, ...]:
 def _read_time(row: Mapping[str, Any], column: str) -> datetime | None:
     try:
         return datetime.fromisoformat(row[column]) if row[column] else None
-    except ValueError as error:  # infinity, or a year that Python does not have
+    except ValueError as error:  # infinity, or a year that Python does not support
         raise _damaged_row(row, column) from error
 
 
@@ -53,7 +53,7 @@ def _damaged_row(row: Mapping[str, Any], column: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(
         Diagnostic(
             code="damaged-history",
-            message=f"the row of {name} in {SCHEMA}.{table} is damaged: its {column} is not a value of Confiture",
+            message=f"the row of {name} in {SCHEMA}.{table} is damaged: its {column} is not a valid value",
             detail=(f"{column}: {cut(str(row[column]), 100)}",),
             hint="restore the row from a backup; docs/state.md describes each column",
         )
@@ -67,7 +67,7 @@ def _prediction_outcome(row: dict[str, Any]) -> PredictionOutcome | None:
 
 
 def read_applied_migration(row: dict[str, Any]) -> AppliedMigration:
-    """Return a row of the history. Raise DatabaseUnavailable for a row that Confiture cannot have written."""
+    """Return a history row. Raise DatabaseUnavailable for a row that Confiture cannot have written."""
     _check_duration(row)
     return AppliedMigration(
         position=row["position"],

@@ -1,8 +1,8 @@
-"""The schema of the history: check that it is Confiture's, and that it is safe to read and write.
+"""The history schema: check that it belongs to Confiture, and that reading from and writing to it is safe.
 
-The owner of a table, or a role that can create a trigger on it, can run code with the privileges of the role that
-writes it next. So before anything is read, the owners, the privileges of others, and everything that runs code are
-checked.
+A table's owner, or a role that can create a trigger on the table, can run code with the privileges of the next role
+that writes to the table. So before reading anything, Confiture checks the owners, the privileges of other roles, and
+all objects that run code.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ TABLES: Mapping[str, int] = {
     "backfills": 2,
     "backfill_ranges": 2,
 }
-"""Confiture's tables, with the format that added each."""
+"""Confiture's tables, each with the format that added it."""
 _FORMAT_COLUMNS = "version integer"
 _FIRST_OID = 16_384
 _FOREIGN_EXPRESSION = (
     r"\{(?!(CONST|VAR|FUNCEXPR|OPEXPR|SCALARARRAYOPEXPR|ARRAYEXPR|BOOLEXPR|SQLVALUEFUNCTION) )"
     r"|:funcid (?!(2649|406|481|316) )|:opno (?!98 )"
 )
-"""A pattern of the parts of a stored default or check that Confiture's formats never use. The formats call
-clock_timestamp, cast session_user to text and integers to bigint and double precision, and compare texts.
+"""A pattern that matches parts of a stored default or check that Confiture's formats never use. The formats call
+clock_timestamp, cast session_user to text and integers to bigint and double precision, and compare text values.
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchemaContent:
-    """The content of the schema at one moment: the OIDs of the schema, of Confiture's tables and of their owners, and
+    """A snapshot of the schema's content: the OIDs of the schema, of Confiture's tables and of their owners, and all
     other objects by OID.
     """
 
@@ -51,10 +51,10 @@ class SchemaContent:
 
 
 def read_format(connection: Connection, *, only_reads: bool = False) -> int:
-    """Return the format of the history tables, 0 if there are none.
+    """Return the format of the history tables, or 0 if no tables exist.
 
-    Raise DatabaseUnavailable if a newer version created them, or if the schema is not Confiture's or not safe. With
-    `only_reads`, an ordinary role needs only tables that run no code: owners and privileges are not checked.
+    Raise DatabaseUnavailable if a newer version created the tables, or if the schema is not Confiture's or is unsafe.
+    With `only_reads`, an ordinary role only needs tables that run no code, so owners and privileges are not checked.
     """
     row = _read_schema(connection)
     if not row["has_schema"]:
@@ -74,8 +74,8 @@ def read_format(connection: Connection, *, only_reads: bool = False) -> int:
         names = ", ".join([*(f"{SCHEMA}.{relation['name']}" for relation in relations), *row["others"]][:3])
         raise _schema_error(
             "schema-clash",
-            f"the schema {SCHEMA} is not the migration history's: it contains {names}",
-            f"rename it: ALTER SCHEMA {SCHEMA} RENAME TO ...; the history needs a schema of this name",
+            f"the schema {SCHEMA} does not belong to the migration history: it contains {names}",
+            f"rename it: ALTER SCHEMA {SCHEMA} RENAME TO ...; the history needs a schema with this name",
         )
     problems = [problem for relation in relations for problem in _table_problems(relation)]
     if not only_reads:
@@ -91,7 +91,7 @@ def read_format(connection: Connection, *, only_reads: bool = False) -> int:
 
 
 def check_maker(connection: Connection) -> None:
-    """Raise DatabaseUnavailable if objects created by this session would belong to a role that it cannot trust."""
+    """Raise DatabaseUnavailable if objects created by this session would belong to an untrusted role."""
     row = _read_schema(connection)
     if row["maker_distrusted_by"]:
         raise _schema_error(
@@ -107,9 +107,9 @@ def check_maker(connection: Connection) -> None:
 
 
 def revoke_from_others(connection: Connection, names: Collection[str]) -> None:
-    """Revoke the default privileges that untrusted roles got on newly created schemas, tables, sequences and functions.
+    """Revoke the default privileges that untrusted roles received on new schemas, tables, sequences and functions.
 
-    The names are without their schema; the sequences of tables are included.
+    The names do not include the schema. Sequences that belong to the tables are included.
     """
     for one in _read_schema(connection)["privileges"]:
         if one["name"] in names or (one["kind"] == "SEQUENCE" and one["table"] in names):
@@ -133,14 +133,14 @@ def _read_version(connection: Connection) -> int:
         content = {0: "no row", 1: f"the version {versions[0]}" if versions else ""}.get(len(versions), "several rows")
         raise _schema_error(
             "damaged-format",
-            f"the table {SCHEMA}.format contains {content}: it must contain one row, the format of the history",
+            f"the table {SCHEMA}.format contains {content}, but must contain one row with the history format",
             f"restore it from a backup; docs/state.md lists the format of the existing tables, at most {FORMAT}",
         )
     return int(versions[0])
 
 
 def _find_foreign_privileges(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for each privilege of an untrusted role on the schema and its tables."""
+    """Yield a diagnostic for each privilege that an untrusted role holds on the schema and its tables."""
     for one in row["privileges"]:
         who = "every role" if one["grantee"] == "PUBLIC" else f"the role {one['grantee']}, which is not trusted,"
         name = f"{SCHEMA}.{one['name']}"
@@ -153,14 +153,14 @@ def _find_foreign_privileges(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
         else:
             yield Diagnostic(
                 code="open-table",
-                message=f"{who} has {', '.join(one['privileges'])} on {name}: it can forge the history, or run"
+                message=f"{who} has {', '.join(one['privileges'])} on {name}, and can forge the history or run"
                 " code with Confiture's privileges",
                 hint=f"{_revocation(one)}, then compare the history with a backup",
             )
 
 
 def _revocation(one: Mapping[str, Any]) -> str:
-    """Return the REVOKE statement for privileges, including the roles to which they were passed on."""
+    """Return the REVOKE statement for the privileges. It also covers roles to which the privileges were passed on."""
     name = SCHEMA if one["kind"] == "SCHEMA" else f"{SCHEMA}.{one['name']}"
     kind = "" if one["kind"] == "TABLE" else f"{one['kind']} "
     call = "()" if one["kind"] == "FUNCTION" else ""
@@ -168,7 +168,7 @@ def _revocation(one: Mapping[str, Any]) -> str:
 
 
 def _ownership_hint(row: Mapping[str, Any], owned: Mapping[str, Any]) -> str:
-    """Return the hint for a schema or a history table whose owner is not trusted. A history is never dropped."""
+    """Return the hint for a schema or history table with an untrusted owner. A history is never dropped."""
     connect = f"connect as {owned['owner']}"
     if not row["is_superuser"]:
         return f"{connect}; or have a superuser run GRANT {owned['owner']} TO {owned['role']}"
@@ -182,7 +182,7 @@ def _ownership_hint(row: Mapping[str, Any], owned: Mapping[str, Any]) -> str:
 
 
 def _foreign_tables(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for each untrusted owner of tables."""
+    """Yield a diagnostic for each untrusted table owner."""
     foreign = [relation for relation in row["relations"] if not relation["is_trusted"]]
     for owner in dict.fromkeys(relation["owner"] for relation in foreign):
         owned = [relation for relation in foreign if relation["owner"] == owner]
@@ -208,7 +208,7 @@ def _foreign_function(function: Mapping[str, Any]) -> Diagnostic:
 
 
 def _table_problems(relation: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """Yield the problems of one history table, regardless of its owner."""
+    """Yield the problems with one history table, regardless of its owner."""
     name = f"{SCHEMA}.{relation['name']}"
     if relation["kind"] != "r":
         yield Diagnostic(
@@ -248,13 +248,13 @@ def _check_tables_complete(version: int, names: set[str]) -> None:
     if early:
         raise _schema_error(
             "schema-clash",
-            f"the history has format {version}, which has no table {early[0]}: an upgrade needs the name",
-            f"if it is yours, move it with ALTER TABLE {early[0]} SET SCHEMA public; otherwise restore {SCHEMA}.format",
+            f"the history has format {version}, which has no table {early[0]}: an upgrade needs that name",
+            f"if it is yours, use ALTER TABLE {early[0]} SET SCHEMA public; otherwise restore {SCHEMA}.format",
         )
 
 
 def read_content(connection: Connection) -> SchemaContent:
-    """Return the current content of the schema."""
+    """Return the schema's current content."""
     row = connection.execute(query("schema_content"), {"known": list(TABLES)}).fetchone()
     if row is None:
         return SchemaContent(schema=None, tables={}, others={})
@@ -263,9 +263,9 @@ def read_content(connection: Connection) -> SchemaContent:
 
 
 def check_schema_untouched(connection: Connection, migration: MigrationFile, before: SchemaContent) -> None:
-    """Raise StepFailed if a migration created or removed something in Confiture's schema, in the open transaction.
+    """Raise StepFailed if a migration created or removed an object in Confiture's schema in the open transaction.
 
-    `before` is the content of the schema before it.
+    `before` is the schema's content before the migration.
     """
     now = read_content(connection)
     new_objects = [now.others[oid] for oid in now.others.keys() - before.others.keys()]
@@ -281,27 +281,27 @@ def check_schema_untouched(connection: Connection, migration: MigrationFile, bef
 
 
 def _find_missing(before: SchemaContent, now: SchemaContent) -> str | None:
-    """Describe the history object that is missing or belongs to another role; None if there is none."""
+    """Describe the history object that is missing or now belongs to another role; None if there is no such object."""
     if before.schema is None:
         return None
     if now.schema is None or now.schema[0] != before.schema[0]:
-        return f"drops or renames {SCHEMA}, the schema of the history"
+        return f"drops or renames the history schema {SCHEMA}"
     if now.schema != before.schema:
-        return f"gives {SCHEMA}, the schema of the history, to another role"
+        return f"changes the owner of the history schema {SCHEMA}"
     for name, (oid, owner) in before.tables.items():
         if name not in now.tables or now.tables[name][0] != oid:
-            return f"removes {SCHEMA}.{name}, a table of the history"
+            return f"removes the history table {SCHEMA}.{name}"
         if now.tables[name][1] != owner:
-            return f"gives {SCHEMA}.{name}, a table of the history, to another role"
+            return f"changes the owner of the history table {SCHEMA}.{name}"
     return None
 
 
 def stray_note(content: SchemaContent) -> str | None:
-    """Return a note on foreign objects in the schema; None if there are none."""
+    """Return a note about foreign objects in the schema; None if there are none."""
     if not content.others:
         return None
     names = ", ".join(sorted(content.others.values())[:3])
-    return f"the schema {SCHEMA} is for the history, but also contains {names}: move it with ALTER ... SET SCHEMA"
+    return f"the history schema {SCHEMA} also contains other objects ({names}): move them with ALTER ... SET SCHEMA"
 
 
 def _schema_error(code: str, message: str, hint: str) -> DatabaseUnavailable:

@@ -1,4 +1,4 @@
-"""The internal tables: the history of migrations and the journal of their segments."""
+"""The internal tables: the migration history and the segment journal."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Cursor = psycopg.Cursor[dict[str, Any]]
 
 _FIRST_WITH_BACKFILLS = 2
 _INSTALLATION = HistoryKey(project="", target="installation")
-"""Not a history: its lock keeps two projects from creating or upgrading the tables at the same time."""
+"""Not a history. Its lock prevents two projects from creating or upgrading the tables at the same time."""
 
 
 class HistoryStore:
-    """One history, accessed over one connection, in its open transaction if any.
+    """One history, accessed over one connection and in its open transaction, if any.
 
-    Methods that only read support every format up to the current one; methods that write need the current format
+    Methods that only read support every format up to the current one. Methods that write require the current format
     (`install`, `upgrade`).
     """
 
@@ -48,26 +48,26 @@ class HistoryStore:
         self.key = key
 
     def with_connection(self, connection: Connection) -> HistoryStore:
-        """Return the same history over another connection."""
+        """Return the same history, accessed over another connection."""
         return HistoryStore(connection, self.key)
 
     def is_installed(self, *, only_reads: bool = False) -> bool:
-        """Whether the history exists. Raise DatabaseUnavailable if a newer version created the tables.
+        """Whether the history exists. Raise DatabaseUnavailable if the tables are from a newer version.
 
         Commands that write nothing pass `only_reads`.
         """
         return read_format(self._connection, only_reads=only_reads) > 0
 
     def is_current(self) -> bool:
-        """Whether the tables have the current format. Raise DatabaseUnavailable if a newer version created them."""
+        """Whether the tables have the current format. Raise DatabaseUnavailable if they are from a newer version."""
         return self._read_format() == FORMAT
 
     def has_backfills(self) -> bool:
-        """Whether the format includes backfills. Raise DatabaseUnavailable if a newer version created the tables."""
+        """Whether the format supports backfills. Raise DatabaseUnavailable if the tables are from a newer version."""
         return read_format(self._connection, only_reads=True) >= _FIRST_WITH_BACKFILLS
 
     def _read_format(self) -> int:
-        """Return the format of the tables for writing, 0 if there are none."""
+        """Return the table format before a write, or 0 if there are no tables."""
         return read_format(self._connection)
 
     def check_privileges(self) -> None:
@@ -77,7 +77,7 @@ class HistoryStore:
             raise DatabaseUnavailable(
                 Diagnostic(
                     code="no-right-to-create",
-                    message=f"the role {rights['role']} cannot create the tables of the history in schema confiture",
+                    message=f"the role {rights['role']} cannot create the history tables in schema confiture",
                     hint=f"GRANT CREATE ON DATABASE {rights['database']} TO {rights['role']}; or, as a superuser,"
                     f" CREATE SCHEMA {SCHEMA} AUTHORIZATION {rights['role']}",
                 )
@@ -85,7 +85,7 @@ class HistoryStore:
         check_maker(self._connection)
 
     def install(self) -> None:
-        """Create or upgrade the tables. Wait for another project that does the same."""
+        """Create or upgrade the tables. Wait if another project is doing the same."""
         self._connection.execute(query("lock_installation"), {"key": lock_key(_INSTALLATION)})
         if not fetch_named_row(self._connection, "state_rights")["has_schema"]:
             self._connection.execute(query("create_schema"))
@@ -108,13 +108,13 @@ class HistoryStore:
             self._check_owner()
 
     def upgrade(self) -> None:
-        """Upgrade the tables to the current format in one transaction. The caller holds the locks of `upgrade_history`.
+        """Upgrade the tables to the current format in one transaction. The caller must hold `upgrade_history`'s locks.
 
-        Raise DatabaseUnavailable if the role cannot change the tables, or if another session holds locks on them.
+        Raise DatabaseUnavailable if the role cannot change the tables, or if another session has locked them.
         """
         with self._connection.transaction():
             self._check_owner()
-            # Other sessions queue behind a session that waits for a table lock.
+            # Other sessions queue behind a session waiting for a table lock.
             set_lock_timeout(self._connection, READ_LOCK_TIMEOUT_MS, local=True)
             try:
                 self.install()
@@ -122,9 +122,9 @@ class HistoryStore:
                 raise DatabaseUnavailable(
                     Diagnostic(
                         code="history-locked",
-                        message="the tables of the history have a former format, and another session keeps them locked",
+                        message="the history tables have a former format, and another session holds locks on them",
                         detail=(first_line(error),),
-                        hint="run again when that session ends; for example, pg_dump locks them",
+                        hint="run again after that session has ended; for example, pg_dump locks the tables",
                     )
                 ) from error
 
@@ -134,19 +134,19 @@ class HistoryStore:
             raise DatabaseUnavailable(
                 Diagnostic(
                     code="not-the-owner",
-                    message=f"the history has a former format, and its tables belong to the role {row['owner']}",
+                    message=f"the history tables have a former format and belong to the role {row['owner']}",
                     hint=f"connect once as {row['owner']}, or as a member of that role, to upgrade the tables",
                 )
             )
 
     def read_history(self) -> tuple[AppliedMigration, ...]:
-        """Return all rows in the order of their creation. The tables must exist."""
+        """Return all rows in creation order. The tables must exist."""
         return tuple(
             read_applied_migration(row) for row in self._connection.execute(query("history"), self.key.parameters)
         )
 
     def other_histories(self) -> tuple[OtherHistory, ...]:
-        """Return the histories of other projects in this database, by name. The tables must exist."""
+        """Return the histories of other projects in this database, sorted by name. The tables must exist."""
         rows_by_project: dict[str, list[tuple[str, str]]] = {}
         rows: Any = self._connection.execute(query("other_histories"), self.key.parameters)
         for row in rows:
@@ -154,15 +154,15 @@ class HistoryStore:
         return tuple(OtherHistory(project=project, rows=tuple(rows)) for project, rows in rows_by_project.items())
 
     def has_run(self) -> bool:
-        """Whether a run of this history was recorded, even if everything was reverted."""
+        """Whether any run was recorded in this history, even if everything was reverted."""
         return bool(fetch_named_row(self._connection, "has_journal", **self.key.parameters)["has_journal"])
 
     def rename(self, new: str) -> int:
-        """Rename the history's project. Return its number of migrations."""
+        """Rename the history's project. Return the number of migrations in the history."""
         return self._connection.execute(query("rename_project"), {"old": self.key.project, "new": new}).rowcount
 
     def read_journal(self, attempt: str) -> dict[int, JournalEntry]:
-        """Return what one attempt committed, by segment number."""
+        """Return the journal entries of one attempt, by segment number."""
         rows: Any = self._connection.execute(query("journal"), {"attempt": attempt})
         return {
             row["segment"]: JournalEntry(
@@ -174,7 +174,7 @@ class HistoryStore:
         }
 
     def insert_running(self, plan: PlannedMigration, attempt: str) -> None:
-        """Insert a migration that has several segments, before its first one commits."""
+        """Insert a migration that has several segments, before the first segment commits."""
         self._insert(plan, attempt, MigrationState.RUNNING, HistoryOrigin.RUN, chain_checksum="", duration_ms=None)
 
     def insert_applied(
@@ -185,7 +185,7 @@ class HistoryStore:
         origin: HistoryOrigin,
         duration_ms: float | None,
     ) -> None:
-        """Insert a migration as applied. `chain_checksum` is the chain's checksum up to it."""
+        """Insert a migration as applied. `chain_checksum` is the chain checksum up to and including the migration."""
         self._insert(plan, attempt, MigrationState.APPLIED, origin, chain_checksum, duration_ms)
 
     def mark_applied(self, plan: PlannedMigration, attempt: str, chain_checksum: str) -> None:
@@ -197,7 +197,7 @@ class HistoryStore:
         )
 
     def record_prediction(self, prediction: Prediction, attempt: str) -> None:
-        """Record the prediction for a migration, next to the measured duration of this attempt's steps."""
+        """Record the prediction for a migration, together with the measured duration of this attempt's steps."""
         self._connection.execute(
             query("record_prediction"),
             {
@@ -212,17 +212,17 @@ class HistoryStore:
         )
 
     def mark_reverting(self, version: str, attempt: str) -> None:
-        """Mark that a migration's `down` has several segments and has started."""
+        """Mark a migration as reverting: its `down` has several segments and has started."""
         self._update("mark_reverting", version, {"version": version, "attempt": attempt})
 
     def delete(self, version: str) -> None:
-        """Delete a reverted migration; its journal stays."""
+        """Delete a reverted migration but keep its journal."""
         self._update("delete_migration", version, {"version": version})
 
     def delete_intent(self, plan: PlannedMigration, segment: Segment, attempt: str) -> None:
-        """Delete the intent of a segment that failed and left nothing behind.
+        """Delete the intent for a segment that failed and left nothing behind.
 
-        If it was the first segment, also remove the mark that the migration had started.
+        For the first segment, also remove the mark that the migration has started.
         """
         self._connection.execute(query("delete_journal"), {"attempt": attempt, "segment": segment.number})
         if segment.number == 1 and plan.direction is Direction.UP:
@@ -242,7 +242,7 @@ class HistoryStore:
         steps: Sequence[Mapping[str, object]],
         duration_ms: float,
     ) -> None:
-        """Mark an intent as done. Raise Drift if another run has done so meanwhile."""
+        """Mark an intent as done. Raise Drift if another run has already done so."""
         cursor = self._record("complete_intent", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
         _check_one_row(cursor, plan.version)
 
@@ -254,7 +254,7 @@ class HistoryStore:
         steps: Sequence[Mapping[str, object]],
         duration_ms: float,
     ) -> None:
-        """Record a segment as done. Raise UniqueViolation if another run recorded it meanwhile."""
+        """Record a segment as done. Raise UniqueViolation if another run has already recorded it."""
         self._record("record_segment", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
 
     def record_applied(
@@ -266,9 +266,9 @@ class HistoryStore:
         duration_ms: float,
         chain_checksum: str,
     ) -> None:
-        """Record a migration as applied, together with its only segment.
+        """Record a migration as applied together with its only segment.
 
-        It has the same effect as `record_segment` and `insert_applied`.
+        The effect is the same as calling `record_segment` and `insert_applied`.
         """
         self._connection.execute(
             query("record_applied"),
@@ -326,8 +326,8 @@ def _check_one_row(cursor: Cursor, version: str) -> None:
         raise Drift(
             Diagnostic(
                 code="drift",
-                message=f"the history has no row of {version} to change",
-                detail=("another run changed it meanwhile, or the file now spells its version differently",),
+                message=f"the history contains no row for {version} to change",
+                detail=("another run has changed it, or the file now spells its version differently",),
                 hint="compare `confiture migrate status` with the files",
             )
         )

@@ -1,4 +1,4 @@
-"""Upgrade tables of a former format before a command writes them."""
+"""Upgrade tables in a former format before a command writes to them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from confiture.models.settings import DEFAULT_PROJECT
 def upgrade_history(
     database: ConnectionTarget, connection: Connection, store: HistoryStore, purpose: str, wait_ms: int, emit: Emit
 ) -> None:
-    """Upgrade the history tables if they have a former format. The caller holds the lock of its own history.
+    """Upgrade the history tables if they have a former format. The caller must hold the lock for its own history.
 
-    Older versions of Confiture use one lock for all projects, that of `default`: wait for it up to `wait_ms`. Raise
-    LockHeld, which names the holder, or DatabaseUnavailable.
+    Older versions of Confiture use a single lock for all projects, the lock of `default`. Wait up to `wait_ms` for that
+    lock. Raise LockHeld, which names the holder, or DatabaseUnavailable.
     """
     if not store.needs_upgrade():
         return

@@ -1,4 +1,4 @@
-"""Read the catalog of a live database, in the same form as the catalog of DDL files."""
+"""Read the catalog of a live database in the same form as a catalog built from DDL files."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ _EVENTS = {"insert": 4, "update": 16, "delete": 8, "truncate": 32}
 
 
 def read_catalog(connection: Connection) -> Catalog:
-    """Return the catalog of the database, without objects of extensions, of the server and of Confiture.
+    """Return the database catalog, without objects that belong to extensions, the server or Confiture.
 
-    Read in the open transaction, or in a new one, from one snapshot. Raise psycopg.Error.
+    Read from one snapshot, in the open transaction or in a new one. Raise psycopg.Error.
     """
     is_alone = connection.info.transaction_status is TransactionStatus.IDLE
     with connection.transaction(force_rollback=True):
@@ -69,12 +69,12 @@ def read_catalog(connection: Connection) -> Catalog:
 
 
 def read_table_rows(connection: Connection) -> dict[QualifiedName, int]:
-    """Return the row count of each table, as of its last VACUUM or ANALYZE; tables never counted are omitted."""
+    """Return each table's row count as of its last VACUUM or ANALYZE. Tables that were never counted are omitted."""
     return {_qualified_name(row): row["rows"] for row in connection.execute(query("catalog_table_rows"))}
 
 
 class _CatalogReader:
-    """A reader of the server's catalogs, for one use."""
+    """Reads the server's catalogs once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

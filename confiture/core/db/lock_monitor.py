@@ -1,4 +1,4 @@
-"""Read the locks of active runs."""
+"""Read the locks held by active runs."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from confiture.models.trace import LockMode
 
 
 def read_running_sessions(connection: Connection) -> tuple[RunningSession, ...]:
-    """Return Confiture's sessions on this database that are in a transaction, the oldest first; read only.
+    """Return Confiture's sessions in this database that are in a transaction, oldest first, without writing anything.
 
-    Without pg_read_all_stats, the states, queries and ages of other roles' sessions are unknown.
+    Without pg_read_all_stats, the state, query and age of other roles' sessions are unknown.
     """
     rows = connection.execute(query("running_sessions"), {}).fetchall()
     return tuple(_build_session(connection, row["pid"], row) for row in rows)
 
 
 class LockHolder(NamedTuple):
-    """A holder of locks: its process or prepared transaction as `identity`, and a `description` for the user."""
+    """A lock holder. `identity` is its process or prepared transaction; `description` is for the user."""
 
     identity: str
     description: str
 
 
 def find_lock_holders(connection: Connection, relations: Sequence[str]) -> tuple[LockHolder, ...]:
-    """Return the sessions and prepared transactions that hold locks on these relations, each with a description.
+    """Return the sessions and prepared transactions that hold locks on the relations, each with a description.
 
-    Transactions younger than a second are omitted. A session is included if the role cannot see its transaction's age.
+    Transactions younger than a second are omitted. Sessions whose transaction age the role cannot see are included.
     """
     if not relations:
         return ()

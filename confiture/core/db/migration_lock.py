@@ -1,4 +1,4 @@
-"""The migration lock, which allows one run at a time: a session advisory lock on its own connection."""
+"""The migration lock, which allows one run at a time. It is a session-level advisory lock on a separate connection."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from confiture.models.events import Emit, LockWaiting
 from confiture.models.history import HistoryKey
 from confiture.models.settings import DEFAULT_PROJECT
 
-LOCK_KEY = 0x636F6E66_69747572  # "confitur" in ASCII: the key of the project `default`, and of all former versions
+LOCK_KEY = 0x636F6E66_69747572  # "confitur" in ASCII: the key of the project `default`, and of all projects before
 _POLL_S = 0.25
 _CHECK_S = 1.0
 
 
 def lock_key(history: HistoryKey) -> int:
-    """Return the advisory lock key of a history: 63 bits of a hash, except for the project `default`."""
+    """Return the advisory lock key for a history: 63 bits of a hash, except for the project `default`."""
     if history == HistoryKey(project=DEFAULT_PROJECT):
         return LOCK_KEY
     digest = sha256(f"{history.project}\0{history.target}".encode()).digest()
@@ -32,14 +32,14 @@ def lock_key(history: HistoryKey) -> int:
 
 
 class MigrationLock:
-    """The lock, held as long as its connection is open."""
+    """The lock. It is held as long as its connection is open."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._checked_at = time.monotonic()
 
     def ensure_held(self) -> None:
-        """Raise DatabaseUnavailable if the lock's connection, and so the lock, is lost; check once a second."""
+        """Raise DatabaseUnavailable if the connection that holds the lock is lost. Check at most once a second."""
         if time.monotonic() < self._checked_at + _CHECK_S:
             return
         try:
@@ -55,16 +55,18 @@ class MigrationLock:
 def acquire_migration_lock(
     database: ConnectionTarget, history: HistoryKey, purpose: str, wait_ms: int, emit: Emit, work_connection: Connection
 ) -> Iterator[MigrationLock]:
-    """Hold the lock of a history for the work of the connection `work_connection`.
+    """Hold a history's lock while work runs over the connection `work_connection`.
 
-    Poll for it up to `wait_ms`: a session that waits inside the server would deadlock with CREATE INDEX CONCURRENTLY.
+    Poll for the lock up to `wait_ms`, because a session waiting inside the server would deadlock with CREATE INDEX
+    CONCURRENTLY.
 
-    Raise LockHeld, which names the holder, its start time and its address; or DatabaseUnavailable, also behind a
-    pooler in transaction mode.
+    Raise LockHeld, which names the holder, its start time and its address. Raise DatabaseUnavailable for a failed
+    connection and for a pooler in transaction mode.
     """
     connection = database.connect(purpose)
     try:
-        # Check this first: a lock taken through such a pooler would stay with the pooler's connection.
+        # Check this first, because a lock acquired through a pooler in transaction mode would stay with the pooler's
+        # connection.
         reject_transaction_pooler(work_connection, connection)
         for session in (work_connection, connection):
             session.execute("SET idle_session_timeout = 0")
@@ -77,9 +79,9 @@ def acquire_migration_lock(
                 raise LockHeld(
                     Diagnostic(
                         code="lock-held",
-                        message="another run holds the lock of this project on this database",
+                        message="another run holds the lock for this project on this database",
                         detail=(holder,),
-                        hint="wait until it ends (`--wait 5min`), or end it, which rolls it back",
+                        hint="wait until that run ends (`--wait 5min`), or end the run, which rolls it back",
                     )
                 )
             if not is_reported:
@@ -101,7 +103,7 @@ def _describe_holder(connection: Connection, key: int) -> str:
         return "the holder has just released it"
     who = f"{row['application_name'] or 'a session'} as {row['usename']}"
     if row["backend_start"] is None:
-        # PostgreSQL shows the rest only to the same role and to pg_read_all_stats.
+        # PostgreSQL shows the other fields only to the same role and to members of pg_read_all_stats.
         return f"{who}, server process {row['pid']}"
     since = datetime.fromisoformat(row["backend_start"])
     place = row["client_addr"] or "a local socket"

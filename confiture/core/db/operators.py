@@ -1,4 +1,4 @@
-"""Schema-qualified operators for generated SQL, so that a search path cannot select others."""
+"""Schema-qualified operators for generated SQL, so that the search path cannot select other operators."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from confiture.sql.expressions import quote_identifier
 
 CATALOG = "pg_catalog"
 FIRST_USER_OID = 16_384
-"""Built-in objects have smaller OIDs."""
+"""The OIDs of built-in objects are below this value."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operators:
-    """The schemas of the types' comparison operators: pg_catalog, except for some types of extensions.
+    """The schemas that contain types' comparison operators: pg_catalog, except for some extension types.
 
-    `schemas` maps the exceptions to their schemas, by their names with and without schema. `base_types` maps the names
-    of domains to their base types in the same way.
+    `schemas` maps these exceptional types to their schemas. The keys are type names with and without schema.
+    `base_types` maps domain names to base types in the same way.
     """
 
     schemas: Mapping[str, str] = field(default_factory=dict)
     base_types: Mapping[str, str] = field(default_factory=dict)
 
     def schema_for(self, type_name: str) -> str:
-        """Return the schema of a type's operators. The name must not contain a length."""
+        """Return the schema that contains a type's operators. The name must not contain a length."""
         return self.schemas.get(type_name, CATALOG)
 
     def base_type(self, type_name: str) -> str:
-        """Return the base type of a domain: casts to a domain run its checks, and its owner can create operators."""
+        """Return a domain's base type: casts to the domain run its checks, and its owner can create operators."""
         return self.base_types.get(type_name, type_name)
 
 
 def read_operators(connection: Connection) -> Operators:
-    """Return the operators of the database's types."""
+    """Return the operators for the types in the database."""
     rows = connection.execute(query("operator_schemas")).fetchall()
     named = [(row[form], row) for row in rows for form in ("name", "full_name")]
     return Operators(
@@ -47,16 +47,16 @@ def read_operators(connection: Connection) -> Operators:
 
 
 def qualified_operator(symbol: str, schema: str = CATALOG) -> str:
-    """Return a qualified operator as SQL: `OPERATOR(pg_catalog.=)`. All such operators have the same precedence."""
+    """Return a qualified operator as SQL: `OPERATOR(pg_catalog.=)`. All of these have the same precedence."""
     return f"OPERATOR({quote_identifier(schema)}.{symbol})"
 
 
 def to_text(value: sql.Composable, *, is_builtin: bool) -> sql.Composed:
-    """Return the text of a value, as its output function prints it.
+    """Return SQL that converts a value to text with the output function of its type.
 
-    The owner of a user-defined type can define casts to text and json, whose functions would run.
+    A plain cast would run the cast functions to text and json that the owner of a user-defined type can define.
     """
     if is_builtin:
         return sql.SQL("{}::pg_catalog.text").format(value)
-    # For a composite value, IS NULL checks its fields.
+    # For a composite value, IS NULL checks the fields.
     return sql.SQL("CASE WHEN {} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {}) END").format(value, value)

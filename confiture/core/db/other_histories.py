@@ -1,4 +1,4 @@
-"""Detect a renamed project in a database that has the histories of other projects."""
+"""Detect a renamed project in a database that contains the histories of other projects."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from confiture.plan.project import PlannedProject
 
 
 def reject_other_history(project: PlannedProject, store: HistoryStore) -> None:
-    """Raise InputError if the history is empty and that of another project may be this one's."""
+    """Raise InputError if the history is empty and another project's history may belong to this project."""
     problem = find_other_history(project, store)
     if problem is not None:
         raise InputError(problem)
 
 
 def find_other_history(project: PlannedProject, store: HistoryStore) -> Diagnostic | None:
-    """Return the same as a diagnostic; None if there is no problem, or if the project ran here before."""
+    """Return that problem as a diagnostic; None if there is none, or if the project has run in this database before."""
     settings, others = project.settings, store.other_histories()
     if not others or store.has_run():
         return None

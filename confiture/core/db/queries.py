@@ -1,4 +1,4 @@
-"""Internal SQL: named statements, the definitions of the history tables, and quoted relation names."""
+"""Internal SQL: named statements, the history table definitions, and quoted relation names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILES = (
     "tenancy/tenancy",
 )
 FORMAT = 3
-"""The format of the history tables that this version writes. Each format has a file in formats/ with its additions."""
+"""The history table format that this version writes. Each format has a file in formats/ with its additions."""
 
 
 @cache
@@ -36,15 +36,15 @@ def _read_sql(file: str) -> bytes:
 
 
 def query(name: str) -> bytes:
-    """Return the statement of that name in the SQL files. Raise KeyError if there is none."""
+    """Return the statement with that name in the SQL files. Raise KeyError if there is none."""
     return _load_queries()[name]
 
 
 def history_schema_sql(from_format: int) -> bytes:
-    """Return the statements that upgrade the tables from `from_format` (0 if there are none) to the current format."""
+    """Return the statements that upgrade the tables from `from_format` (0: no tables exist) to the current format."""
     return b"\n".join(_read_sql(f"db/formats/{number}") for number in range(from_format + 1, FORMAT + 1))
 
 
 def quote_table(table: TableRef | QualifiedName) -> str:
-    """Return a relation's name, quoted if needed, with its schema if it has one; also valid for `to_regclass`."""
+    """Return a relation name, quoted if needed, with the schema if one is given. It is also valid for `to_regclass`."""
     return quote_names(table)

@@ -1,5 +1,6 @@
 -- name: reset_session
--- Reset the session: settings of one migration do not reach the next. One simple query, one round trip.
+-- Reset the session, so that one migration's settings do not affect the next. One simple query needs only one round
+-- trip.
 RESET SESSION AUTHORIZATION;
 RESET ALL;
 CLOSE ALL;
@@ -27,13 +28,13 @@ SELECT current_setting('server_version_num')::int AS version_number,
        current_user::text AS role;
 
 -- name: state_schema
--- The owners of the schema and the history tables, the roles that can write them, and foreign code that runs there.
--- Foreign code runs as current_user and can switch to session_user, or to the role that logged in: a role is trusted if
--- all of these trust it. A superuser trusts only superusers. Any other role trusts superusers, itself, the owner of the
--- database, and the roles that these made it a member of: any role can grant membership in itself. So a grant by another
--- role does not count, except by a role that can grant the current role to itself, or that a superuser made a member of
--- the database's owner. A membership without INHERIT and SET does not count either: since 16, a role gets it in each
--- role that it creates.
+-- The owners of the schema and the history tables, the roles that can write to them, and foreign code that runs on
+-- writes to them. Foreign code runs as current_user and can switch to session_user or to the role that logged in, so a
+-- role is trusted only if all three of these roles trust it. A superuser trusts only superusers. Any other role trusts
+-- superusers, itself, the database owner, and the roles that one of these has made it a member of. Grants by other
+-- roles do not count, because any role can grant membership in itself. The exceptions are grants by a role that can
+-- grant the current role to itself, or that a superuser has made a member of the database owner. A membership without
+-- INHERIT and SET does not count either, because since version 16, a role receives one in each role that it creates.
 WITH RECURSIVE
 me AS MATERIALIZED (
     SELECT r.oid, r.rolsuper FROM pg_roles r WHERE r.rolname IN (%(login)s, session_user, current_user)
@@ -44,7 +45,7 @@ chief AS MATERIALIZED (
 owner AS MATERIALIZED (
     SELECT d.datdba AS oid FROM pg_database d WHERE d.datname = current_database()
 ),
--- 15 does not have these options
+-- version 15 does not have these options
 membership AS MATERIALIZED (
     SELECT m.roleid, m.member, m.grantor, m.admin_option,
            coalesce((to_jsonb(m) ->> 'inherit_option')::boolean OR (to_jsonb(m) ->> 'set_option')::boolean, true) AS counts
@@ -119,7 +120,7 @@ acl AS (
     SELECT 'SEQUENCE', s.name, s.of_table, s.relowner, a.grantee, a.privilege_type
     FROM counter s CROSS JOIN LATERAL aclexplode(s.relacl) a
     UNION ALL
-    -- not the default, which functions of earlier versions have
+    -- not the default, which applies to functions created by earlier versions
     SELECT 'FUNCTION', p.name, NULL, p.proowner, a.grantee, a.privilege_type
     FROM noting p CROSS JOIN LATERAL aclexplode(p.proacl) a
     UNION ALL
@@ -162,7 +163,7 @@ code (relation, label, fix) AS MATERIALIZED (
            format('DROP STATISTICS %%s.%%I', s.stxnamespace::regnamespace, s.stxname)
     FROM pg_statistic_ext s WHERE s.stxrelid IN (SELECT oid FROM ours)
     UNION ALL
-    -- built-in types have smaller OIDs; a backfill's change log has the types of its key
+    -- built-in types have smaller OIDs; a backfill's change log uses the types of the batch key
     SELECT a.attrelid, 'the column ' || a.attname, NULL
     FROM ours o
     JOIN pg_attribute a ON a.attrelid = o.oid
@@ -186,7 +187,7 @@ code (relation, label, fix) AS MATERIALIZED (
     WHERE k.conrelid IN (SELECT oid FROM ours) AND (k.contype = 'x' OR k.conbin::text ~ %(foreign_expression)s)
 ),
 distrust AS MATERIALIZED (
-    -- which of the session's roles does not trust another
+    -- the session role that does not trust another role
     SELECT r.oid, (
                SELECT quote_ident(m.rolname)
                FROM pg_roles m
@@ -261,8 +262,8 @@ FROM (SELECT 'confiture' AS name) AS our
 LEFT JOIN pg_namespace n ON n.nspname = our.name;
 
 -- name: schema_content
--- The content of Confiture's schema: its tables by name, and foreign objects. Objects of other projects' backfills come
--- and go, and are ignored.
+-- The content of Confiture's schema: Confiture's tables by name, and foreign objects. Objects created for other
+-- projects' backfills come and go, so they are ignored.
 WITH held AS MATERIALIZED (
     SELECT d.classid, d.objid
     FROM pg_depend d
@@ -302,12 +303,12 @@ FROM pg_namespace n
 WHERE n.nspname = 'confiture';
 
 -- name: close_tables
--- Revoke the default privileges of PUBLIC.
+-- Revoke the default privileges from PUBLIC.
 REVOKE ALL ON ALL TABLES IN SCHEMA confiture FROM PUBLIC;
 
 -- name: state_rights
--- A role with more privileges may have created the schema. Do not use to_regnamespace: within a transaction, it may cache
--- that the schema does not exist after another run has created it.
+-- A role with more privileges may have created the schema. Do not use to_regnamespace. Within a transaction, it may
+-- have cached that the schema does not exist although another run has since created it.
 SELECT n.oid IS NOT NULL AS has_schema,
        CASE WHEN n.oid IS NULL
             THEN has_database_privilege(current_database(), 'CREATE')
@@ -321,12 +322,12 @@ CREATE SCHEMA confiture;
 COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confiture';
 
 -- name: format_version
--- One row, unless it was changed by hand.
+-- One row, unless the table was changed manually.
 SELECT version FROM confiture.format LIMIT 2;
 
 -- name: history
--- Times as JSON: the driver does not read those of every DateStyle.
--- Formats 1 and 2 have no columns project and target: these names then refer to `former`.
+-- Times as JSON, because the driver cannot parse times in every DateStyle.
+-- Formats 1 and 2 do not have the columns project and target, so these names then refer to `former`.
 SELECT m.position, m.version, m.name, m.state, m.origin, m.attempt::text AS attempt, m.checksum, m.chain, m.steps,
        to_json(m.applied_at) AS applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms
 FROM (SELECT 'default' AS project, '' AS target) AS former
@@ -339,7 +340,7 @@ WHERE m.of_project = %(project)s AND m.of_target = %(target)s
 ORDER BY m.position;
 
 -- name: other_histories
--- The applied migrations of other projects. As above, formats 1 and 2 have only the project `default`.
+-- The applied migrations in other projects. As above, formats 1 and 2 contain only the project `default`.
 SELECT m.of_project AS project, m.version, m.checksum
 FROM (SELECT 'default' AS project, '' AS target) AS former
 CROSS JOIN LATERAL (
@@ -374,7 +375,7 @@ WHERE attempt = %(attempt)s
 ORDER BY segment;
 
 -- name: insert_migration
--- It started with its first transaction, which is this one.
+-- The migration started with its first transaction, which is the current one.
 INSERT INTO confiture.migrations
     (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by,
      duration_ms)
@@ -383,7 +384,8 @@ VALUES
      now(), CASE WHEN %(state)s = 'applied' THEN clock_timestamp() END, session_user, %(duration_ms)s);
 
 -- name: finish_migration
--- The position is assigned at the end: the chain of checksums follows it, and others may have been applied meanwhile.
+-- The position is assigned at the end because the checksum chain follows it, and other migrations may have been applied
+-- in the meantime.
 UPDATE confiture.migrations
 SET state = 'applied', checksum = %(checksum)s, chain = %(chain)s, steps = %(steps)s, name = %(name)s,
     position = DEFAULT, applied_at = clock_timestamp(), applied_by = session_user,
@@ -396,7 +398,7 @@ SET state = 'reverting', attempt = %(attempt)s
 WHERE project = %(project)s AND target = %(target)s AND version = %(version)s;
 
 -- name: unmark_reverting
--- Restore the former state: applied, or interrupted in `up`, with the attempt that got that far.
+-- Restore the former state: applied, or interrupted in `up`, with the attempt that reached that state.
 UPDATE confiture.migrations
 SET state = CASE WHEN applied_at IS NULL THEN 'running' ELSE 'applied' END,
     attempt = coalesce(
@@ -421,8 +423,8 @@ VALUES
      %(steps)s, %(duration_ms)s);
 
 -- name: record_applied
--- Insert a migration with its only segment: this saves a round trip for most migrations. It started with this
--- transaction.
+-- Insert a migration together with its only segment. This saves a round trip for most migrations. The migration started
+-- with this transaction.
 WITH segment AS (
     INSERT INTO confiture.journal
         (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
@@ -444,7 +446,7 @@ SET state = 'done', steps = %(steps)s, duration_ms = %(duration_ms)s,
 WHERE attempt = %(attempt)s AND segment = %(segment)s AND state = 'intent';
 
 -- name: lock_installation
--- Each project has its own lock, so creating or upgrading the tables needs a common one.
+-- Each project has its own lock, so creating or upgrading the tables requires a common lock.
 SELECT pg_advisory_xact_lock(%(key)s);
 
 -- name: owner_of_state
@@ -472,7 +474,7 @@ WHERE l.locktype = 'advisory' AND l.granted
   AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = %(key)s;
 
 -- name: index_state
--- An index is in its table's schema; an unqualified name in a DROP is looked up on the search path.
+-- An index is in the same schema as its table. An unqualified name in a DROP is looked up on the search path.
 SELECT i.indisvalid AND i.indisready AS valid, n.nspname AS schema, c.relname AS name, i.indrelid AS table_oid
 FROM pg_class c
 JOIN pg_index i ON i.indexrelid = c.oid
@@ -485,7 +487,7 @@ WHERE c.relname = %(name)s
   END;
 
 -- name: index_builders
--- A concurrent index build holds this lock on its table throughout. So does VACUUM; autovacuum yields.
+-- A concurrent index build holds this lock on its table throughout. VACUUM does the same; autovacuum yields.
 SELECT l.pid
 FROM pg_locks l
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -510,8 +512,9 @@ WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'
 SELECT inhdetachpending AS pending FROM pg_inherits WHERE inhrelid = to_regclass(%(partition)s);
 
 -- name: deferrable
--- Constraints that a commit checks, and that are deferred again in the next transaction; SET CONSTRAINTS cannot
--- distinguish constraints of the same name, nor name those in an inaccessible schema or another session's temporary one.
+-- Constraints that are checked on commit and deferred again in the next transaction. SET CONSTRAINTS cannot distinguish
+-- constraints with the same name, and cannot name those in an inaccessible schema or in another session's temporary
+-- schema.
 SELECT string_agg(name, ', ') AS everything, string_agg(name, ', ') FILTER (WHERE initially_deferred) AS deferred
 FROM (
     SELECT quote_ident(n.nspname) || '.' || quote_ident(k.conname) AS name, bool_and(k.condeferred) AS initially_deferred
@@ -538,8 +541,8 @@ FROM (
 ) AS p;
 
 -- name: operator_schemas
--- The schemas of comparison operators outside pg_catalog, by type: those of the default btree operator class. A domain
--- has those of its base type. Also the base types of domains.
+-- The schemas that contain comparison operators outside pg_catalog, by type, according to the default btree operator
+-- class. A domain has the operators of its base type. The base types of domains are also returned.
 WITH RECURSIVE compared AS (
     SELECT o.opcintype AS type, r.oprnamespace AS namespace
     FROM pg_opclass o

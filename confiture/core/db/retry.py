@@ -1,4 +1,4 @@
-"""Retries: after which failures, how often, and with which backoff."""
+"""Retries: after which failures, how many times, and with what backoff."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 
 def exponential_backoff_s(attempt: int) -> float:
-    """Return the seconds to wait before a retry, counted from 1: doubled each time up to a limit, with jitter of half.
+    """Return the seconds to wait before a retry, counted from 1. They double each time up to a limit, with 50 % jitter.
 
-    Jitter keeps sessions that failed together from colliding again.
+    Jitter prevents sessions that failed together from colliding again.
     """
     longest = min(_FIRST_S * 2 ** (attempt - 1), _LONGEST_S)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, protects nothing
+    return random.uniform(longest / 2, longest)  # noqa: S311 - not security-relevant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
-    """A retry that is about to begin: its number from 1, the wait before it, and the failure that caused it."""
+    """An upcoming retry: its number (from 1), the wait before it, and the failure that caused it."""
 
     attempt: int
     wait_s: float
@@ -40,7 +40,7 @@ def _ignore(_: Retry) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
-    """Retries after `sqlstates`, up to `retries` times, each after a wait of `backoff_s` of its number."""
+    """Retries after `sqlstates`, up to `retries` times. The wait before retry n is `backoff_s(n)`."""
 
     sqlstates: frozenset[str]
     retries: int
@@ -55,7 +55,7 @@ class RetryPolicy:
         return self.backoff_s(attempt) if self.is_retryable(sqlstate) and attempt <= self.retries else None
 
     def run(self, action: Callable[[], T], on_retry: Callable[[Retry], None] = _ignore) -> T:
-        """Run the action until it succeeds; raise its last failure. `on_retry` is called before each wait."""
+        """Run the action until it succeeds, or raise the last failure. `on_retry` is called before each wait."""
         attempt = 0
         while True:
             try:

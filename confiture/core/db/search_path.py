@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from confiture.sql.expressions import quote_identifier
 
 SCHEMA = "confiture"
-"""The schema of the history tables."""
+"""The schema that contains the history tables."""
 
 _USER = "$user"
 _ENTRY = re.compile(r'"((?:[^"]|"")*)"|([^,"\s]+)')
 
 
 def path_without_history(search_path: str, role: str) -> str:
-    """Return the search path, as SET accepts it, without the history schema."""
+    """Return the search path without the history schema, in the form that SET accepts."""
     names = [name for name in _entries(search_path) if (role if name == _USER else name) != SCHEMA]
     return ", ".join(quote_identifier(name) for name in names) or "public"
 
 
 def schemas_on_path(search_path: str, role: str) -> Sequence[str]:
-    """Return the names on a search path, with the role in place of `$user`. The schemas need not exist."""
+    """Return the schema names on a search path, with the role in place of `$user`. The schemas need not exist."""
     return [role if name == _USER else name for name in _entries(search_path)]
 
 

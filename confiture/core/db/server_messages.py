@@ -1,4 +1,4 @@
-"""Report the messages that PostgreSQL sends while a step runs: NOTICE, WARNING and INFO."""
+"""Report NOTICE, WARNING and INFO messages that PostgreSQL sends while a step runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from confiture.text import pluralize
 
 _SEVERITIES = frozenset({"NOTICE", "WARNING", "INFO"})
 _MAX_MESSAGES = 50
-"""The number of different messages of a step that are reported."""
+"""The maximum number of distinct messages reported per step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageFields:
-    """A message of the server. psycopg's diagnostic is valid only while its handler runs."""
+    """A server message. psycopg's own diagnostic is valid only while the notice handler runs."""
 
     severity: str
     message: str
@@ -29,7 +29,7 @@ class MessageFields:
 
 
 def read_message(diagnostic: psycopg.errors.Diagnostic) -> MessageFields | None:
-    """Read a message of the server; None for one that is meant for its log."""
+    """Read a server message; return None for a message meant for the server log."""
     severity = diagnostic.severity_nonlocalized or diagnostic.severity or ""
     if severity not in _SEVERITIES:
         return None
@@ -42,7 +42,7 @@ def read_message(diagnostic: psycopg.errors.Diagnostic) -> MessageFields | None:
 
 
 class StepMessages:
-    """The messages of one step: each different one is emitted once, the others are counted."""
+    """The messages from one step. Each distinct message is emitted once; the others are counted."""
 
     def __init__(self, step: StepId, emit: Emit) -> None:
         self._step = step
@@ -51,7 +51,7 @@ class StepMessages:
         self._omitted = 0
 
     def add(self, message: MessageFields) -> None:
-        """Emit a message, or count it."""
+        """Emit or count a message."""
         if message in self._reported or len(self._reported) >= _MAX_MESSAGES:
             self._omitted += 1
             return
@@ -76,7 +76,7 @@ class StepMessages:
 
 @contextmanager
 def server_messages_reported(connection: Connection, step: StepId, emit: Emit) -> Iterator[None]:
-    """Report the messages of a connection inside as those of a step."""
+    """Report messages that the connection receives inside the context as messages from a step."""
     messages = StepMessages(step, emit)
 
     def handle(diagnostic: psycopg.errors.Diagnostic) -> None:

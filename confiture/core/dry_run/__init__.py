@@ -1,1 +1,1 @@
-"""Dry runs: run a plan, roll it back, and report measurements, warnings and predictions."""
+"""Dry runs: execute a plan, roll it back, and report measurements, warnings and predictions."""

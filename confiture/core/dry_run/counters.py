@@ -1,4 +1,4 @@
-"""Counters of relations: what the statements of a dry run read, write, rewrite and build."""
+"""Relation counters: what the statements in a dry run read, write, rewrite and build."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confiture.models.trace import TableRows, TableScan
 
 Row = Mapping[str, Any]
 RelationNames = dict[int, tuple[str, str]]
-"""The name and the kind of each relation by OID, before the first statement."""
+"""The name and kind of each relation before the first statement, by OID."""
 
 _FIRST_OID = 16_384
 _KEEPS_ROWS = ("r", "m")
@@ -19,7 +19,7 @@ _INDEXES = ("index", "partitioned index")
 
 @dataclass(frozen=True, slots=True)
 class _RelationCounters:
-    """A relation's counters at one moment, and its file."""
+    """A snapshot of a relation's counters, and its file."""
 
     filenode: int | None
     scans: int
@@ -28,14 +28,14 @@ class _RelationCounters:
     updated: int
     deleted: int
     read_elsewhere: int
-    """Rows read by all other processes, including parallel workers: this session's reads count only at commit."""
+    """Rows read by all other processes, including parallel workers. This session's reads are added only at commit."""
 
 
 _NOTHING = _RelationCounters(None, 0, 0, 0, 0, 0, 0)
 
 
 class CounterLog:
-    """The counters of each relation at the last poll; the next poll shows the difference."""
+    """The counters of each relation at the last poll. The difference from the next poll shows what a statement did."""
 
     def __init__(self, names: RelationNames) -> None:
         self._names = names
@@ -45,25 +45,25 @@ class CounterLog:
         self._last_existing_oid = self._last_seen_oid = _FIRST_OID - 1
 
     def begin(self, last_oid: int) -> None:
-        """Start with relations up to an OID: the statements create those after it."""
+        """Start with the existing relations, up to an OID. Relations with higher OIDs are created by the statements."""
         self._last_existing_oid = max(self._last_existing_oid, last_oid)
         self._last_seen_oid = self._last_existing_oid
 
     def query_arguments(self) -> str:
-        """Return the arguments of the query for touched relations: the state of the known ones."""
+        """Return the arguments for the touched-relations query: the state of the known relations."""
         created, marks = ",".join(map(str, self._created_oids)), ",".join(self._marks.values())
         return f"{self._last_existing_oid}, {self._last_seen_oid}, '{{{created}}}', '{{{marks}}}'"
 
     def reset(self, rows: Iterable[Row]) -> None:
-        """Set the counters without attributing the difference to a statement."""
+        """Set the counters without attributing the difference to any statement."""
         self._counters |= {row["oid"]: _build_counters(row) for row in rows}
 
     def reset_known(self, rows: Iterable[Row]) -> None:
-        """Set the counters of relations that are already known."""
+        """Set the counters of already known relations."""
         self.reset(row for row in rows if row["oid"] in self._counters)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Store the counters after a statement was traced."""
+        """Store the counters after tracing a statement."""
         for row in rows:
             oid = row["oid"]
             self._counters[oid] = _build_counters(row)
@@ -89,7 +89,7 @@ class CounterLog:
                 yield TableRows(table=self._relation_name(row), inserted=inserted, updated=updated, deleted=deleted)
 
     def rewrites(self, rows: Iterable[Row]) -> Iterable[str]:
-        """Yield the relations that got a new file since the last poll."""
+        """Yield the relations whose file has changed since the last poll."""
         for row in rows:
             before = self._counters.get(row["oid"], _NOTHING)
             replaced = before.filenode and row["filenode"] and row["filenode"] != before.filenode
@@ -112,7 +112,7 @@ class CounterLog:
                 )
 
     def new_indexes(self, rows: Iterable[Row]) -> Iterable[str]:
-        """Yield the new indexes, on old and new tables."""
+        """Yield the new indexes on existing and new tables."""
         for row in rows:
             if row["oid"] not in self._counters and row["kind"] in ("i", "I"):
                 yield row["name"]

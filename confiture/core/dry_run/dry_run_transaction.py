@@ -1,4 +1,4 @@
-"""Dry-run a plan: run the same steps in one transaction, and roll it back."""
+"""Dry-run a plan: run the same steps in one transaction, then roll it back."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from confiture.plan.planner import as_single_transaction
 
 _NEW_ENUM_VALUE = "55P04"
 _ARTEFACT = (
-    "if an earlier migration or segment of this dry run adds the value, the real run commits it first and does not fail"
-    " here: apply the earlier part on a copy, and dry-run the rest there"
+    "if an earlier migration or segment in this dry run adds the value, the real run commits it first and does not"
+    " fail: apply the earlier part to a copy, and dry-run the rest on that copy"
 )
 
 
 class DryRunTransaction:
-    """A transaction that runs plans and rolls them back. Between segments it emulates the effects of a commit.
+    """A transaction that runs plans and rolls them back. Between segments, it emulates the effects of a commit.
 
-    With the option `full`, batched backfills run completely; otherwise a sample of their batches runs. Without a
-    prover, tenant isolation is not proved.
+    With the option `full`, batched backfills run completely; otherwise only a sample of batches runs. Without a prover,
+    tenant isolation is not proved.
     """
 
     def __init__(self, context: RunContext, session: Session, prover: TenancyProver | None) -> None:
@@ -60,18 +60,18 @@ class DryRunTransaction:
         self._connection = context.connection
         self._emit = context.emit
         self.progress: MigrationProgress | None = None
-        """The running or failed migration; None if there is none. Nothing of it is ever committed."""
+        """The running or failed migration; None if there is none. No part of the migration is ever committed."""
         self.traces: tuple[StatementTrace, ...] = ()
-        """The traces of the statements of the last run, up to a failure."""
+        """The statement traces of the last run, up to a failure."""
         self._segments_run = 0
         self._installed = False
         self._is_resumed = False
         self._content: SchemaContent | None = None
         self.attempts: list[tuple[StatementTrace, ...]] = []
-        """The traces of all runs, including all their attempts."""
+        """The traces of all runs, including all attempts."""
 
     def run(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
-        """Run what a real run would run, from its resume points. Raise StepFailed, psycopg.Error or Drift."""
+        """Run the same steps as a real run, from the resume points. Raise StepFailed, psycopg.Error or Drift."""
         self._store.check_writable()
         note = stray_note(read_content(self._connection))
         if note:
@@ -160,7 +160,7 @@ class DryRunTransaction:
         context = SampleContext(ignore_reads=tracer.ignore, begin=progress.begin_segment)
         observer = _DryRunObserver(self._prover, tracer, plan, segment)
         for statement in step.statements:
-            # A proof of the whole statement covers all its batches.
+            # A proof for the whole statement covers all batches.
             observer.before(step, statement)
         sampled = self._sampler.run(plan.version, segment, context, observer)
         self._check_constraints()
@@ -184,17 +184,19 @@ class DryRunTransaction:
             raise StepFailed(diagnostic, failure.sqlstate) from failure
 
     def _is_already_done(self, segment: Segment, *, has_intent: bool) -> bool:
-        """Whether the real run will find the statement done. First repair what the real run would repair."""
+        """Whether the real run would find the statement already done. First repair what the real run would repair."""
         if segment.transaction_mode is not TransactionMode.OUTSIDE:
             return False
         ((statement,),) = (step.statements for step in segment.steps)
         if not is_satisfied_in_dry_run(self._connection, statement, has_intent=has_intent, emit=self._emit):
             return False
-        self._emit(Notice(text=f"skipped, an earlier run had completed it: {statement.text.strip().splitlines()[0]}"))
+        self._emit(
+            Notice(text=f"skipped because an earlier run completed it: {statement.text.strip().splitlines()[0]}")
+        )
         return True
 
     def _check_constraints(self) -> None:
-        """Check the constraints that a commit checks, then defer again those that are initially deferred.
+        """Check the constraints that a commit would check, then defer the initially deferred ones again.
 
         SET CONSTRAINTS ALL would also apply to constraints that later segments create.
         """
@@ -207,7 +209,7 @@ class DryRunTransaction:
 
 
 class _DryRunObserver(StatementObserver):
-    """An observer that proves the tenant isolation of each statement before it runs, and traces it afterwards."""
+    """An observer that proves each statement's tenant isolation before it runs, and traces the statement afterwards."""
 
     def __init__(self, prover: TenancyProver | None, tracer: Tracer, plan: PlannedMigration, segment: Segment) -> None:
         self._prover = prover
@@ -216,7 +218,7 @@ class _DryRunObserver(StatementObserver):
         self._segment = segment
 
     def before(self, step: PlannedStep, statement: Statement) -> None:
-        """Prove that the statement keeps tenants apart, if there is a prover."""
+        """Prove that the statement keeps tenants apart, if a prover is set."""
         if self._prover:
             self._prover.prove(self._plan, self._segment, step, statement, self._tracer)
 
@@ -226,7 +228,7 @@ class _DryRunObserver(StatementObserver):
 
 
 def _without_checks(segment: Segment) -> Segment:
-    """Return the segment with checks that only run: a sampled backfill does not produce the data they expect."""
+    """Return the segment with unevaluated checks: a sampled backfill does not produce the data that they expect."""
     return replace(segment, steps=tuple(map(_step_without_checks, segment.steps)))
 
 
@@ -242,7 +244,7 @@ WITHOUT_CHECKS: Mapping[StepAction, Callable[[PlannedStep], PlannedStep]] = {
     ),
     StepAction.HOOK: lambda step: step,
 }
-"""The replacement of a step, by its action, after a sampled backfill."""
+"""The function that replaces a step after a sampled backfill, by the step's action."""
 
 
 def _as_transactional(plan: PlannedMigration, segment: Segment) -> Segment:

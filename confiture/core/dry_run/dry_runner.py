@@ -1,4 +1,4 @@
-"""A dry run: run a plan in a transaction that is rolled back, and summarize the measurements."""
+"""Dry-run a plan in a transaction that is rolled back, and summarize the measurements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DEFAULT_THRESHOLD_MS = 1_000
 
 
 class DryRunner:
-    """The dry run of one plan over one session."""
+    """Dry-runs one plan over one session."""
 
     def __init__(self, context: RunContext, session: Session) -> None:
         self._context = context
@@ -43,7 +43,7 @@ class DryRunner:
         self._reported_holders: set[str] = set()
 
     def run(self, locked_plan: LockedPlan) -> None:
-        """Dry-run the plan. Raise the error that reports what failed."""
+        """Dry-run the plan. Raise an error that reports what failed."""
         plan, history = locked_plan.plan, locked_plan.history
         inputs = self._build_summary_inputs(plan, locked_plan.lint_result)
         scale = self._read_scale(self._options.scale_to)
@@ -117,7 +117,7 @@ class DryRunner:
             predictions = build_predictions(runs, scale, inputs, target.label, checksums)
             PredictionStore(self._context.settings.root).save(predictions)
         except FileAccessError as error:
-            # Keep the report even if the checkout is read-only.
+            # Produce the report even if the checkout is read-only.
             self._emit(Notice(text=f"the prediction was not saved: {error}"))
 
     def _read_scale(self, target: ConnectionTarget | None) -> Scale | None:
@@ -132,7 +132,7 @@ class DryRunner:
         return scale
 
     def _note_lock_holders(self, plan: Plan) -> None:
-        """Report each holder of locks on tables that the plan names, once: statements may have to wait for it."""
+        """Report each session that holds locks on tables in the plan: statements may have to wait for it."""
         texts = [s.text for migration in plan.migrations for step in migration.steps for s in step.statements]
         for holder in find_lock_holders(self._connection, relations_named_in(texts)):
             if holder.identity not in self._reported_holders:

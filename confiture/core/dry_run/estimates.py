@@ -1,4 +1,4 @@
-"""Estimate the duration of the real run, with its confidence, from the durations of dry runs."""
+"""Estimate the duration of the real run, with a confidence, from dry-run durations."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from confiture.models.trace import Estimate
 LEVEL_PERCENT = 90
 """The intended probability that the range contains the real duration."""
 TOLERANCE = 0.15
-"""The confidence is the probability that the real duration is within this share of the estimate."""
+"""The confidence is the probability that the real duration deviates from the estimate by at most this fraction."""
 SCALED_MARGIN = (0.6, 1.4)
-"""Durations scaled linearly by row counts from a smaller copy were this many times the real ones (200k to 1.6M rows;
-SET NOT NULL, ALTER TYPE, CREATE INDEX, ADD FOREIGN KEY, UPDATE)."""
+"""The measured range of the ratio between scaled and real durations. Durations were scaled linearly by row counts from
+a smaller copy (200k to 1.6M rows; SET NOT NULL, ALTER TYPE, CREATE INDEX, ADD FOREIGN KEY, UPDATE)."""
 
 
 def estimate_duration(totals_ms: Sequence[float], *, scaled: bool = False, is_representative: bool = True) -> Estimate:
-    """Return the estimate from the total durations of one or more dry runs, in milliseconds, scaled if `scaled`.
+    """Return the estimate based on the total durations of one or more dry runs, in milliseconds.
 
-    The real run is one more draw from the distribution of the dry runs: with n runs of mean m and deviation s, it falls
-    within m ± t·s·√(1 + 1/n), t with n - 1 degrees of freedom (the prediction interval of a normal sample). One run
-    gives no range, and a scaled one no confidence. If the dry run is not `is_representative`, there is neither: the
-    spread of dry runs says nothing about the parts that they skip or replace.
+    The real run is one more draw from the distribution of the dry runs. With n runs of mean m and standard deviation s,
+    it falls within m ± t·s·√(1 + 1/n), where t has n - 1 degrees of freedom (the prediction interval of a normal
+    sample). A single run gives no range, and `scaled` durations give no confidence. Without `is_representative`, there
+    is neither, because the spread of dry runs says nothing about the parts that dry runs skip or replace.
     """
     mean = fmean(totals_ms)
     runs = len(totals_ms)
@@ -64,7 +64,7 @@ def student_probability(t: float, degrees_of_freedom: int) -> float:
 
 
 def student_quantile(probability: float, degrees_of_freedom: int) -> float:
-    """Return the t for which `student_probability` is `probability` (0 < probability < 1)."""
+    """Return the t for which `student_probability` equals `probability` (0 < probability < 1)."""
     low, high = 0.0, 1.0
     while student_probability(high, degrees_of_freedom) < probability:
         high *= 2
@@ -75,7 +75,7 @@ def student_quantile(probability: float, degrees_of_freedom: int) -> float:
 
 
 def _integrate(function: Callable[[float], float], end: float, parts: int = 2_000) -> float:
-    """Integrate from 0 to `end` by Simpson's rule."""
+    """Integrate from 0 to `end` using Simpson's rule."""
     width = end / parts
     inner = sum(function(n * width) * (4 if n % 2 else 2) for n in range(1, parts))
     return (function(0.0) + inner + function(end)) * width / 3

@@ -1,4 +1,4 @@
-"""The locks of a dry run's transaction, and how long its statements waited for them."""
+"""The locks held by a dry run's transaction, and how long the statements waited for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from confiture.models.plan import Statement
 from confiture.models.trace import LockMode, LockTrace
 
 CONCURRENTLY_MODE = LockMode.SHARE_UPDATE_EXCLUSIVE
-"""The table lock of statements with CONCURRENTLY, by PostgreSQL's manual; DETACH takes a stronger one at its end."""
+"""The table lock for statements with CONCURRENTLY, according to PostgreSQL's manual. At the end, DETACH acquires a
+stronger one."""
 _TEMPORARY_FILE = re.compile(r"LOG: temporary file: .*, size (\d+)")
 _LOCK_WAIT = re.compile(
     r"LOG: process \d+ acquired (?P<mode>\w+) on (relation (?P<oid>\d+) )?.*after (?P<ms>[\d.]+) ms"
@@ -21,14 +22,14 @@ _LOCK_WAIT = re.compile(
 
 
 class HeldLocks:
-    """The lock modes held on each relation at the last poll; they last until the transaction ends."""
+    """The lock modes held on each relation at the last poll. Locks are held until the transaction ends."""
 
     def __init__(self, names: RelationNames) -> None:
         self._names = names
         self._modes: dict[int, int] = {}
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Store the locks of a statement after it was traced."""
+        """Store a statement's locks after tracing it."""
         for row in rows:
             self._modes[row["oid"]] = self._modes.get(row["oid"], 0) | row["modes"]
 
@@ -39,7 +40,7 @@ class HeldLocks:
         statement: Statement,
         waits: Mapping[tuple[int, str], float],
     ) -> Iterable[LockTrace]:
-        """Yield the locks that a statement took since the last poll."""
+        """Yield the locks that a statement has acquired since the last poll."""
         real_mode = CONCURRENTLY_MODE if statement.original_sql else None
         for row in rows:
             if row["oid"] not in self._names:
@@ -65,7 +66,7 @@ class ServerMessages:
     temp_bytes: int | None
     waited_ms: float | None
     waits: Mapping[tuple[int, str], float]
-    """Milliseconds by relation OID and lock mode."""
+    """Milliseconds waited, by relation OID and lock mode."""
 
 
 class MessageLog:
@@ -75,11 +76,11 @@ class MessageLog:
         self._texts: list[str] = []
 
     def collect(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Store a message of the server."""
+        """Store a server message."""
         self._texts.append(f"{notice.severity_nonlocalized}: {notice.message_primary}")
 
     def pop(self, *, has_temp_files: bool, has_lock_waits: bool) -> ServerMessages:
-        """Return the messages since the last call; `has_...` is whether the server logs these messages at all."""
+        """Return the messages since the last call. The flags say whether the server logs these messages at all."""
         texts, self._texts = self._texts, []
         sizes = [int(match[1]) for text in texts if (match := _TEMPORARY_FILE.match(text))]
         waits = [match for text in texts if (match := _LOCK_WAIT.match(text))]

@@ -1,4 +1,4 @@
-"""Merge lint's findings on a statement with the dry run's measurements."""
+"""Merge lint findings with dry-run measurements."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from confiture.sql.actions import is_same_relation, relations_named_in
 def merge_lint_and_measured(
     warnings: Sequence[DryRunWarning], findings: Iterable[Finding], traces: Sequence[StatementTrace]
 ) -> tuple[DryRunWarning, ...]:
-    """Return the warnings of a dry run merged with the findings of lint, the longest measured duration first.
+    """Return the dry-run warnings merged with the lint findings, longest measured duration first.
 
-    A finding that was also measured, for the same table in the same statement, adds its rule and its SQL to the
-    warning; another finding becomes a warning with its measurements. Of several findings, the most severe one explains
-    a warning. Findings of severity info, and those that the dry run refutes, are omitted.
+    If a finding and a warning concern the same table in the same statement, the finding adds its rule and its SQL to
+    the warning. Any other finding becomes a warning with its own measurements. If several findings match, the most
+    severe one explains the warning. Findings with severity info and findings refuted by the dry run are omitted.
     """
     remaining = list(warnings)
     records = []
@@ -33,7 +33,7 @@ def merge_lint_and_measured(
 
 
 def _is_refuted(finding: Finding, traces: Sequence[StatementTrace]) -> bool:
-    """Whether the rule expects a table rewrite, but the statement ran without a rewrite or a scan."""
+    """Whether the rule expects a table rewrite but the statement ran without a rewrite or scan."""
     rule = built_in_rules().get(finding.rule)
     ran = [trace for trace in traces if finding.statement == trace.text]
     return bool(rule and rule.expected_effects.rewrites and ran) and not any(
@@ -55,12 +55,12 @@ def _is_same_problem(finding: Finding, warning: DryRunWarning) -> bool:
 
 
 def _is_indirectly_touched(table: str, statement: str) -> bool:
-    """Whether a statement touched a table that it does not name: a partition or an inheritance child."""
+    """Whether a statement touched a table without naming it, such as a partition or an inheritance child."""
     return not any(is_same_relation(table, name) for name in relations_named_in([statement]))
 
 
 def _merge_with_warnings(finding: Finding, warnings: Sequence[DryRunWarning]) -> DryRunWarning:
-    """Merge the warnings of one table and statement into one with all measurements and lint's remedy."""
+    """Merge the warnings for one table and statement into one warning with all measurements and lint's remedy."""
     first = max(warnings, key=lambda warning: warning.measured_ms or 0)
     return replace(
         first,
@@ -94,7 +94,7 @@ def _warning_from_finding(finding: Finding, traces: Sequence[StatementTrace]) ->
 
 
 def _worst_lock(finding: Finding, traces: Sequence[StatementTrace]) -> LockTrace | None:
-    """Return the strongest lock that the finding's statement took on its table, if it blocks queries."""
+    """Return the strongest lock that the finding's statement acquired on its table, if that lock blocks queries."""
     locks = [
         lock
         for trace in traces

@@ -1,4 +1,4 @@
-"""Detect statements with CONCURRENTLY that fail in a real run, although their form in a dry run succeeds."""
+"""Detect statements with CONCURRENTLY that fail in a real run although their dry-run form succeeds."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _PARTITIONED, _PARTITIONED_INDEX = "p", "I"
 
 
 class _TargetRelation(NamedTuple):
-    """The target of a statement, and whether the statement detaches a partition from it."""
+    """A statement's target relation, and whether the statement detaches a partition from it."""
 
     name: str
     is_detach: bool
 
 
 def reject_failing_statements(connection: Connection, segment: Segment) -> None:
-    """Raise StepFailed if the statement of a segment outside a transaction would fail in a real run.
+    """Raise StepFailed if a non-transactional segment's statement would fail in a real run.
 
-    The messages and codes are PostgreSQL's.
+    The error messages and codes are PostgreSQL's.
     """
     (step,) = segment.steps
     for statement in step.statements:
@@ -46,9 +46,9 @@ def reject_failing_statements(connection: Connection, segment: Segment) -> None:
 
 
 def drop_unusable_transactional_form(connection: Connection, segment: Segment) -> Segment:
-    """Return the segment without the transactional form of its statement if that form would fail.
+    """Return the segment without the transactional form of its statement, if that form would fail.
 
-    This applies to REINDEX of a partitioned relation, of a schema, or of the database.
+    This applies to REINDEX on a partitioned relation, a schema or the database.
     """
     (step,) = segment.steps
     (statement,) = step.statements
@@ -62,12 +62,12 @@ def drop_unusable_transactional_form(connection: Connection, segment: Segment) -
 
 
 def _read_relation(connection: Connection, target: _TargetRelation) -> dict[str, Any] | None:
-    """Return the relation's kind, and whether it has a default partition; None if it does not exist."""
+    """Return the relation's kind and whether it has a default partition; None if the relation does not exist."""
     return connection.execute(query("relation_kind"), {"relation": target.name}).fetchone()
 
 
 def _find_target(statement: Statement, rendered: RenderedSql) -> _TargetRelation | None:
-    """Return the target relation of a statement; None if it has none, or several."""
+    """Return a statement's target relation; None if there is no target or more than one."""
     node = next((one.node for one in parse_rendered(rendered) if one.offset == statement.offset), None)
     if node is None:
         return None

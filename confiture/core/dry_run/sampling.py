@@ -1,4 +1,4 @@
-"""Dry-run a batched backfill: run sample batches spread over the key range, inside the dry run's transaction.
+"""Dry-run a batched backfill: run sample batches, spread over the key range, inside the dry run's transaction.
 
 The sample is extrapolated: each batch represents its share of the rows. Triggers that capture writes are created in a
 savepoint and rolled back at once: otherwise they would hold their locks until the dry run ends.
@@ -42,13 +42,13 @@ from confiture.models.steps import StepOutcome, build_step_id
 from confiture.text import pluralize
 
 _SAMPLES = 10
-UNJUDGED = "ran, but not evaluated: the backfill before it was only sampled; `--full` runs all of it"
-SKIPPED = "needs the whole backfill before it, which was only sampled; `--full` runs all of it"
+UNJUDGED = "ran, but not evaluated: the preceding backfill was only sampled; `--full` runs it completely"
+SKIPPED = "needs the complete preceding backfill, which was only sampled; `--full` runs it completely"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillSample:
-    """The sample of a backfill: its batches, their duration, and the factor from the sample to the real run."""
+    """A backfill sample: the batches, their duration, and the factor from the sample to the real run."""
 
     batches: int
     scale_factor: float
@@ -79,7 +79,7 @@ class _SampleBatch:
 
 
 class BackfillSampler:
-    """The runner of a sample of one backfill, or of all of it with the option `full` or if it is small."""
+    """Runs a sample of one backfill, or the whole backfill if it is small or the option `full` is set."""
 
     def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
         self._hook_runner = hook_runner
@@ -204,31 +204,31 @@ def _require_backfill(step: PlannedStep) -> PlannedBackfill:
 
 def _capture_note(tables: list[str]) -> str:
     """Return a note on the lock that the dry run releases at once, because it would hold it until its end."""
-    return f"the real run takes SHARE ROW EXCLUSIVE on {', '.join(tables)} for a moment at its start and at its end"
+    return f"the real run briefly acquires SHARE ROW EXCLUSIVE on {', '.join(tables)} at its start and end"
 
 
 def _sample_note(batches: list[_SampleBatch], total: int) -> str:
-    """Return a note on the sample: its size, and the estimated duration with one worker, with its range."""
+    """Return a note about the sample: its size, and the estimated duration with one worker, with a range."""
     sampled_rows = sum(batch.rows for batch in batches)
     text = (
         f"sampled: {pluralize(len(batches), 'batch', 'batches')}, {sampled_rows:,} of about {pluralize(total, 'row')};"
-        f" one worker needs about {_ms_per_row(batches) * total / 1000:.1f} s for all"
+        f" one worker would need about {_ms_per_row(batches) * total / 1000:.1f} s for all rows"
     )
     if len(batches) > 1:
         low, high = (max(bound * total / 1000, 0.0) for bound in _ms_per_row_range(batches))
-        text += f" ({low:.1f} to {high:.1f} s by the spread of the batches; without commits and the growth of batches)"
-    return f"{text}; `--full` runs all"
+        text += f" ({low:.1f} to {high:.1f} s given the spread of the batches; excludes commits and batch growth)"
+    return f"{text}; `--full` runs all batches"
 
 
 def _ms_per_row(batches: list[_SampleBatch]) -> float:
-    """Return the milliseconds per row of the driving table."""
+    """Return the milliseconds per driving-table row."""
     return sum(batch.duration_ms for batch in batches) / sum(batch.rows for batch in batches)
 
 
 def _ms_per_row_range(batches: list[_SampleBatch]) -> tuple[float, float]:
-    """Return the range of the cost per row: the ratio estimate of a sample, plus and minus t standard errors.
+    """Return the range of the cost per row: the sample's ratio estimate plus or minus t standard errors.
 
-    With n batches of r rows on average, and residuals e of their durations, the standard error is
+    With n batches of r rows on average and duration residuals e, the standard error is
     √(Σe² / (n - 1)) / (r·√n) (Cochran, Sampling Techniques, 6.4), and t has n - 1 degrees of freedom.
     """
     cost, number = _ms_per_row(batches), len(batches)

@@ -1,4 +1,4 @@
-"""Scale the durations of a dry run on a copy by the row counts of the real database."""
+"""Scale the durations of a dry run on a copy by the row counts in the real database."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from confiture.models.trace import StatementTrace
 from confiture.sql.actions import is_same_relation, relations_named_in
 
 _REPORTED_SHARE = 0.01
-"""An unscaled statement is reported if it takes more than this share of the run."""
+"""An unscaled statement is reported if it takes more than this fraction of the run's duration."""
 
 _NOTHING_SCALED = (
-    "nothing is scaled: no table that this run reads or writes has row counts in both databases; the estimate is for"
+    "nothing is scaled: no table that this run reads or writes has row counts in both databases. The estimate is for"
     " this database (check --scale-to, and that ANALYZE ran in both)"
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
-    """Row counts of two databases by table, as of the last ANALYZE; below 0 if it never ran."""
+    """Row counts in two databases by table, as of the last ANALYZE. A count is below 0 if ANALYZE never ran."""
 
     source_rows: Mapping[str, float]
     target_rows: Mapping[str, float]
 
     def factors(self, traces: Sequence[StatementTrace]) -> tuple[float, ...]:
-        """Return the factor of each statement's duration in the target database; 1 if it cannot be scaled."""
+        """Return the scale factor for each statement's duration; 1 if a duration cannot be scaled."""
         return tuple(1.0 if factor is None else factor for factor in self._known_factors(traces))
 
     def has_counts_for(self, traces: Sequence[StatementTrace]) -> bool:
-        """Whether any statement of a run has row counts to compare."""
+        """Whether any statement in a run has row counts to compare."""
         return any(factor is not None for factor in self._known_factors(traces))
 
     def notes(self, traces: Sequence[StatementTrace]) -> tuple[str, ...]:
-        """Return a note for each statement of a run that takes time, touches tables and could not be scaled.
+        """Return a note for each statement in a run that takes time, touches tables and could not be scaled.
 
         Return a single note if no statement could be scaled.
         """
@@ -54,9 +54,9 @@ class Scale:
         return tuple(dict.fromkeys(notes))
 
     def _known_factors(self, traces: Sequence[StatementTrace]) -> list[float | None]:
-        """Return the factor of each statement: linear in the rows of its tables, weighted by their reads and writes.
+        """Return each statement's factor. It is linear in the tables' row counts, weighted by rows read and written.
 
-        A table that the run creates grows with the statement that filled it.
+        A table created by the run is scaled like the statement that filled it.
         """
         created: dict[str, float] = {}
         factors: list[float | None] = []
@@ -90,7 +90,7 @@ class Scale:
 
 
 def _count_touched_rows(trace: StatementTrace) -> dict[str, int]:
-    """Return how many rows of each table a statement read and wrote; tables without any are omitted."""
+    """Return how many rows a statement read and wrote in each table. Tables without any are omitted."""
     weights: Counter[str] = Counter()
     for scan in trace.scans:
         weights[scan.table] += scan.rows
@@ -100,5 +100,5 @@ def _count_touched_rows(trace: StatementTrace) -> dict[str, int]:
 
 
 def read_row_counts(connection: Connection) -> dict[str, float]:
-    """Return the row count of each table as of the last ANALYZE; read only the catalogs."""
+    """Return each table's row count as of the last ANALYZE. Read only the catalogs."""
     return {row["name"]: row["rows"] for row in connection.execute(query("row_counts"))}

@@ -1,4 +1,4 @@
-"""Summarize the runs of a dry run: the estimate, the warnings and the predictions."""
+"""Summarize the runs in a dry run: the estimate, the warnings and the predictions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _Held = dict[tuple[str, LockMode], LockTrace]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SummaryInputs:
-    """The inputs of warnings and estimates besides the traces.
+    """The inputs for warnings and estimates, in addition to the traces.
 
-    `threshold_ms` is how long a table may block readers or writers without a warning. `findings` are lint's. `locks`
-    are the known locks of statements, by their texts: relations with the strongest mode. `non_representative` are the
-    versions that a dry run cannot run like a real run.
+    `threshold_ms` is how long readers or writers of a table may be blocked without a warning. `findings` are the lint
+    findings. `locks` are the known locks by statement text: relations with the strongest mode. `non_representative` are
+    the versions that a dry run cannot run in the same way as a real run.
     """
 
     threshold_ms: float
@@ -44,7 +44,7 @@ def summarize(
     inputs: SummaryInputs,
     isolation: IsolationReport | None,
 ) -> DryRunFinished:
-    """Summarize one or more complete runs: the statements of the last one, and an estimate from all of them.
+    """Summarize one or more complete runs: the statements in the last run, and an estimate based on all runs.
 
     `attempts` are all runs, including those that failed and were retried.
     """
@@ -55,7 +55,7 @@ def summarize(
 def summarize_failed(
     traces: Traces, attempts: Sequence[Traces], inputs: SummaryInputs, isolation: IsolationReport | None
 ) -> DryRunFinished:
-    """Summarize a run that failed: its statements so far, without an estimate."""
+    """Summarize a failed run: its statements up to the failure, without an estimate."""
     complete = add_reacquired_locks(traces, inputs.locks)
     warnings = merge_lint_and_measured(
         find_warnings(complete, inputs.threshold_ms, inputs.locks.keys()), inputs.findings, complete
@@ -73,7 +73,7 @@ def summarize_failed(
 def build_predictions(
     runs: Sequence[Traces], scale: Scale | None, inputs: SummaryInputs, database: str, checksums: Mapping[str, str]
 ) -> tuple[Prediction, ...]:
-    """Return a prediction for each migration of the runs; `checksums` are by version."""
+    """Return a prediction for each migration in the runs. `checksums` maps versions to checksums."""
     return tuple(
         Prediction.of(
             database,
@@ -104,10 +104,11 @@ def _total_ms(run: Traces, scale: Scale | None) -> float:
 def add_reacquired_locks(
     traces: Sequence[StatementTrace], locks: Mapping[str, Mapping[str, LockMode]]
 ) -> tuple[StatementTrace, ...]:
-    """Return the traces with the locks that a dry run cannot observe: the real run takes them again after a commit.
+    """Return the traces, adding locks that a real run acquires again after a commit. A dry run cannot observe them.
 
-    All segments of a dry run share one transaction, so the locks of earlier segments are still held, and taking them
-    again leaves no trace. `locks` are the strongest modes by statement and relation, derived from the statement texts.
+    All segments in a dry run share one transaction, so the locks from earlier segments are still held, and acquiring
+    them again leaves no trace. `locks` contains the strongest modes by statement and relation, derived from the
+    statement text.
     """
     complete: list[StatementTrace] = []
     held_locks: _Held = {}
@@ -130,7 +131,7 @@ def _hidden_locks(
     taken: set[tuple[str, LockMode]],
     end_ms: float,
 ) -> Iterator[LockTrace]:
-    """Yield the locks of a statement that were already held, in its mode or (transactional form) a stronger one."""
+    """Yield a statement's locks that were already held, in the same or (transactional form) a stronger mode."""
     observed = {(lock.relation, lock.effective_mode) for lock in trace.locks}
     for name, mode in locks.get(trace.original_sql or trace.text, {}).items():
         for (relation, held_mode), lock in held_locks.items():

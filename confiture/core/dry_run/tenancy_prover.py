@@ -1,4 +1,4 @@
-"""Prove tenant isolation in a dry run: each statement just before it runs, on the data that it is about to read."""
+"""Prove tenant isolation in a dry run, for each statement just before it runs, on the data that it is about to read."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from confiture.text import pluralize
 
 MIXED = "tenants-mixed"
 _KEEPS_SCHEMA = frozenset({"copy_stmt", "delete_stmt", "insert_stmt", "merge_stmt", "update_stmt"})
-_WAITED = "another session waited for a lock of the dry run, which continued without proofs"
+_WAITED = "another session waited for a lock held by the dry run, which continued without proofs"
 _MOST_LEAKS = 3
-_ELSEWHERE = "`confiture tenancy prove` holds no locks, and runs on a standby too"
+_ELSEWHERE = "`confiture tenancy prove` holds no locks, and also runs on a standby"
 
 
 class TenancyProver:
-    """The prover of one dry run's statements: each is proved once, even if the dry run is repeated.
+    """Proves the isolation of one dry run's statements. Each proof runs once, even if the dry run is repeated.
 
-    The reads of a proof are neither traced nor timed. If another session waits for a lock of the dry run, the current
-    proof and all later ones are abandoned.
+    A proof's reads are neither traced nor timed. If another session waits for a lock that the dry run holds, the
+    current proof and all later ones are abandoned.
     """
 
     def __init__(self, session: Session, tenancy: TenancySettings, options: ProofOptions) -> None:
@@ -44,18 +44,18 @@ class TenancyProver:
         self._remaining_ms = float(options.limit_ms)
         self._has_given_up = False
         self._pending_statements: dict[object, dict[int, ParsedStatement]] = {}
-        """The statements of each step that are not proved yet, by offset."""
+        """The statements in each step without a proof so far, by offset."""
         self.proved_statements: list[ProvedStatement] = []
-        """The proved statements in order, without those that read no tenant's rows."""
+        """The statements with proofs, in order, except those that read no tenant rows."""
 
     def reset_catalog(self) -> None:
-        """Forget the catalog before each run: the rollback has restored the schema."""
+        """Discard the catalog before each run, because the rollback has restored the schema."""
         self._catalog = None
 
     def prove(
         self, plan: PlannedMigration, segment: Segment, step: PlannedStep, statement: Statement, tracer: Tracer
     ) -> None:
-        """Prove a statement that is about to run for the first time."""
+        """Prove the isolation of a statement that is about to run for the first time."""
         parsed = self._pop_statement(plan, step, statement)
         if parsed is not None:
             with tracer.untraced():
@@ -66,7 +66,7 @@ class TenancyProver:
             self._catalog = None
 
     def _pop_statement(self, plan: PlannedMigration, step: PlannedStep, statement: Statement) -> ParsedStatement | None:
-        """Return the statement to prove on the first call; None afterwards."""
+        """Return the statement to prove on the first call, and None afterwards."""
         key = (plan.version, step.phase, step.number, step.part)
         if key not in self._pending_statements:
             self._pending_statements[key] = {one.offset: one for one in provable_statements(step)}
@@ -76,9 +76,10 @@ class TenancyProver:
         if self._has_given_up:
             return _not_provable(_WAITED, _ELSEWHERE)
         if self._remaining_ms < 1:
-            reason = f"the {self._options.limit_ms / 1000:,.0f} s for all proofs of the dry run are used up"
+            reason = f"the {self._options.limit_ms / 1000:,.0f} s for all proofs in the dry run are used up"
             return _not_provable(reason, f"raise `--prove-time`; {_ELSEWHERE}")
-        # An outer transaction is needed because a cancel can hit any statement of the proof, even its own ROLLBACK.
+        # An outer transaction is needed because a cancel request can hit any statement in the proof, even its own
+        # ROLLBACK.
         with self._connection.transaction(force_rollback=True):
             with self._monitor.yield_to_waiters():
                 proof = self._try_prove(statement)
@@ -107,14 +108,14 @@ class TenancyProver:
 
 
 def mixed_warning(proved: ProvedStatement) -> DryRunWarning:
-    """Return the warning for a statement that mixes tenants: which tenants, and how many rows of each."""
+    """Return the warning for a statement that mixes tenants. It lists the tenants and their row counts."""
     leaks = proved.proof.leaks
     descriptions = [leak.description for leak in leaks[:_MOST_LEAKS]]
     more = [f"and {pluralize(len(leaks) - _MOST_LEAKS, 'more difference')}"] if len(leaks) > _MOST_LEAKS else []
     return DryRunWarning(
         code=MIXED,
-        message=f"what is written to {proved.target} mixes tenants: {'; '.join([*descriptions, *more])}",
-        hint="fix the statement: `confiture lint` shows where it can mix them",
+        message=f"the rows written to {proved.target} mix tenants: {'; '.join([*descriptions, *more])}",
+        hint="fix the statement: `confiture lint` shows where it can mix tenants",
         table=proved.target,
         span=proved.span,
         statement=proved.text,
@@ -122,10 +123,10 @@ def mixed_warning(proved: ProvedStatement) -> DryRunWarning:
 
 
 def mixed_diagnostic(proved: ProvedStatement) -> Diagnostic:
-    """Return the diagnostic that fails a dry run with a statement that mixes tenants; the report has the rows."""
+    """Return the diagnostic that fails a dry run because a statement mixes tenants. The report contains the rows."""
     return Diagnostic(
         code=MIXED,
-        message=f"{proved.migration}: {proved.step.name}: what is written to {proved.target} mixes tenants",
+        message=f"{proved.migration}: {proved.step.name}: the rows written to {proved.target} mix tenants",
         span=proved.span,
         hint="fix the statement; `--no-prove` skips the proofs",
     )

@@ -1,8 +1,8 @@
-"""Trace the effects of each statement of a dry run, from inside its transaction.
+"""Trace the effects of each statement in a dry run, from inside the dry run's transaction.
 
 Locks and the session's counters last until the transaction ends, so the difference between the polls before and after a
-statement shows its effects. Names are resolved beforehand: joining the locks to pg_class afterwards would miss dropped
-relations.
+statement shows the statement's effects. Names are resolved beforehand, because joining the locks to pg_class afterwards
+would miss dropped relations.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _KINDS = {
     "t": "TOAST table",
 }
 _FRESH_COUNTERS = "SET LOCAL stats_fetch_consistency = none"
-"""Otherwise the counters of other processes are cached until the transaction ends."""
+"""Without this setting, other processes' counters are cached until the transaction ends."""
 
 
 class PausableClock:
-    """A clock of the milliseconds since its creation, without those spent inside `paused`."""
+    """Measures the milliseconds since its creation, excluding time spent inside `paused`."""
 
     def __init__(self) -> None:
         self._started_at = time.perf_counter()
@@ -64,7 +64,7 @@ class TracerState(Enum):
     """The state of a tracer."""
 
     NEW = "new"
-    """The transaction is not traced yet."""
+    """Tracing has not started yet."""
     BETWEEN_SEGMENTS = "between segments"
     IN_SEGMENT = "in a segment"
     ENDED = "ended"
@@ -79,9 +79,9 @@ _TRANSITIONS = {
 
 
 class Tracer:
-    """A tracer of the statements of one transaction on one connection.
+    """Traces the statements in one transaction on one connection.
 
-    Times count from the tracer's creation, without the time for polling.
+    Times count from the tracer's creation, excluding the time spent polling.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -101,7 +101,7 @@ class Tracer:
 
     @contextmanager
     def tracing(self) -> Iterator[Tracer]:
-        """Trace the statements that run inside, which must belong to one transaction."""
+        """Trace the statements that run inside the context. They must all belong to one transaction."""
         self._state.enter(TracerState.BETWEEN_SEGMENTS)
         with self._clock.paused():
             self._connection.execute(_FRESH_COUNTERS)
@@ -131,7 +131,7 @@ class Tracer:
             self._wal_position = self._read_wal_position()
 
     def end_segment(self) -> None:
-        """End a segment after its last statement: a real run would release its locks now."""
+        """End a segment after its last statement. A real run would release the segment's locks at this point."""
         self._state.enter(TracerState.BETWEEN_SEGMENTS)
         released = self.elapsed_ms()
         self.traces[self._segment_start :] = [
@@ -141,7 +141,7 @@ class Tracer:
         self._segment_start = len(self.traces)
 
     def ignore(self) -> None:
-        """Skip what was read since the last poll: the dry run's own preparations."""
+        """Skip rows read since the last poll, because the dry run itself read them during preparation."""
         with self._clock.paused():
             position, *touched = self._read_touched_tables()
             self._counters.reset(touched)
@@ -150,22 +150,22 @@ class Tracer:
 
     @contextmanager
     def untraced(self) -> Iterator[None]:
-        """Exclude the reads and the time inside from the trace. Its locks must be released at its end."""
+        """Exclude the reads and the time inside the context from the trace. Its locks must be released on exit."""
         with self._clock.paused():
             yield
-            # Its reads are counted, and there are no locks left that identify the relations.
+            # The reads are counted, but no locks are left that identify the relations.
             self._counters.reset_known(self._connection.execute(query("relations")).fetchall())
             self._wal_position = self._read_wal_position()
             self._pop_messages()
 
     def mark_sampled(self, count: int, scale_factor: float) -> None:
-        """Mark the last `count` statements as sample batches of a backfill; each counts `scale_factor` times."""
+        """Mark the last `count` statements as sample batches from a backfill; each counts `scale_factor` times."""
         last = self.traces[len(self.traces) - count :]
         weighed = [replace(trace, weight=scale_factor, is_batch=True) for trace in last]
         self.traces[len(self.traces) - count :] = weighed
 
     def elapsed_ms(self) -> float:
-        """Return the milliseconds since the tracer's creation, without the time for polling."""
+        """Return the milliseconds since the tracer's creation, excluding the time spent polling."""
         return self._clock.now_ms()
 
     def record_statement(self, step: StepId, statement: Statement, duration_ms: float) -> None:
@@ -205,13 +205,13 @@ class Tracer:
         poll = f"EXECUTE confiture_touched ({self._counters.query_arguments()})"
         cursor = self._try_execute(poll, psycopg.errors.InvalidSqlStatementName)
         if cursor is None:
-            # The statement, or a function that it calls, deallocated all prepared statements.
+            # The statement, or a function called by it, deallocated all prepared statements.
             self._connection.execute(query("prepare_touched"))
             cursor = self._connection.execute(poll.encode())
         return cursor.fetchall()
 
     def _try_execute(self, sql: str, expected: type[psycopg.Error]) -> psycopg.Cursor[dict[str, Any]] | None:
-        """Run internal SQL in a savepoint, as one message; return None if it fails with `expected`."""
+        """Run internal SQL in a savepoint, as one message; return None if the SQL fails with `expected`."""
         try:
             cursor = self._connection.execute(f"SAVEPOINT confiture; {sql}; RELEASE SAVEPOINT confiture".encode())
         except expected:
@@ -224,7 +224,7 @@ class Tracer:
         return int(fetch_named_row(self._connection, "wal_position")["bytes"])
 
     def _try_enable(self, setting: str) -> bool:
-        """Try to let the server log temporary files or lock waits to the client, in English. Return whether it does.
+        """Try to make the server report temporary files or lock waits in English. Return whether it does.
 
         Only some roles have the privilege.
         """

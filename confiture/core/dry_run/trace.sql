@@ -1,5 +1,6 @@
 -- name: relations
--- All relations by OID: the names must be read before a statement, because a dropped relation has none afterwards.
+-- All relations by OID. The names must be read before a statement runs, because a dropped relation has no name
+-- afterwards.
 SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name, c.relkind::text AS kind,
        pg_relation_filenode(c.oid)::bigint AS filenode,
        pg_stat_get_xact_numscans(c.oid) AS scans, pg_stat_get_xact_tuples_returned(c.oid) AS rows_read,
@@ -10,21 +11,21 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' AND c.relkind <> 'c';
 
 -- name: last_relation
--- The highest OID of all relations; an uncommitted one of another session may be higher.
+-- The highest OID of all relations. An uncommitted relation in another session may have a higher OID.
 SELECT max(oid)::bigint AS oid FROM pg_class;
 
 -- name: prepare_touched
--- The relations that this session has locked or created, with its own counters, all of which last until the transaction
--- ends, and with the reads of all other processes: parallel workers report theirs separately when they end, within the
--- statement. Only relations that are new or changed since the last poll are returned; $4 has the marks of that poll. Only
--- the first row has the WAL position. The query runs after every statement, and planning it takes five times as long as
--- running it, hence PREPARE.
--- Reading the locks takes longest, and only locks on older relations, $1 and below, count: if there are none, the locks
--- are not read. A session holds locks on relations of its own database, and on shared ones, whose OIDs are lower. Modes
--- are bits, one for the length of each name: all eight lengths differ.
--- Newer relations have higher OIDs. Those above $2 are new since the last poll; they are this session's by their
--- transaction or, for a subtransaction, by their lock. The upper bound keeps the planner from scanning the whole catalog.
--- Of the known new relations only tables ($3) matter, for their rows.
+-- The relations that this session has locked or created, with the session's own counters, all of which last until the
+-- transaction ends. Reads by all other processes are included too, because parallel workers report their reads
+-- separately when they exit, within the statement. Only relations that are new or changed since the last poll are
+-- returned; $4 contains the marks of that poll. Only the first row contains the WAL position. The query runs after
+-- every statement, and planning it would take five times as long as running it, so it is prepared. Reading the locks
+-- takes the longest, and only locks on older relations, with OIDs up to $1, matter. If there are none, the locks are
+-- not read. A session holds locks on relations in its own database and on shared relations, which have lower OIDs. Lock
+-- modes are stored as bits, indexed by the length of the mode name, because all eight lengths differ. Newer relations
+-- have higher OIDs. Relations above $2 are new since the last poll. They belong to this session if their transaction
+-- or, for a subtransaction, their lock does. The upper bound keeps the planner from scanning the whole catalog. Of the
+-- known new relations, only tables ($3) matter, because of their rows.
 PREPARE confiture_touched (oid, oid, oid[], bigint[]) AS
 SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read,
        NULL AS inserted, NULL AS updated, NULL AS deleted, NULL AS read_elsewhere,
@@ -70,9 +71,10 @@ SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'confiture_touche
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS bytes;
 
 -- name: waiters
--- Sessions that wait for a lock of this process, or queue behind it. Autovacuum is omitted: it has no role.
--- An ordinary role sees neither backend_type nor query of other roles' sessions, but it sees all locks.
--- A session that waits for a row waits for the transaction that wrote it; its own locks identify the row's table.
+-- Sessions that wait for a lock held by this process, or queue behind this process. Autovacuum is omitted because it
+-- has no role. An ordinary role sees neither backend_type nor query for other roles' sessions, but sees all locks. A
+-- session that waits for a row waits for the transaction that wrote the row. The waiting session's own locks identify
+-- the table.
 SELECT a.pid, a.usename::text AS usename, a.application_name,
        CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        l.mode,
@@ -101,8 +103,8 @@ WHERE NOT l.granted AND a.backend_type IS DISTINCT FROM 'autovacuum worker' AND 
 SELECT pg_cancel_backend(%(pid)s) AS cancelled;
 
 -- name: running_sessions
--- Confiture's sessions that are in a transaction or active; those that only hold the migration lock or poll are omitted.
--- An ordinary role does not see the transactions of other roles, but it sees the locks that every transaction holds.
+-- Confiture's sessions that are active or in a transaction, except those that only hold the migration lock or poll.
+-- An ordinary role does not see other roles' transactions, but sees the locks that every transaction holds.
 SELECT a.pid, a.application_name, COALESCE(a.state, 'unknown') AS state,
        CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
@@ -112,12 +114,12 @@ WHERE a.application_name LIKE 'confiture %%' AND a.datname = current_database()
   AND (a.xact_start IS NOT NULL
        OR a.pid IN (SELECT l.pid FROM pg_locks l WHERE l.locktype IN ('relation', 'virtualxid')))
   AND a.application_name NOT LIKE 'confiture watch%%'
-  AND a.leader_pid IS NULL  -- the locks of parallel workers are listed with their leader's
+  AND a.leader_pid IS NULL  -- parallel workers' locks are listed with those of the leader
 ORDER BY a.xact_start, a.pid;
 
 -- name: locks_of
--- Parallel workers hold their locks for their leader. Relations created in the transaction are invisible to others and
--- have no waiters: they are not in this session's catalog either.
+-- Parallel workers hold locks on behalf of their leader. Relations created in the transaction are invisible to other
+-- sessions and have no waiters. They are not in this session's catalog either.
 SELECT DISTINCT c.oid::regclass::text AS relation, l.mode, l.granted
 FROM pg_locks l
 JOIN pg_class c ON c.oid = l.relation
@@ -127,7 +129,7 @@ WHERE (l.pid = %(pid)s OR l.pid IN (SELECT a.pid FROM pg_stat_activity a WHERE a
 ORDER BY l.granted, relation;
 
 -- name: blockers_of
--- A prepared transaction has no process but 0; the awaited lock that it holds identifies it.
+-- A prepared transaction has the process ID 0. The awaited lock that it holds identifies the transaction.
 SELECT a.pid, a.usename::text AS usename, a.application_name, COALESCE(a.state, 'unknown') AS state,
        CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
@@ -146,17 +148,17 @@ JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
 WHERE 0 = ANY (pg_blocking_pids(%(pid)s)) AND w.pid = %(pid)s AND NOT w.granted;
 
 -- name: row_counts
--- The row counts of the last ANALYZE or VACUUM; below 0 if neither ever ran.
+-- The row counts as of the last ANALYZE or VACUUM. They are below 0 if neither ever ran.
 SELECT c.oid::regclass::text AS name, c.reltuples::float8 AS rows
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm', 'p') AND c.oid >= 16384 AND n.nspname !~ '^pg_';
 
 -- name: holders
--- Sessions that hold locks on the given relations, except those in a transaction younger than a second. An ordinary role
--- does not see the age of other roles' transactions: an unknown age does not count as young. Prepared transactions have
--- no process; the lock on their own transaction identifies them (not '-1/' || transaction, as in the manual: they keep
--- their virtual transaction until the server restarts).
+-- Sessions that hold locks on the specified relations, except those in a transaction younger than a second. An ordinary
+-- role does not see the age of other roles' transactions, so an unknown age does not count as young. Prepared
+-- transactions have no process. The lock on their own transaction ID identifies them. '-1/' || transaction, as in the
+-- manual, does not work, because prepared transactions keep their virtual transaction ID until the server restarts.
 WITH held AS (
     SELECT l.pid, CASE WHEN l.pid IS NULL THEN l.virtualtransaction END AS prepared, l.relation,
            array_agg(DISTINCT l.mode) AS modes

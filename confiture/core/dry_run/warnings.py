@@ -1,4 +1,4 @@
-"""Warnings of a dry run: measured effects that would disturb production, each with a remedy."""
+"""Dry-run warnings: measured effects that would disturb production, each with a remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.sql.transactions import find_non_transactional_effects
 from confiture.text import pluralize
 
 MANY_ROWS = 100_000
-"""An UPDATE or DELETE of this many rows gets a warning that suggests batches."""
+"""An UPDATE or DELETE that affects this many rows causes a warning that suggests batches."""
 MANY_TABLES = 10
 """A transaction that blocks this many tables causes a warning."""
 _OWN_SHARE = 0.5
@@ -26,16 +26,16 @@ _WAYS_OUT = {
     StatementAction.ADD_FOREIGN_KEY: "add the foreign key NOT VALID, and VALIDATE it in a later migration",
     StatementAction.ADD_UNIQUE: "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... USING INDEX",
     StatementAction.SET_NOT_NULL: "first add CHECK (... IS NOT NULL) NOT VALID and VALIDATE it; then SET"
-    " NOT NULL scans nothing",
+    " NOT NULL needs no scan",
     StatementAction.ALTER_TYPE: "add a column of the new type, fill it in batches, then swap the names",
     StatementAction.ADD_COLUMN: "add the column without a volatile default or inline constraint, then"
     " fill it in batches",
-    StatementAction.VALIDATE: "VALIDATE in a separate migration: together with ADD, it holds the stronger lock",
+    StatementAction.VALIDATE: "VALIDATE in a separate migration: in the same one as ADD, it holds the stronger lock",
     StatementAction.ATTACH: "first give the partition a validated CHECK that implies its bounds",
     StatementAction.REFRESH: "REFRESH MATERIALIZED VIEW CONCURRENTLY",
     StatementAction.REINDEX: "REINDEX CONCURRENTLY",
     StatementAction.DROP_INDEX: "DROP INDEX CONCURRENTLY",
-    StatementAction.CREATE_TABLE: "create the table without the foreign key, and add that NOT VALID at the end",
+    StatementAction.CREATE_TABLE: "create the table without the foreign key, then add it NOT VALID at the end",
 }
 _ANY_WAY_OUT = "run it when the table is idle, or split it into steps that each hold the lock only briefly"
 
@@ -43,10 +43,10 @@ _ANY_WAY_OUT = "run it when the table is idle, or split it into steps that each 
 def find_warnings(
     traces: Sequence[StatementTrace], threshold_ms: float, known_statements: Set[str] = frozenset()
 ) -> tuple[DryRunWarning, ...]:
-    """Return the warnings for the traces of one dry run, the longest duration first.
+    """Return the warnings for the traces of one dry run, longest duration first.
 
-    `threshold_ms` is how long a table may block readers or writers without a warning. `known_statements` are the texts
-    of statements whose traces contain all locks, observed or inferred.
+    `threshold_ms` is how long readers or writers of a table may be blocked without a warning. `known_statements`
+    contains the text of each statement whose trace contains all locks, observed or inferred.
     """
     warnings = [
         *_long_locks(traces, threshold_ms),
@@ -59,7 +59,7 @@ def find_warnings(
 
 
 def residual_effects(attempts: Sequence[Sequence[StatementTrace]]) -> tuple[str, ...]:
-    """Describe what the rollbacks of all attempts of a dry run, retries and repetitions, left behind."""
+    """Describe what all rolled-back attempts in a dry run, including retries and repetitions, left behind."""
     dead: Counter[str] = Counter()
     for traces in attempts:
         dead.update(_dead_rows(traces))
@@ -71,14 +71,16 @@ def residual_effects(attempts: Sequence[Sequence[StatementTrace]]) -> tuple[str,
     everything = [trace for traces in attempts for trace in traces]
     sequences = {name for traces in attempts for name in _used_sequences(traces)}
     if sequences:
-        effects.append(f"sequences keep the numbers they gave out: {', '.join(sorted(sequences))}")
+        effects.append(f"sequences do not take back used numbers: {', '.join(sorted(sequences))}")
     texts = dict.fromkeys(trace.text for trace in everything)
-    effects += [f"{escape}: it has happened" for text in texts for escape in find_non_transactional_effects(text)]
+    effects += [
+        f"{escape}; this was not rolled back" for text in texts for escape in find_non_transactional_effects(text)
+    ]
     return tuple(effects)
 
 
 def _dead_rows(traces: Sequence[StatementTrace]) -> Counter[str]:
-    """Count the row versions that one attempt left, by table. Files that the transaction created are removed."""
+    """Count the dead row versions that one attempt left in each table. The rollback removes newly created files."""
     existed = {lock.relation for trace in traces for lock in trace.locks}
     renewed: set[str] = set()
     dead: Counter[str] = Counter()
@@ -91,9 +93,9 @@ def _dead_rows(traces: Sequence[StatementTrace]) -> Counter[str]:
 
 
 def _used_sequences(traces: Sequence[StatementTrace]) -> set[str]:
-    """Return the sequences that one attempt used or set: nextval and setval take this lock mode.
+    """Return the sequences that one attempt advanced or set, because nextval and setval acquire this lock mode.
 
-    ALTER SEQUENCE takes it too, but writes a new file, which is rolled back.
+    ALTER SEQUENCE also acquires this mode, but writes a new file, which is rolled back.
     """
     used_sequences: set[str] = set()
     renewed: set[str] = set()
@@ -107,7 +109,7 @@ def _used_sequences(traces: Sequence[StatementTrace]) -> set[str]:
 
 
 def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterable[DryRunWarning]:
-    """Yield one warning per table: its worst lock among those that blocked readers or writers for too long."""
+    """Yield one warning per table, for the worst lock that blocked readers or writers for too long."""
     for lock in worst_locks((lock for trace in traces for lock in trace.locks), threshold_ms):
         trace = next(trace for trace in traces if any(other is lock for other in trace.locks))
         waiting = "" if trace.waited_ms is not None else " (including any wait for it)"
@@ -127,7 +129,7 @@ def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterab
 
 
 def _many_locks(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
-    """Warn of each transaction of the real run that blocks reads or writes of many tables until it commits."""
+    """Warn about transactions in the real run that block reads from or writes to many tables until they commit."""
     for _, group in groupby(traces, lambda trace: (trace.step.version, trace.step.segment)):
         segment = list(group)
         locks = worst_locks((lock for trace in segment for lock in trace.locks if lock.is_blocking), 0)
@@ -138,8 +140,8 @@ def _many_locks(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
         yield DryRunWarning(
             code="many-locks",
             message=f"one transaction blocks {len(locks)} tables until it commits ({counts}): a session that locks two"
-            " of them in another order deadlocks with it",
-            hint="split the migration, so that each transaction locks a few tables and commits",
+            " of these tables in another order can deadlock with it",
+            hint="split the migration so that each transaction locks only a few tables",
             span=segment[0].step.span,
         )
 
@@ -147,8 +149,8 @@ def _many_locks(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
 def _suggest_fix(lock: LockTrace, trace: StatementTrace) -> str:
     if trace.duration_ms < _OWN_SHARE * lock.held_ms:
         return (
-            f"its statement takes {format_duration_long(trace.duration_ms)}, but later statements prolong the lock:"
-            " put them into a separate migration, or this statement last"
+            f"the statement takes {format_duration_long(trace.duration_ms)}, but later statements prolong the lock:"
+            " put them into a separate migration, or put this statement last"
         )
     return next((_WAYS_OUT[action] for action in find_actions(trace.text) if action in _WAYS_OUT), _ANY_WAY_OUT)
 
@@ -188,7 +190,7 @@ def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
                 changed = rows.updated + rows.deleted
                 yield DryRunWarning(
                     code="large-write",
-                    message=f"one statement changes {changed:,} rows of {rows.table} and keeps them locked",
+                    message=f"one statement changes {changed:,} rows in {rows.table} and keeps them locked",
                     hint="run it in batches, each in its own transaction",
                     table=rows.table,
                     measured_ms=trace.duration_ms,
@@ -198,7 +200,7 @@ def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
 
 
 def _hidden_lock_warnings(traces: Sequence[StatementTrace], known_statements: Set[str]) -> Iterable[DryRunWarning]:
-    """Yield one warning per table and segment whose lock may be hidden by an earlier segment's lock."""
+    """Yield one warning for each table and segment whose lock may be hidden by an earlier segment's lock."""
     held_modes: dict[str, LockMode] = {}
     for _, group in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
         segment = tuple(group)
@@ -209,10 +211,10 @@ def _hidden_lock_warnings(traces: Sequence[StatementTrace], known_statements: Se
                 yield DryRunWarning(
                     code="lock-unseen",
                     message=(
-                        f"{table} was locked by an earlier segment, whose lock a real run has released: this dry run"
-                        " cannot see whether this statement locks it again, and for how long"
+                        f"{table} was locked by an earlier segment, and a real run has released that lock: this dry run"
+                        " cannot determine whether this statement locks it again, or for how long"
                     ),
-                    hint="apply the earlier part on a copy, and dry-run the rest there",
+                    hint="apply the earlier part to a copy, and dry-run the rest on that copy",
                     table=table,
                     span=trace.step.span,
                     statement=trace.original_sql or trace.text,
@@ -223,12 +225,12 @@ def _hidden_lock_warnings(traces: Sequence[StatementTrace], known_statements: Se
 
 
 def _can_hide_lock(lock: LockTrace) -> bool:
-    """Whether a lock that blocks queries can be taken again unobserved, because it is already held."""
+    """Whether a lock that blocks queries could be acquired again unobserved because it is already held."""
     return lock.is_queried and lock.mode.blocked_access in (BlockedAccess.READS, BlockedAccess.WRITES)
 
 
 def _possible_locks(trace: StatementTrace, held_modes: Mapping[str, LockMode]) -> Set[str]:
-    """Return the relations that a statement may lock strongly, without those whose lock is observed or known."""
+    """Return the relations that a statement may lock strongly, except those with an observed or known lock."""
     if trace.original_sql:
         return set()
     candidates = set(trace.rewrites)
@@ -243,6 +245,6 @@ def _possible_locks(trace: StatementTrace, held_modes: Mapping[str, LockMode]) -
 
 
 def _is_row_statement(text: str) -> bool:
-    """Whether a statement only reads and writes rows, which takes weak locks."""
+    """Whether a statement only reads and writes rows, which requires only weak locks."""
     statements, _ = parse_statements(text)
     return all(statement.node_kind in _QUERIES for statement in statements)

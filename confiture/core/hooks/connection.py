@@ -1,4 +1,4 @@
-"""The connection of hooks: psycopg's own, on the session of the run, but unable to end transactions."""
+"""The connection for hooks: a psycopg connection on the run's own session that cannot end transactions."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ _WRITING_COMMANDS = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 _NESTED = "use `with conn.transaction():` for a part that can fail separately"
 
 OnStatement = Callable[[Statement, float], None]
-"""A receiver of each successful statement with its duration in milliseconds."""
+"""A callback that receives each successful statement with its duration in milliseconds."""
 
 
 @dataclass(slots=True)
 class ObservedStatement:
-    """A running statement, and afterwards the rows that it wrote; None if it is not a statement that writes rows."""
+    """A running statement and, once finished, the number of rows written; None if it does not write rows."""
 
     statement: Statement
     rows: int | None = None
 
     def record_cursor(self, cursor: HookCursor) -> None:
-        """Record the rows from the cursor's result."""
+        """Record the number of rows from the cursor's result."""
         self.rows = _count_written_rows(cursor, self.statement)
 
     def record_rows(self, rows: int) -> None:
-        """Record the rows of a statement that returns each written row."""
+        """Record the number of rows for a statement that returns each written row."""
         self.rows = rows if self.statement.has_row_count else None
 
 
 def _require_hook_connection(connection: psycopg.Connection[Any]) -> HookConnection:
     if not isinstance(connection, HookConnection):
-        raise TypeError("create a hook's cursors with its connection")
+        raise TypeError("create a hook's cursors through its connection")
     return connection
 
 
@@ -61,7 +61,7 @@ def _first_value(row: Any) -> Any:
 
 
 class HookCursor(psycopg.Cursor[TupleRow]):
-    """A psycopg cursor that also returns single values.
+    """A psycopg cursor that can also return single values.
 
     Example::
 
@@ -100,7 +100,7 @@ class HookCursor(psycopg.Cursor[TupleRow]):
             for row in super().stream(query, params, binary=binary, size=size):
                 yield row
                 row_count += 1
-            # A streaming statement that writes returns a row for each written row.
+            # A streamed statement that writes rows returns one row for each written row.
             observation.record_rows(row_count)
 
     @contextmanager
@@ -115,7 +115,7 @@ class HookCursor(psycopg.Cursor[TupleRow]):
 
 
 class HookServerCursor(psycopg.ServerCursor[TupleRow]):
-    """A named, server-side cursor with the same additions. Its reads are observed when it is closed."""
+    """A named server-side cursor with the same additions. Its reads are observed when the cursor is closed."""
 
     _close_query: Query | None = None
 
@@ -144,10 +144,10 @@ class HookServerCursor(psycopg.ServerCursor[TupleRow]):
 
 
 class HookConnection(psycopg.Connection[TupleRow]):
-    """The psycopg connection of a hook. Rows are tuples; cursors have `scalar()`.
+    """A hook's psycopg connection. Rows are tuples, and cursors have a `scalar()` method.
 
-    Only the migration commits, together with its record: `commit`, `rollback`, `autocommit`, `close` and equivalent SQL
-    raise HookRefused. `transaction()` creates savepoints.
+    Only the migration commits, together with its history record, so `commit`, `rollback`, `autocommit`, `close` and
+    equivalent SQL raise HookRefused. `transaction()` creates savepoints.
 
     Example::
 
@@ -160,28 +160,28 @@ class HookConnection(psycopg.Connection[TupleRow]):
         self.cursor_factory = HookCursor
         self.server_cursor_factory = HookServerCursor
         self.rows_written: int | None = None
-        # Prepared statements are named by the connection that owns the session.
+        # The connection that owns the session names the prepared statements.
         self.prepare_threshold = None
         self._on_statement = on_statement
         self._is_released = False
         self._last_error: psycopg.Error | None = None
 
     def release(self) -> None:
-        """End the hook's use of the session, which stays open."""
+        """End the hook's use of the session. The session stays open."""
         self._is_released = True
 
     @property
     def closed(self) -> bool:
-        """Whether the hook has ended, or the session is lost."""
+        """Whether the hook has ended or the session is lost."""
         return self._is_released or super().closed
 
     def execute(
         self, query: Query, params: Params | None = None, *, prepare: bool | None = None, binary: bool = False
     ) -> HookCursor:
-        """Execute on a new cursor, and return it."""
+        """Execute on a new cursor and return the cursor."""
         cursor = self.cursor(binary=binary)
         if not isinstance(cursor, HookCursor):
-            raise TypeError("cursor_factory of a hook's connection must make a HookCursor")
+            raise TypeError("the cursor_factory of a hook's connection must return a HookCursor")
         return cursor.execute(query, params, prepare=prepare)
 
     def commit(self) -> NoReturn:
@@ -201,7 +201,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
         raise _refused_error("autocommit")
 
     def pipeline(self) -> NoReturn:
-        """Raise HookRefused: in a pipeline, statements cannot be observed individually."""
+        """Raise HookRefused, because statements in a pipeline cannot be observed individually."""
         raise HookRefused("hooks cannot use `pipeline`; use `executemany` to send many rows at once")
 
     def __exit__(self, *_: object) -> None:
@@ -209,7 +209,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
 
     @contextmanager
     def observing(self, query: Query, params: Params | None) -> Iterator[ObservedStatement]:
-        """Report a statement that runs inside to `on_statement`. Raise HookRefused for a forbidden statement."""
+        """Report a statement run inside the context to `on_statement`. Raise HookRefused for a forbidden one."""
         if self._is_released:
             raise HookRefused("the hook has ended: its connection can no longer be used")
         statement = _parse_statement(query, params, self)
@@ -230,7 +230,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
     def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> Iterator[psycopg.Transaction]:
-        """Create a savepoint that ends with the block, and is rolled back if the block raises."""
+        """Create a savepoint that ends with the block and is rolled back if the block raises an exception."""
         before = self.rows_written
         stays = False
         try:
@@ -242,21 +242,22 @@ class HookConnection(psycopg.Connection[TupleRow]):
                 self.rows_written = before
 
     def check_usable(self) -> None:
-        """Check that the session is usable after the hook.
+        """Check that the session is still usable after the hook.
 
-        Raise the error that aborted the transaction, if the hook caught it, or HookRefused for an unfinished query.
+        Raise the error that aborted the transaction, if the hook caught that error, or HookRefused for an unfinished
+        query.
         """
         status = self.info.transaction_status
         if status is TransactionStatus.INERROR:
             raise self._last_error or psycopg.errors.InFailedSqlTransaction("the transaction is aborted")
         if status is TransactionStatus.ACTIVE:
-            raise HookRefused("a query or a COPY is still running: read it to its end, or close it")
+            raise HookRefused("a query or a COPY is still running: read all results, or close the cursor")
 
 
 @contextmanager
 def borrow_connection(connection: Connection, on_statement: OnStatement) -> Iterator[HookConnection]:
-    """Lend the session of a run to a hook until the context ends. `on_statement` receives each statement."""
-    # A new connection takes over the session's notice handlers, which must stay with the run.
+    """Lend a run's session to a hook until the context exits. `on_statement` receives each statement."""
+    # A new connection takes over the session's notice handlers, but they must stay with the run.
     notices, notifications = connection.pgconn.notice_handler, connection.pgconn.notify_handler
     hook_connection = HookConnection(connection.pgconn, on_statement)
     connection.pgconn.notice_handler, connection.pgconn.notify_handler = notices, notifications
@@ -270,9 +271,9 @@ def borrow_connection(connection: Connection, on_statement: OnStatement) -> Iter
 
 @contextmanager
 def guard_transaction(connection: Connection, name: str) -> Iterator[None]:
-    """Raise TransactionEnded if the code inside ends the open transaction, even if it fails.
+    """Raise TransactionEnded if the code inside the context ends the open transaction, even if that code fails.
 
-    Statements that bypass the hook's cursors cannot be rejected in advance; a savepoint detects them afterwards.
+    Statements that bypass the hook's cursors cannot be rejected in advance, but a savepoint detects them afterwards.
     """
     connection.execute(f"SAVEPOINT {_MARK}")
     try:
@@ -286,7 +287,7 @@ def guard_transaction(connection: Connection, name: str) -> Iterator[None]:
 
 
 def _has_transaction_ended(connection: Connection) -> bool:
-    """Whether the transaction of the savepoint has ended; false if that cannot be checked."""
+    """Whether the savepoint's transaction has ended; false if that cannot be determined."""
     status = connection.info.transaction_status
     if status is TransactionStatus.INTRANS:
         try:
@@ -304,13 +305,13 @@ def _transaction_ended_error(name: str, error: BaseException) -> TransactionEnde
 def _parse_statement(query: Query, params: Params | None, connection: HookConnection) -> Statement:
     """Return the statement that is about to run. Raise HookRefused if it would end or begin a transaction."""
     text = _query_text(query, connection)
-    # The driver replaces placeholders only if there are parameters.
+    # The driver only replaces placeholders if parameters are passed.
     parsable = text if params is None else _PLACEHOLDER.sub("$1", text).replace("%%", "%")
     statements, problems = parse_statements(parsable)
     ending = next((problem for problem in problems if problem.code == _ENDING), None)
     if ending is not None:
         raise HookRefused(
-            f"a hook cannot control transactions, only the migration commits: {parsable.strip()!r}. {_NESTED}"
+            f"a hook cannot control transactions because only the migration commits: {parsable.strip()!r}. {_NESTED}"
         )
     node = statements[0].node_kind if statements else ""
     return Statement(text=text, offset=0, node_kind=node)
@@ -325,9 +326,9 @@ def _query_text(query: Any, connection: HookConnection) -> str:
 
 
 def _count_written_rows(cursor: HookCursor, statement: Statement) -> int | None:
-    """Return the rows written by all statements of a cursor; None if they are not statements that write rows."""
+    """Return the number of rows written by all statements of a cursor; None if no statement writes rows."""
     if cursor.pgresult is None:
-        # executemany adds up the rows, and keeps no results.
+        # executemany adds up the row counts and keeps no results.
         return max(cursor.rowcount, 0) if statement.has_row_count else None
     results = 0
     row_counts: list[int] = []
@@ -342,5 +343,5 @@ def _count_written_rows(cursor: HookCursor, statement: Statement) -> int | None:
 
 def _refused_error(operation: str) -> HookRefused:
     return HookRefused(
-        f"hooks cannot use `{operation}`: the migration commits their work together with its own. {_NESTED}"
+        f"hooks cannot use `{operation}`: the migration commits hook work together with its own. {_NESTED}"
     )

@@ -1,21 +1,21 @@
-"""The errors of hooks: HookRefused is raised to them, LintingError by them."""
+"""Hook errors: HookRefused is raised by Confiture, and LintingError is raised by hooks."""
 
 from __future__ import annotations
 
 
 class HookRefused(RuntimeError):
-    """A hook tried a forbidden operation, such as a commit. If it is not caught, it fails the migration.
+    """A hook tried a forbidden operation, such as a commit. If the error is not caught, the migration fails.
 
     Example::
 
-        conn.commit()  # raises HookRefused: the migration commits the work of its hooks together with its own
+        conn.commit()  # raises HookRefused: the migration commits hook work together with its own
     """
 
 
 class LintingError(Exception):
-    """Raised by a hook to reject a migration by a custom rule, usually in BEFORE_VALIDATION.
+    """Raised by a hook to reject a migration under a custom rule, usually in BEFORE_VALIDATION.
 
-    It stops the migration like a failed check: everything is rolled back, and the exit code is 1.
+    The error stops the migration in the same way as a failed check: everything is rolled back, and the exit code is 1.
 
     Example::
 

@@ -1,4 +1,4 @@
-"""The API for writing hooks. Importing it does not load the driver: reading migrations does not need it."""
+"""The API for writing hooks. Importing this module does not load the driver, which is not needed to read migrations."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class HookContext:
-    """The context of a hook: information about the run, and services.
+    """The context of a hook: information about the run, and services for the hook.
 
-    `migration` has `version`, `name` and `description`; `direction` is UP or DOWN. `phase` is the phase in which the
-    hook runs. `environment` is the name of the environment, `vars` are the variables of templates. In a dry run,
-    `dry_run` is true: only the database is rolled back, so a hook must not touch anything else (mail, other services).
-    `stats` is shared by the hooks of a migration in one run: later hooks find what earlier ones put there or returned
-    as stats. Messages to `logger` from INFO on are shown with the run. In ON_ERROR, `error` is the cause.
+    `migration` has the attributes `version`, `name` and `description`; `direction` is UP or DOWN. `phase` is the phase
+    in which the hook runs. `environment` is the name of the environment, and `vars` contains the template variables. In
+    a dry run, `dry_run` is true. Only the database is rolled back, so a hook must not touch anything else, such as mail
+    or other services. `stats` is shared by a migration's hooks during one run, so later hooks see what earlier hooks
+    stored or returned as stats. Messages sent to `logger` at INFO or above are shown with the run. In ON_ERROR, `error`
+    is the cause.
 
     Example::
 
@@ -50,7 +51,7 @@ class HookContext:
     _backfill: Callable[[Mapping[str, Any], CallSite], int]
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Report the progress of the hook: `done` of `total`, in any unit; None if the total is unknown.
+        """Report the hook's progress as `done` out of `total`, in any unit. `total` is None if it is unknown.
 
         Example::
 
@@ -61,14 +62,14 @@ class HookContext:
         self._progress(done, total)
 
     def backfill(self, *, into: str, source: str, sql: str, **options: Any) -> int:
-        """Fill `into` from the driving table `source` in batches. Return the total number of written rows.
+        """Fill `into` from the driving table `source` in batches. Return the total number of rows written.
 
-        Each batch commits together with its position, so that the next run can continue an interrupted backfill.
-        Therefore the hook runs outside the migration's transaction, which its class declares with `batched = True`. It
-        can fill only once, and runs again from its beginning when it is resumed. `options` are the other keys of
-        `backfill:` in YAML.
+        Each batch commits together with its key position, so that the next run can continue an interrupted backfill.
+        Therefore the hook runs outside the migration's transaction, and its class must declare this with `batched =
+        True`. A hook can run only one backfill, and starts again from the beginning when it is resumed. `options` are
+        the other keys of `backfill:` in YAML.
 
-        Raise HookRefused in a hook that is not batched, or on a second call.
+        Raise HookRefused if the hook is not batched, or on a second call.
 
         Example::
 
@@ -88,10 +89,10 @@ class HookContext:
 
 
 class Hook(ABC):
-    """Python code that runs as a step of a migration. Each step that runs creates a new object.
+    """Python code that runs as a migration step. Each time a step runs, a new object is created.
 
-    With `phase`, it runs automatically after the migration's own steps of that phase. Without it, it only runs in steps
-    that name it (`hook: name`). `batched` is required for hooks that call `context.backfill`.
+    With `phase`, the hook runs automatically after the migration's own steps in that phase. Without `phase`, it only
+    runs in steps that name it (`hook: name`). `batched` is required for hooks that call `context.backfill`.
 
     Example::
 
@@ -112,18 +113,18 @@ class Hook(ABC):
 
     @abstractmethod
     def execute(self, conn: HookConnection, context: HookContext) -> HookResult | None:
-        """Do the work, in the migration's transaction. Any exception fails the migration, which is rolled back.
+        """Do the work in the migration's transaction. Any exception fails the migration, which is then rolled back.
 
-        It may be called again: after a lock timeout, the transaction is rolled back and retried.
+        This method may be called again, because the transaction is rolled back and retried after a lock timeout.
         """
 
 
 def register_hook(name: str, hook: type[Hook]) -> None:
-    """Register a hook for the calling file.
+    """Register a hook for the file that calls this function.
 
-    In a migration's file, the hook belongs to that migration; in a module listed under `hooks:` of confiture.yaml, to
-    all migrations. `name` is its name in steps and reports. Raise TypeError for a class that is not a hook, ValueError
-    for a name that the file has already registered.
+    If the file is a migration file, the hook belongs to that migration. If it is a module listed under `hooks:` in
+    confiture.yaml, the hook belongs to all migrations. `name` identifies the hook in steps and reports. Raise TypeError
+    for a class that is not a hook, and ValueError for a name that is already registered in the file.
 
     Example::
 

@@ -1,4 +1,4 @@
-"""Backfills requested by hooks: planned on request, and run like those of YAML files."""
+"""Backfills requested by hooks. They are planned on request and run in the same way as backfills from YAML files."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from confiture.plan.steps import StepPlanner
 
 
 def plan_hook_backfill(step: PlannedStep, fields: Mapping[str, Any], call: CallSite, root: Path) -> PlannedStep:
-    """Return the step of a hook as the batched backfill that the hook requests in `call`.
+    """Return a hook's step as the batched backfill that the hook requests in `call`.
 
-    `fields` are the keys of `backfill:` as in YAML; `root` is the project's directory. Raise StepFailed, located in the
-    hook's file, if they are invalid.
+    `fields` are the same keys as under `backfill:` in YAML; `root` is the project directory. If the fields are invalid,
+    raise StepFailed, located in the hook's file.
     """
     hook = require_hook(step)
     problems = DiagnosticCollector()
@@ -51,7 +51,7 @@ def plan_hook_backfill(step: PlannedStep, fields: Mapping[str, Any], call: CallS
 
 
 def require_hook(step: PlannedStep) -> PlannedHook:
-    """Return the hook of a step. Raise ValueError if it has none."""
+    """Return a step's hook. Raise ValueError if the step has no hook."""
     if step.hook is None:
         raise ValueError(f"{step.name} is not a hook")
     return step.hook
@@ -71,7 +71,7 @@ def _read_backfill_step(
 
 
 class ReadOnlyMode:
-    """A read-only mode of a session, inside or outside a transaction."""
+    """Read-only mode for a session, inside or outside a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -79,7 +79,7 @@ class ReadOnlyMode:
 
     @contextmanager
     def enabled(self) -> Iterator[None]:
-        """Make the session read-only inside."""
+        """Make the session read-only inside the context."""
         self._enable()
         try:
             yield
@@ -88,7 +88,7 @@ class ReadOnlyMode:
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
-        """Allow writes inside; to be used within `enabled`."""
+        """Allow writes inside the context. Must be used within `enabled`."""
         self._disable()
         try:
             yield
@@ -97,7 +97,8 @@ class ReadOnlyMode:
 
     def _enable(self) -> None:
         if self._in_transaction:
-            # A read-only transaction cannot become writable again, but a setting inside a savepoint ends with it.
+            # A read-only transaction cannot become writable again, but a setting made inside a savepoint ends with the
+            # savepoint.
             self._execute("SAVEPOINT confiture_hook; SET LOCAL transaction_read_only = on")
         else:
             self._execute("SET default_transaction_read_only = on")

@@ -1,4 +1,4 @@
-"""Convert the output of hooks for reports; no value may make a report fail."""
+"""Convert hook output for reports. No value may make a report fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DEEPEST = 20
 
 
 def to_json_value(value: Any, depth: int = 0) -> Any:
-    """Return a value as JSON; unsupported types, and values nested deeper than 20 levels, become text."""
+    """Return a value as JSON. Unsupported types, and values nested deeper than 20 levels, are converted to text."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -26,7 +26,7 @@ def to_json_value(value: Any, depth: int = 0) -> Any:
 
 
 class RunNotes(logging.Handler):
-    """A handler that emits log records from INFO on as notes of the run; `name` is the hook's."""
+    """A handler that emits log records at INFO or above as notes for the run. `name` is the hook's name."""
 
     def __init__(self, emit: Emit, name: str) -> None:
         super().__init__(logging.INFO)
@@ -37,14 +37,14 @@ class RunNotes(logging.Handler):
         try:
             text = record.getMessage()
         except Exception:
-            # As in every handler, an invalid message is reported, but does not fail the caller.
+            # As in every handler, an invalid message is reported but does not make the caller fail.
             self.handleError(record)
             return
         self._emit(Notice(text=f"{self._name}: {text}"))
 
 
 def parse_progress(done: object, total: object) -> tuple[float, float | None]:
-    """Return the progress of a hook as numbers. Raise TypeError or ValueError if they are not finite numbers."""
+    """Return a hook's progress as numbers. Raise TypeError or ValueError if the values are not finite numbers."""
     if total is None:
         return _parse_number(done), None
     return _parse_number(done), _parse_number(total)
@@ -62,5 +62,5 @@ def _safe_str(value: object) -> str:
     try:
         return str(value)
     except Exception as error:
-        # The class is the user's own.
+        # The user's own class may raise any exception.
         return f"{type(value).__name__} ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""Run hooks: create their context, lend them the session, and report their result or failure."""
+"""Run hooks: create the context, lend each hook the session, and report its result or failure."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
 from confiture.text import error_text, shorten_sql
 
 _LOGGERS = "confiture.hooks"
-_FIX_HOOK = "fix the hook or the data, then run again; nothing that it did is committed"
+_FIX_HOOK = "fix the hook or the data, then run again; nothing that the hook did is committed"
 _CORRECT = "correct the migration or the data, then run again"
-_CAUGHT = "the hook caught this error and continued: only code in `with conn.transaction():` can fail separately"
-_BATCHED = "set `batched = True` on its class; it then runs outside the transaction, because each batch commits"
+_CAUGHT = "the hook caught this error and continued, but only code in `with conn.transaction():` can fail separately"
+_BATCHED = "set `batched = True` on its class; the hook then runs outside the transaction, because each batch commits"
 
 
 @dataclass(slots=True)
 class HookObservation:
-    """The observation of a running hook: its last statement, the time of its statements, and the observing time."""
+    """Observes a running hook: its last statement, the time spent in statements, and the time spent observing."""
 
     after_statement: Callable[[Statement, float], None]
     statements_ms: float = 0.0
     observing_ms: float = 0.0
     last_statement: str | None = None
     has_returned: bool = False
-    """Whether the hook returned; an error after that is one that it had caught."""
+    """Whether the hook returned. A later error is one that the hook had caught."""
 
     def note_return(self) -> None:
         """Record that the hook returned."""
@@ -64,7 +64,7 @@ class HookObservation:
 
 @dataclass(slots=True)
 class HookRunner:
-    """The runner of one run's hooks. `root` is the project's directory."""
+    """Runs the hooks of one run. `root` is the project directory."""
 
     emit: Emit
     root: Path
@@ -73,12 +73,12 @@ class HookRunner:
     _stats: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def note_failure(self, failure: Diagnostic) -> None:
-        """Store why the migration failed, for hooks of on_error."""
+        """Store the reason that the migration failed, for on_error hooks."""
         self._failure = failure
 
     @contextmanager
     def restore_stats_on_error(self, version: str) -> Iterator[None]:
-        """Restore the shared stats if the code inside fails: it is rolled back, and may be retried."""
+        """Restore the shared stats if the code inside the context fails: it is rolled back and may be retried."""
         former = _copy_stats(self._stats.get(version, {}))
         try:
             yield
@@ -93,10 +93,10 @@ class HookRunner:
         step: PlannedStep,
         after_statement: Callable[[Statement, float], None],
     ) -> tuple[HookResult, float]:
-        """Run a hook in the open transaction, if any. `after_statement` receives each of its statements.
+        """Run a hook in the open transaction, if any. `after_statement` receives each statement that the hook runs.
 
-        Return its result, and the milliseconds spent in `after_statement`, which do not count for the hook. Raise
-        StepFailed, and the exceptions of `after_statement`.
+        Return the hook's result and the milliseconds spent in `after_statement`, which do not count toward the hook.
+        Raise StepFailed, and any exception from `after_statement`.
         """
         observation = HookObservation(after_statement)
         started = time.perf_counter()
@@ -111,10 +111,10 @@ class HookRunner:
     def run_batched(
         self, connection: Connection, identity: StepId, step: PlannedStep, run_backfill: Callable[[PlannedStep], int]
     ) -> HookResult:
-        """Run a hook outside the migration's transaction, where it can only read, and fill once.
+        """Run a hook outside the migration's transaction. The hook can only read, and run one backfill.
 
-        `run_backfill` runs the requested backfill, and returns the number of written rows. Raise the errors of `run`,
-        and of `run_backfill`.
+        `run_backfill` runs the requested backfill and returns the number of rows written. Raise the same errors as
+        `run` and `run_backfill`.
         """
         read_only = ReadOnlyMode(connection)
         row_counts: list[int] = []
@@ -123,7 +123,7 @@ class HookRunner:
         def fill_once(fields: Mapping[str, Any], call: CallSite) -> int:
             if row_counts:
                 raise HookRefused(
-                    "a hook can fill only once, because progress is stored per step; write another hook for the rest"
+                    "a hook can run only one backfill, because progress is stored per step; write another hook"
                 )
             row_counts.append(0)
             try:
@@ -143,7 +143,7 @@ class HookRunner:
                     raise errors[0] from None
                 raise
         if errors:
-            # Even if the hook caught the error: an incomplete backfill must not be recorded as done.
+            # Raise even if the hook caught the error, because an incomplete backfill must not be recorded as done.
             raise errors[0]
         if result.rows_affected is None and row_counts:
             return replace(result, rows_affected=row_counts[0])
@@ -202,7 +202,7 @@ class HookRunner:
 
     @contextmanager
     def _logs_forwarded(self, name: str) -> Iterator[None]:
-        """Forward the messages of the hook's logger to the run."""
+        """Forward the hook's log messages to the run."""
         logger = logging.getLogger(f"{_LOGGERS}.{name}")
         handler = RunNotes(self.emit, name)
         former = logger.level
@@ -217,7 +217,7 @@ class HookRunner:
 
     @contextmanager
     def _errors_translated(self, step: PlannedStep, hook: PlannedHook, observation: HookObservation) -> Iterator[None]:
-        """Translate the hook's exceptions to failures of its step; exceptions that end the run pass."""
+        """Translate the hook's exceptions to step failures; let exceptions that end the run pass."""
         try:
             yield
         except (StepFailed, KeyboardInterrupt):
@@ -236,7 +236,7 @@ class HookRunner:
             diagnostic = Diagnostic(code="linting-failed", message=message, hint=_CORRECT)
             raise CheckNotSatisfied(self._locate_diagnostic(step, hook, error, diagnostic), None) from error
         except BaseException as error:
-            # Exceptions of asyncio and sys.exit are failures of the hook too: only Ctrl-C ends the run.
+            # Exceptions from asyncio and sys.exit are also hook failures. Only Ctrl-C ends the run.
             message = f"the hook {hook.name!r} failed: {error_text(error)}"
             diagnostic = Diagnostic(code="hook-failed", message=message, hint=_FIX_HOOK)
             raise StepFailed(self._locate_diagnostic(step, hook, error, diagnostic), None) from error
@@ -249,7 +249,7 @@ class HookRunner:
         diagnostic: Diagnostic,
         detail: tuple[str, ...] = (),
     ) -> Diagnostic:
-        """Return the diagnostic at the line of the hook's file that failed; at the step if the line is unknown."""
+        """Return the diagnostic located at the failing line in the hook's file, or at the step if it is unknown."""
         path = inspect.getsourcefile(hook.hook)
         line = traceback_line(path, error.__traceback__) if path else None
         if path is None or line is None:
@@ -269,13 +269,13 @@ class HookRunner:
 
 
 def _copy_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the stats, deep if possible; a lock or a connection cannot be copied."""
+    """Return a deep copy of the stats where possible. Locks and connections cannot be copied."""
     copies = {}
     for name, value in stats.items():
         try:
             copies[name] = copy.deepcopy(value)
         except Exception:
-            # The user's own objects may raise anything.
+            # The user's own objects may raise any exception.
             copies[name] = value
     return copies
 

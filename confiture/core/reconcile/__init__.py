@@ -1,1 +1,1 @@
-"""Prove that a table equals its defining query: compare hashes by group, then the rows that differ."""
+"""Prove that a table equals its defining query: compare hashes by group, then the differing rows."""

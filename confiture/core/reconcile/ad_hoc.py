@@ -1,4 +1,4 @@
-"""Run checks and reconciles outside of migrations: read only, each in its own transaction that is rolled back."""
+"""Run checks and reconciles outside of migrations, each in its own read-only transaction that is rolled back."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from confiture.sql.parse_tree import parse_table_ref
 from confiture.sql.parsing import parse_statements
 
 _GONE = ("42", "3F", "0A", "25006")
-"""Prefixes of the SQLSTATEs for a name or a type that no longer matches the query."""
+"""Prefixes of SQLSTATEs for names or types that no longer match the query."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdHocReconcile:
-    """A reconcile from the command line. `origin` is the query's file, or the option that contains it."""
+    """A reconcile from the command line. `origin` is the file or the option that contains the query."""
 
     table: str
     sql: str
@@ -41,7 +41,7 @@ class AdHocReconcile:
 
 
 def ad_hoc_step(ad_hoc: AdHocReconcile, tenant: str) -> PlannedStep:
-    """Return the reconcile as a step. Raise InputError if the table's name or the query is invalid."""
+    """Return the reconcile as a step. Raise InputError if the table name or the query is invalid."""
     problems = DiagnosticCollector()
     rendered = render_verbatim(LocatedSource(text=ad_hoc.sql, file=SourceFile(path=ad_hoc.origin, text=ad_hoc.sql)))
     statements, parse_problems = parse_statements(ad_hoc.sql)
@@ -72,14 +72,14 @@ def ad_hoc_step(ad_hoc: AdHocReconcile, tenant: str) -> PlannedStep:
 
 
 class CheckRunner:
-    """The runner of checks and reconciles over one connection, read only."""
+    """Runs checks and reconciles over one connection without writing anything."""
 
     def __init__(self, connection: Connection, lock_timeout_ms: int) -> None:
         self._connection = connection
         self._lock_timeout_ms = lock_timeout_ms
 
     def run(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
-        """Rerun a step and return its result. Raise DatabaseUnavailable if the connection is lost."""
+        """Rerun a step and return the result. Raise DatabaseUnavailable if the connection is lost."""
         started = time.perf_counter()
         try:
             with self._snapshot(step):
@@ -146,7 +146,7 @@ VERIFY_BY_ACTION: Mapping[StepAction, Callable[[CheckRunner, str, PlannedStep, S
     StepAction.CHECK: CheckRunner.verify_check,
     StepAction.RECONCILE: CheckRunner.verify_reconcile,
 }
-"""The method that verifies a step later, by its action; only steps that only read can be verified."""
+"""The method that verifies a step later, by the step's action. Only steps that only read can be verified."""
 
 
 def _failed_result(migration: str, identity: StepId, diagnostic: Diagnostic, sqlstate: str | None) -> VerifyResult:
@@ -156,7 +156,7 @@ def _failed_result(migration: str, identity: StepId, diagnostic: Diagnostic, sql
 
 
 def check_comparable(results: Sequence[VerifyResult]) -> None:
-    """Raise InputError with the reasons if a result could not be compared at all."""
+    """Raise InputError, with the reasons, if the comparison for a result was impossible."""
     diagnostics = [one.diagnostic for one in results if one.reconcile_result is None and one.diagnostic]
     if diagnostics:
         raise InputError(*diagnostics)

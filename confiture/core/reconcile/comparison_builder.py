@@ -1,4 +1,4 @@
-"""Determine how a table and its defining query can be compared: the columns, their types, and the omitted columns."""
+"""Determine how to compare a table with its defining query: the columns, their types, and the omitted columns."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _SEQUENCES = frozenset({"nextval", "setval"})
 
 
 def build_comparison(connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> TableComparison:
-    """Return how the two can be compared. Raise NotComparable if they cannot. Must be called inside a transaction."""
+    """Return how to compare the table with the query. Raise NotComparable. Must be called inside a transaction."""
     return _ComparisonBuilder(connection, step, reconcile).build()
 
 
 @dataclass(frozen=True, slots=True)
 class _TableInfo:
-    """The table's description in the catalog. `keys` are its keys, the best first."""
+    """The table's description in the catalog. `keys` are the table's keys, best first."""
 
     schema: str
     name: str
@@ -51,7 +51,7 @@ class _TableInfo:
 
 
 class _ComparisonBuilder:
-    """The builder of one step's comparison."""
+    """Builds the comparison for one step."""
 
     def __init__(self, connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> None:
         self._connection = connection
@@ -100,12 +100,12 @@ class _ComparisonBuilder:
         target = self._reconcile.table
         row = self._connection.execute(query("reconciled_table"), {"table": quote_table(target)}).fetchone()
         if row is None:
-            hint = "check the name, and that the table's schema is on the search_path"
+            hint = "check the name, and check that the table's schema is on the search_path"
             raise self._not_comparable("undefined-table", f"there is no table {target}", hint, UNDEFINED_TABLE)
         if row["hides_rows"]:
             raise self._not_comparable(
                 "reconcile-row-security",
-                f"row security hides rows of {target} from this role: hidden rows cannot be compared",
+                f"row security hides rows in {target} from this role, so they cannot be compared",
                 "run as the table's owner, or as a role with BYPASSRLS",
                 "42501",
             )
@@ -113,7 +113,7 @@ class _ComparisonBuilder:
         return _TableInfo(row["schema"], row["name"], columns, row["keys"])
 
     def _read_query_columns(self) -> tuple[list[str], Mapping[str, int]]:
-        """Return the names of the query's columns, and the OIDs of their types."""
+        """Return the names of the query's columns and the OIDs of the column types."""
         text = sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(sql.SQL(self._query)).as_string(self._connection)
         with translate_errors(self._step, text):
             cursor = self._connection.execute(text.encode())
@@ -130,24 +130,24 @@ class _ComparisonBuilder:
         if unknown:
             near = closest_match(unknown[0], table.columns)
             hint = f"did you mean {unknown[0]} AS {near}?" if near else "columns are compared by name: rename it"
-            message = f"the query returns {', '.join(unknown)}, which {self._reconcile.table} does not have"
+            message = f"the query returns {', '.join(unknown)}, but {self._reconcile.table} has no such column"
             raise self._not_comparable("reconcile-columns", message, hint, UNDEFINED_COLUMN)
 
     def _nondeterministic_columns(self, statement: ParsedStatement) -> dict[str, str]:
-        """Return the query's nondeterministic columns. Reject a query with nondeterministic rows or sequence calls."""
+        """Return the query's nondeterministic columns. Reject queries with nondeterministic rows or sequence calls."""
         volatile = self._find_volatile(sorted(find_function_calls(statement), key=str))
         rows = nondeterministic_filter(statement, volatile.__contains__)
         if rows:
             reason, byte = rows
             raise self._not_comparable(
                 "reconcile-volatile",
-                f"the query selects its rows by {reason}: it returns different rows each time",
+                f"the query selects its rows using {reason}: it returns different rows each time",
                 "a defining query must be deterministic; declare your function STABLE or IMMUTABLE if it is",
                 offset=statement.location_at(byte).offset,
             )
         numbers = sorted(called.name for called in volatile if called.name in _SEQUENCES)
         if numbers:
-            message = f"the query calls {numbers[0]}(): a comparison would consume values of the sequence"
+            message = f"the query calls {numbers[0]}(): a comparison would consume sequence values"
             raise self._not_comparable("reconcile-volatile", message, "omit the column from the query")
         return nondeterministic_columns(statement, volatile.__contains__)
 
@@ -161,7 +161,7 @@ class _ComparisonBuilder:
         return frozenset(calls[row["position"] - 1] for row in rows)
 
     def _make_comparable(self, columns: tuple[ComparedColumn, ...]) -> tuple[ComparedColumn, ...]:
-        """Return the columns, with types that PostgreSQL cannot hash or sort converted to text."""
+        """Return the columns, converting those that PostgreSQL cannot hash or sort to text."""
         if self._can_hash(columns):
             return columns
         verdicts = {column.type: self._can_hash((column,)) for column in columns}
@@ -178,7 +178,7 @@ class _ComparisonBuilder:
         return True
 
     def _check_cast_owners(self, columns: Sequence[ComparedColumn], types: Mapping[str, int]) -> None:
-        """Reject implicit casts that call a function of another role."""
+        """Reject implicit casts that call another role's function."""
         parameters = {
             "sources": [types[column.name] for column in columns],
             "targets": [column.type for column in columns],
@@ -197,7 +197,7 @@ class _ComparisonBuilder:
         for column in columns:
             error = self._try_casts((column,))
             if error is not None:
-                message = f"{column.name} of the query does not match the table's type: {error.diag.message_primary}"
+                message = f"the query's {column.name} does not match the table's type: {error.diag.message_primary}"
                 raise self._not_comparable("reconcile-types", message, "cast it in the query", CANNOT_COERCE)
 
     def _try_casts(self, columns: tuple[ComparedColumn, ...]) -> psycopg.Error | None:
@@ -214,7 +214,7 @@ class _ComparisonBuilder:
         names = self._reconcile.key
         missing = [name for name in names if name not in compared]
         if missing:
-            message = f"the key's {', '.join(missing)} is not a compared column"
+            message = f"the key column {', '.join(missing)} is not compared"
             hint = f"compared columns: {', '.join(compared)}"
             raise self._not_comparable("reconcile-key", message, hint, UNDEFINED_COLUMN)
         candidates = [key for key in table.keys if all(name in compared for name in key)]
@@ -230,7 +230,7 @@ class _ComparisonBuilder:
             message = f"{name} differs each time: the query calls {nondeterministic[name]}"
             raise self._not_comparable("reconcile-key", message, "choose another `by`")
         if name not in compared:
-            hint = f"it returns {', '.join(compared)}"
+            hint = f"the query returns {', '.join(compared)}"
             message = f"`by` names {name}, which the query does not return"
             raise self._not_comparable("reconcile-key", message, hint, UNDEFINED_COLUMN)
         return compared[name]
@@ -241,7 +241,7 @@ class _ComparisonBuilder:
         return not_comparable(self._step, code, message, hint, sqlstate=sqlstate, offset=offset)
 
 
-_RETURN = "return the columns that the table gets from its sources"
+_RETURN = "return the columns that are filled from the source tables"
 
 
 def _skip_reason(name: str, nondeterministic: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Store the proofs of reconcile steps, committed together with their segment."""
+"""Store the proofs from reconcile steps. They are committed together with the segment."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record_proofs(
     segment: int,
     records: Iterable[ProofRecord],
 ) -> None:
-    """Insert the proofs of a segment's steps. The history tables must exist."""
+    """Insert the proofs for a segment's steps. The history tables must exist."""
     for record in records:
         if record.proof is not None:
             location = {**history.parameters, "attempt": attempt, "version": version, "segment": segment}
@@ -61,7 +61,7 @@ def _proof_parameters(proof: ReconcileResult) -> dict[str, object]:
 
 
 def _differences_json(differences: Differences) -> dict[str, Any]:
-    """Return the column `differences`. Its keys must not change: rows of many Confiture versions share them."""
+    """Return the value of `differences`. The keys must not change: rows from many Confiture versions share them."""
     return {
         "missing": differences.missing,
         "extra": differences.extra,

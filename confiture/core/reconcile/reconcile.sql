@@ -1,6 +1,6 @@
 -- name: reconciled_table
--- The table, its columns with the base types of domains, and its candidate keys, the best first. String types are without
--- their length, to which a cast would truncate values that an INSERT rejects.
+-- The table, its columns with the base types of domains, and its candidate keys, best first. String types are returned
+-- without their length, because a cast to that length would truncate values that an INSERT would reject.
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        row_security_active(c.oid) AS hides_rows,
        (
@@ -31,7 +31,7 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
            FROM (
                SELECT i.indisprimary, i.indexrelid, jsonb_agg(a.attname ORDER BY u.position) AS columns,
                       bool_or(NOT a.attnotnull OR EXISTS (
-                          -- since 18, NOT NULL may apply to new rows only
+                          -- since 18, NOT NULL may apply only to new rows
                           SELECT FROM pg_constraint n
                           WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
                                 AND NOT n.convalidated
@@ -53,7 +53,7 @@ WHERE c.oid = to_regclass(%(table)s);
 SELECT current_setting('row_security') AS setting;
 
 -- name: volatile_functions
--- The volatile functions among those that a query calls; if arguments and search path are ambiguous, any overload counts.
+-- The volatile functions called by a query. If the arguments and the search path are ambiguous, any overload counts.
 SELECT u.position
 FROM unnest(%(schemas)s::text[], %(names)s::text[], %(arguments)s::integer[]) WITH ORDINALITY
      AS u (schema, name, arguments, position)
@@ -68,7 +68,8 @@ WHERE EXISTS (
 );
 
 -- name: foreign_casts
--- Casts of these types, or of their elements, that call a function of a role other than a superuser and the current role.
+-- Casts of these types, or of their element types, that call a function owned by a role that is neither a superuser nor
+-- the current role.
 SELECT u.position, f.oid::regprocedure::text AS function, pg_get_userbyid(f.proowner)::text AS owner
 FROM unnest(%(sources)s::oid[], %(targets)s::text[]) WITH ORDINALITY AS u (source, target, position)
 JOIN pg_type s ON s.oid = u.source
@@ -80,9 +81,9 @@ JOIN pg_roles r ON r.oid = f.proowner
 WHERE NOT r.rolsuper AND NOT (r.rolname = current_user AND r.rolname = session_user);
 
 -- name: hash_groups
--- Count and sum of hashes of each group, on both sides, in one statement and so in one snapshot. It is a sum because
--- duplicates would cancel out in an exclusive or. PostgreSQL's hash of a row is hashed again: it is a weighted sum over the
--- columns, so values swapped between rows would not change the total.
+-- The count and hash sum of each group on both sides, in one statement and so in one snapshot. A sum is used because
+-- duplicates would cancel out in an exclusive or. PostgreSQL's row hash is hashed again, because it is a weighted sum
+-- over the columns, so values swapped between rows would not change the total.
 WITH sides AS (
     SELECT e.part, 0 AS side, count(*) AS n, sum({hash}) AS h
     FROM ({expected}) AS e
@@ -113,7 +114,8 @@ SELECT count(*) AS groups,
 FROM parts p;
 
 -- name: hash_buckets
--- The same for rows of the differing groups, by a hash of the key: the buckets that differ, with their row counts.
+-- The same for rows in the differing groups, by a hash of the key. It returns the buckets that differ, with their row
+-- counts.
 WITH sides AS (
     SELECT hash_record_extended(ROW({key}), 0) & 255 AS bucket, 0 AS side, count(*) AS n,
            sum({hash}) AS h
@@ -134,7 +136,7 @@ HAVING (max(s.n) FILTER (WHERE s.side = 0), max(s.h) FILTER (WHERE s.side = 0))
 ORDER BY s.bucket;
 
 -- name: differing_rows
--- EXCEPT ALL in both directions, with one pass over each side: the surplus of each row on one side.
+-- EXCEPT ALL in both directions, with one pass over each side. It returns how often each row occurs more on one side.
 WITH sides AS (
     SELECT {columns}, 1 AS weight FROM ({expected}) AS e WHERE {chosen}
     UNION ALL

@@ -1,4 +1,4 @@
-"""Compare both sides: hashes of groups, then of buckets in the groups that differ, then rows."""
+"""Compare both sides: first group hashes, then bucket hashes in the groups that differ, then rows."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from confiture.models.reconcile_results import Difference, DifferenceKind, Diffe
 
 _MOST_GROUPS = 100
 _MOST_ROWS = 200_000
-"""Up to this many rows of both sides are compared directly, without comparing buckets first."""
+"""Up to this many rows from both sides are compared directly, without comparing buckets first."""
 _SHOWN = 10
 _ROW_HASH = sql.SQL(
     "pg_catalog.hash_record_extended(ROW(pg_catalog.int8send(pg_catalog.hash_record_extended(ROW({}), 1))), 1)"
 )
-"""See reconcile.sql for the double hash. The seed is not 0, with which NULL and 0.0 have the same hash."""
+"""See reconcile.sql for the double hash. The seed is not 0, because NULL and 0.0 would then have the same hash."""
 
 
 _BUCKET_IN = (
@@ -36,12 +36,12 @@ _BUCKET_IN = (
 def reconcile(connection: Connection, step: PlannedStep, planned: PlannedReconcile) -> ReconcileResult:
     """Compare a table with the step's query. Must be called inside a transaction.
 
-    Each comparison is one statement. In a READ COMMITTED transaction, as in a migration, later comparisons see what
-    other sessions commit after the first one.
-    Raise NotComparable if the two cannot be compared, or the query fails; raise psycopg.Error.
+    Each comparison is one statement. In a READ COMMITTED transaction, such as a migration, later comparisons see what
+    other sessions commit after the first comparison. Raise NotComparable if the table and the query cannot be compared
+    or the query fails; otherwise raise psycopg.Error.
     """
     former = fetch_named_row(connection, "row_security")["setting"]
-    # With row_security off, a policy that hides rows raises an error: hidden rows cannot be compared.
+    # With row_security off, a policy that hides rows raises an error, because hidden rows cannot be compared.
     connection.execute("SET LOCAL row_security = off")
     result = _Reconciler(connection, step, build_comparison(connection, step, planned)).run()
     connection.execute(f"SET LOCAL row_security = {former}".encode())
@@ -49,7 +49,7 @@ def reconcile(connection: Connection, step: PlannedStep, planned: PlannedReconci
 
 
 class _Reconciler:
-    """One comparison, to be run."""
+    """Runs one comparison."""
 
     def __init__(self, connection: Connection, step: PlannedStep, comparison: TableComparison) -> None:
         self._connection = connection
@@ -104,7 +104,7 @@ class _Reconciler:
         )
 
     def _select_groups(self, totals: dict[str, Any]) -> tuple[sql.Composed, int]:
-        """Return the condition for rows of the groups that differ, and their number on both sides."""
+        """Return the condition for rows in the groups that differ, and the number of those rows on both sides."""
         by, values = self._comparison.by, totals["differing_groups"]
         if by is None or totals["differing"] > len(values):
             return sql.SQL("{}").format(sql.SQL("true")), totals["rows"] + totals["expected_rows"]
@@ -115,7 +115,7 @@ class _Reconciler:
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions)), totals["differing_rows"]
 
     def _select_buckets(self, chosen: sql.Composed) -> tuple[sql.Composed, bool]:
-        """Return the condition for rows in differing buckets, up to the limit, and whether it covers all of them."""
+        """Return the condition for rows in differing buckets, up to the limit, and whether it covers all such rows."""
         buckets = self._fetch("hash_buckets", chosen=chosen)
         numbers: list[int] = []
         rows = 0
@@ -132,7 +132,7 @@ class _Reconciler:
         return sql.SQL(", ").join(column.text(column.alias) for column in self._comparison.columns)
 
     def _pair_differences(self, rows: Sequence[dict[str, Any]]) -> list[Difference]:
-        """Return the differences of one key: missing rows paired with extra rows."""
+        """Return the differences for one key, pairing missing rows with extra rows."""
         missing = [
             self._row_values(row) for row in rows if row["surplus"] > 0 for _ in range(min(row["surplus"], _SHOWN))
         ]

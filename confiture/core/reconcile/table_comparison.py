@@ -1,4 +1,4 @@
-"""The compared columns of both sides, and their types."""
+"""The columns compared on both sides, and their types."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from confiture.models.reconcile_results import SkippedColumn
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedColumn:
-    """A compared column. `type` is the table's, as PostgreSQL prints it; the query's side is cast to it.
+    """A compared column. `type` is the type in the table, as PostgreSQL prints it. The query column is cast to it.
 
-    The type is never a domain. If it has no hash function or no order, its text is compared (`is_compared_as_text`).
-    `operator_schema` is the schema of its comparison operators; `is_builtin` is true for types of PostgreSQL itself.
+    The type is never a domain. If the type has no hash function or no sort order, the column is compared as text
+    (`is_compared_as_text`). `operator_schema` is the schema of the type's comparison operators; `is_builtin` is true
+    for PostgreSQL's own types.
     """
 
     name: str
@@ -28,19 +29,19 @@ class ComparedColumn:
 
     @property
     def alias(self) -> sql.Composable:
-        """The column's name in generated queries."""
+        """The name of the column in generated queries."""
         return sql.Identifier("e", f"c{self.number}")
 
     def expression(self, side: str) -> sql.Composed:
-        """Return the value of one side, in the form in which both sides are compared."""
+        """Return the value from one side, in the form used for the comparison."""
         return self._normalize(sql.Identifier(side, self.name))
 
     def literal(self, text: str | None) -> sql.Composed:
-        """Return a value, given as PostgreSQL prints it, in the same form."""
+        """Return a value, given in PostgreSQL's output format, in the same form."""
         return self._normalize(sql.Literal(text))
 
     def text(self, value: sql.Composable) -> sql.Composed:
-        """Return the text of a value in that form."""
+        """Return SQL that converts a value in that form to text."""
         return to_text(value, is_builtin=self.is_builtin or self.is_compared_as_text)
 
     def _normalize(self, value: sql.Composable) -> sql.Composed:
@@ -48,7 +49,8 @@ class ComparedColumn:
         if self.is_compared_as_text:
             text = to_text(sql.SQL("({})").format(cast), is_builtin=self.is_builtin)
             return sql.SQL('({}) COLLATE pg_catalog."C"').format(text)
-        # Compare bytes: a collation may treat different texts as equal, and the collations of the sides may differ.
+        # Compare bytes, because a collation may treat different strings as equal, and the two sides may use different
+        # collations.
         return sql.SQL('({}) COLLATE pg_catalog."C"').format(cast) if self.is_collatable else cast
 
     def as_text_comparison(self) -> ComparedColumn:
@@ -58,9 +60,9 @@ class ComparedColumn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableComparison:
-    """The comparison of both sides. `name` is the table's, `columns` are in the query's order.
+    """The definition of a comparison. `name` is the table name, and `columns` are in query order.
 
-    With an empty `key`, only all columns together identify a row.
+    If `key` is empty, all columns together identify a row.
     """
 
     table: sql.Identifier
@@ -76,11 +78,11 @@ class TableComparison:
         return self.key or self.columns
 
     def expected_query(self, query: str) -> sql.Composed:
-        """Return the query for the expected rows: the columns c0, c1, ... and the group, as `part`."""
+        """Return the query for the expected rows. It returns the columns c0, c1, ... and the group, as `part`."""
         return sql.SQL("SELECT {} FROM (\n{}\n) AS q").format(self._select_list("q"), sql.SQL(query))
 
     def actual_query(self) -> sql.Composed:
-        """Return the query for the table's rows, in the same form."""
+        """Return the query for the actual table rows, in the same form."""
         return sql.SQL("SELECT {} FROM {} AS t").format(self._select_list("t"), self.table)
 
     def _select_list(self, side: str) -> sql.Composed:
@@ -93,5 +95,5 @@ class TableComparison:
 
 
 def comma_separated(columns: tuple[ComparedColumn, ...]) -> sql.Composed:
-    """Return the columns' names in generated queries, comma-separated."""
+    """Return the column names in generated queries, separated by commas."""
     return sql.SQL(", ").join(column.alias for column in columns)

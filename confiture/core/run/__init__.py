@@ -1,1 +1,1 @@
-"""Running a plan."""
+"""Plan execution: segments, commits, retries and resuming."""

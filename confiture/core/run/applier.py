@@ -19,7 +19,7 @@ from confiture.plan.checksums import CHAIN_START
 
 
 class Applier:
-    """The real run of one plan over one session, under the migration lock."""
+    """Runs one plan for real over one session, holding the migration lock."""
 
     def __init__(self, context: RunContext, session: Session) -> None:
         self._context = context
@@ -27,7 +27,7 @@ class Applier:
         self._emit = context.emit
 
     def run(self, locked_plan: LockedPlan) -> None:
-        """Commit the plan. Raise the error that reports what failed and what is committed."""
+        """Commit the plan. Raise an error that reports what failed and what is committed."""
         plan, history = locked_plan.plan, locked_plan.history
         runner = MigrationRunner(
             self._context,
@@ -52,20 +52,20 @@ class Applier:
         if progress is None:
             return
         if progress.is_whole:
-            # It failed after its last commit: it is applied, and there is nothing to clean up.
+            # The migration failed after its last commit, so it is applied and needs no cleanup.
             self._emit(MigrationFinished(version=progress.plan.version, outcome=Outcome.DONE, duration_ms=0.0))
         elif progress.plan.on_error:
             self._run_on_error(runner, progress.plan, failure)
 
     def _run_on_error(self, runner: MigrationRunner, plan: PlannedMigration, failure: Diagnostic) -> None:
         if self._context.connection.closed:
-            self._emit(Notice(text="on_error did not run: the connection was lost"))
+            self._emit(Notice(text="on_error did not run because the connection was lost"))
             return
         try:
             runner.run_on_error(plan, failure)
         except StepFailed as error:
-            self._emit(Notice(text=f"on_error failed too: {error.diagnostic}"))
+            self._emit(Notice(text=f"on_error also failed: {error.diagnostic}"))
         except psycopg.Error as error:
-            self._emit(Notice(text=f"on_error failed too: {error}"))
+            self._emit(Notice(text=f"on_error also failed: {error}"))
         except KeyboardInterrupt:
             self._emit(Notice(text="on_error was interrupted and rolled back"))

@@ -1,4 +1,4 @@
-"""Statements outside transactions: detect in the catalog what an earlier attempt left, and repair it."""
+"""Statements outside transactions: detect in the catalog what an earlier attempt left behind, and repair it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _REINDEX = re.compile(r"REINDEX .*?\b(?P<kind>INDEX|TABLE|SCHEMA|DATABASE)( CONC
 
 
 def needs_intent(connection: Connection, statement: Statement, emit: Emit) -> bool:
-    """Prepare for a statement. Return whether an intent must be recorded before it runs.
+    """Prepare to run a statement. Return whether an intent must be recorded first.
 
-    No intent is needed if the statement can only fail or do nothing, because the index that it builds exists or the
-    index that it drops does not. With an intent, a later run would take another session's index for its own.
-    Raise MigrationFailed like `drop_invalid_index`.
+    No intent is needed if the statement can only fail or do nothing because the index to build already exists or the
+    index to drop does not exist. With an intent, a later run would mistake another session's index for its own. Raise
+    MigrationFailed in the same cases as `drop_invalid_index`.
     """
     if statement.built_index:
         drop_invalid_index(connection, statement.built_index, emit)
@@ -36,10 +36,10 @@ def needs_intent(connection: Connection, statement: Statement, emit: Emit) -> bo
 
 
 def is_already_done(connection: Connection, statement: Statement, *, has_intent: bool, emit: Emit) -> bool:
-    """Whether an earlier attempt (`has_intent`) already did the statement's work; an unfinished DETACH is completed.
+    """Whether an earlier attempt (`has_intent`) already did the statement's work. An unfinished DETACH is completed.
 
-    Drop an invalid index that blocks a build, and report it: it serves no query, slows down every write, and
-    IF NOT EXISTS would keep it forever. Raise MigrationFailed while another session is building that index.
+    Drop and report an invalid index that blocks a build. Such an index serves no query and slows down every write, and
+    IF NOT EXISTS would keep it forever. Raise MigrationFailed if another session is building the index.
     """
     if statement.built_index:
         drop_invalid_index(connection, statement.built_index, emit)
@@ -54,9 +54,9 @@ def is_already_done(connection: Connection, statement: Statement, *, has_intent:
 
 
 def is_satisfied_in_dry_run(connection: Connection, statement: Statement, *, has_intent: bool, emit: Emit) -> bool:
-    """Whether nothing is left to run: `is_already_done` for a dry run, inside its transaction.
+    """Whether nothing is left to run. This is `is_already_done` for a dry run, inside the dry run's transaction.
 
-    An invalid index that the real run would drop is dropped in the transaction and restored by the rollback.
+    An invalid index that the real run would drop is dropped inside the transaction and restored by the rollback.
     """
     if statement.built_index:
         index_row = _find_index(connection, statement.built_index)
@@ -65,7 +65,7 @@ def is_satisfied_in_dry_run(connection: Connection, statement: Statement, *, has
             connection.execute(sql.SQL("DROP INDEX {}").format(name))
             emit(
                 Notice(
-                    text=f"the real run will first drop the invalid index {index_row['name']} that a failed build left"
+                    text=f"the real run will first drop the invalid index {index_row['name']}, left by a failed build"
                 )
             )
             return False
@@ -80,9 +80,9 @@ def is_satisfied_in_dry_run(connection: Connection, statement: Statement, *, has
 
 
 def clean_up_failed_statement(connection: Connection, statement: Statement, *, was_rejected: bool, emit: Emit) -> bool:
-    """Remove what a failed statement left behind. Return whether nothing remains; the next run finishes the rest.
+    """Remove what a failed statement left behind. Return whether everything is removed; the next run removes the rest.
 
-    `was_rejected`: PostgreSQL itself ended the statement with an error.
+    `was_rejected` means that PostgreSQL itself ended the statement with an error.
     """
     if statement.built_index:
         drop_invalid_index(connection, statement.built_index, emit)
@@ -98,15 +98,15 @@ def clean_up_failed_statement(connection: Connection, statement: Statement, *, w
 
 
 def drop_invalid_index(connection: Connection, index: ConcurrentIndex, emit: Emit) -> None:
-    """Drop the invalid index that a failed build left, if there is one.
+    """Drop the invalid index left behind by a failed build, if one exists.
 
-    An index is also invalid while it is being built: wait for a backend that lost its client to notice and exit.
-    Raise MigrationFailed if it keeps running.
+    An index is also invalid while it is being built, so wait for a backend that lost its client to notice and exit.
+    Raise MigrationFailed if the backend keeps running.
     """
     index_row = _find_index(connection, index)
     if index_row and not index_row["valid"]:
         _wait_for_builders(connection, index_row)
-        # The builder may have succeeded meanwhile; without a builder, the index stays invalid.
+        # The building backend may have succeeded in the meantime. Without a building backend, the index stays invalid.
         index_row = _find_index(connection, index)
     if index_row and not index_row["valid"]:
         _drop_index(connection, index_row, emit)
@@ -121,7 +121,7 @@ def _wait_for_builders(connection: Connection, index_row: dict[str, Any]) -> Non
                     code="index-being-built",
                     message=f"the index {index_row['name']} is invalid, and server process {builders[0]} is working on"
                     " its table: it may be building the index",
-                    hint="wait until the process ends, or end it with pg_terminate_backend; then run again",
+                    hint="wait until that process exits, or end it with pg_terminate_backend; then run again",
                 )
             )
         time.sleep(_POLL_S)
@@ -139,7 +139,7 @@ def _find_index(connection: Connection, index: ConcurrentIndex) -> dict[str, Any
 
 
 def _drop_reindex_leftovers(connection: Connection, statement: Statement, emit: Emit) -> None:
-    """Drop the invalid copies (`_ccnew`, `_ccold`) that a failed REINDEX CONCURRENTLY left on its tables."""
+    """Drop the invalid copies (`_ccnew`, `_ccold`) left behind by a failed REINDEX CONCURRENTLY."""
     match = _REINDEX.fullmatch(normalize_sql(statement.text))
     parameters = {"kind": match["kind"].lower(), "name": match["name"]} if match else {"kind": "none", "name": ""}
     for index_row in connection.execute(query("rebuilt_halves"), parameters).fetchall():

@@ -1,4 +1,4 @@
-"""The parameters of a run, and the progress of a migration."""
+"""The parameters of a run, and the progress of each migration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USUAL_MS = 30_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProofOptions:
-    """The number of tenants that a dry run samples, and the time limit of all its proofs, in milliseconds."""
+    """The number of tenants sampled by a dry run, and the total time limit for its proofs in milliseconds."""
 
     tenants: int = DEFAULT_TENANTS
     limit_ms: int = USUAL_MS
@@ -34,10 +34,10 @@ class ProofOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DryRunOptions:
-    """Options of a dry run: how often it is repeated, and the database whose row counts scale its times.
+    """Dry-run options: the number of repetitions, and the database whose row counts are used to scale the durations.
 
-    `confirmed` is required if the environment is protected. With `full`, batched backfills run completely instead of
-    being sampled. Without `proofs`, tenant isolation is not proved.
+    `confirmed` is required for protected environments. With `full`, batched backfills run completely instead of being
+    sampled. Without `proofs`, tenant isolation is not proved.
     """
 
     repeat: int = 1
@@ -46,12 +46,12 @@ class DryRunOptions:
     confirmed: bool = False
     proofs: ProofOptions | None = field(default_factory=ProofOptions)
     store_prediction: bool = True
-    """Whether the prediction is stored in the project's directory."""
+    """Whether the prediction is stored in the project directory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunMode:
-    """The mode of a run: its direction, and whether it is a dry run."""
+    """The mode of a run: the direction, and whether it is a dry run."""
 
     direction: Direction
     dry_run: bool
@@ -59,18 +59,18 @@ class RunMode:
 
     @property
     def purpose(self) -> str:
-        """The run's purpose, as other sessions see it."""
+        """The run's purpose, as shown to other sessions."""
         return "dry run" if self.dry_run else f"migrate {self.direction}"
 
     @property
     def retryable(self) -> frozenset[str]:
-        """The SQLSTATEs after which it retries. A dry run does not retry after blocking others for too long."""
+        """The SQLSTATEs after which the run retries. A dry run does not retry after blocking others for too long."""
         return RETRYABLE - {OVER_BUDGET} if self.dry_run else RETRYABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
-    """The context of a whole run: the project, the database, the connection to it, and the receiver of events."""
+    """The context of a whole run: the project, the database, the database connection, and the event receiver."""
 
     project: PlannedProject
     target: ConnectionTarget
@@ -85,13 +85,13 @@ class RunContext:
 
     @property
     def store(self) -> HistoryStore:
-        """The project's history, over the run's connection."""
+        """The project's history, accessed over the run's connection."""
         return HistoryStore(self.connection, self.settings.history)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedPlan:
-    """A plan chosen under the lock, the history that it is based on, and its lint result (None when migrating down)."""
+    """A plan selected under the lock, the history it is based on, and its lint result (None when migrating down)."""
 
     plan: Plan
     history: tuple[AppliedMigration, ...]
@@ -100,16 +100,16 @@ class LockedPlan:
 
 
 class RecordState(Enum):
-    """The history's knowledge of a running migration."""
+    """The state of a running migration's history record."""
 
     UNRECORDED = "unrecorded"
-    """Nothing: there is no row yet."""
+    """The history contains no row yet."""
     BEGUN = "begun"
-    """A row, and the committed segments."""
+    """The history contains a row and the committed segments."""
     INTENT_SENT = "intent sent"
-    """Possibly also an intent: its commit may have reached the server even if no answer came back."""
+    """The history may also contain an intent, because the commit may have reached the server without a reply."""
     INTENDED = "intended"
-    """Also an intent: the next segment may have run, completely or in part."""
+    """The history also contains an intent. The next segment may have run, completely or in part."""
 
 
 _TRANSITIONS = {
@@ -121,7 +121,7 @@ _TRANSITIONS = {
 
 
 class MigrationProgress:
-    """The progress of a migration: its attempt, how many segments are committed, and what the history records."""
+    """The progress of a migration: the attempt, the number of committed segments, and the state of its record."""
 
     def __init__(
         self, plan: PlannedMigration, attempt: str, committed: int = 0, state: RecordState = RecordState.UNRECORDED
@@ -133,12 +133,12 @@ class MigrationProgress:
 
     @property
     def committed_segments(self) -> int:
-        """The number of committed segments: always the first ones."""
+        """The number of committed segments. These are always the first ones."""
         return self._committed
 
     @property
     def is_begun(self) -> bool:
-        """Whether the history has a row for the migration."""
+        """Whether the history contains a row for the migration."""
         return self._record.state in (RecordState.BEGUN, RecordState.INTENDED)
 
     @property
@@ -153,7 +153,7 @@ class MigrationProgress:
 
     @property
     def has_committed_work(self) -> bool:
-        """Whether a part of the migration is, or may be, committed."""
+        """Whether part of the migration is, or may be, committed."""
         return self._committed > 0 or self.has_intent
 
     @property
@@ -162,7 +162,7 @@ class MigrationProgress:
         return self._committed == len(self.plan.segments)
 
     def send_intent(self) -> None:
-        """Note that the intent of the next segment is about to be committed."""
+        """Note that the intent for the next segment is about to be committed."""
         self._record.enter(RecordState.INTENT_SENT)
 
     def confirm_intent(self) -> None:
@@ -175,10 +175,10 @@ class MigrationProgress:
         self.confirm_intent()
 
     def withdraw_intent(self) -> None:
-        """Note that the intent was deleted: nothing of the segment is done."""
+        """Note that the intent was deleted, because no part of the segment was done."""
         self._record.enter(RecordState.BEGUN)
 
     def commit_segment(self) -> None:
-        """Note that the next segment is committed, and with it its intent if it had one."""
+        """Note that the next segment is committed, together with its intent, if any."""
         self._record.enter(RecordState.BEGUN)
         self._committed += 1

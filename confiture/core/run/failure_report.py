@@ -35,12 +35,13 @@ _MISSING_RELATION = frozenset({"42P01", "3F000"})
 def classify_dry_run_failure(error: BaseException, progress: MigrationProgress | None) -> ConfitureError:
     """Return the error to report for a failed dry run.
 
-    A dry run leaves nothing behind, but it ends like the real run, which would have committed the segments before.
+    A dry run leaves nothing behind, but reports the same kind of error as a real run, which would have committed the
+    earlier segments.
     """
     if isinstance(error, ConfitureError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return MigrationFailed(_interrupted_diagnostic("a dry run commits nothing: run it again"))
+        return MigrationFailed(_interrupted_diagnostic("a dry run commits nothing, so run it again"))
     diagnostic = _to_diagnostic(error, progress)
     if isinstance(error, TransactionEnded):
         return MigrationStopped(diagnostic)
@@ -56,9 +57,9 @@ def classify_dry_run_failure(error: BaseException, progress: MigrationProgress |
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActualProgress:
-    """The progress of a failed migration according to the database. `news` is what the run did not know.
+    """The progress of a failed migration according to the database. `news` contains what the run did not know.
 
-    If the database could not be queried, `is_known` is false, and `progress` is what the run knew.
+    If the database could not be queried, `is_known` is false and `progress` is what the run knew.
     """
 
     progress: MigrationProgress | None
@@ -69,10 +70,10 @@ class ActualProgress:
 def read_actual_progress(
     error: BaseException, progress: MigrationProgress | None, context: RunContext, session: Session
 ) -> ActualProgress:
-    """Return the progress of a migration that failed with this error; query the database if it is in doubt."""
+    """Return the progress of a migration that failed with the error. Query the database if the progress is in doubt."""
     if progress is None or isinstance(error, Drift):
         return ActualProgress(progress=progress)
-    # A transaction whose COMMIT was never sent is rolled back, even if the connection was lost.
+    # A transaction is rolled back if its COMMIT was never sent, even if the connection was lost.
     never_sent = isinstance(error, StepFailed | ConfitureError)
     is_state_missing = isinstance(error, StepFailed) and error.sqlstate in _MISSING_RELATION
     if never_sent and not is_state_missing and not (session.connection.closed and progress.has_intent):
@@ -122,7 +123,7 @@ def _interrupted_diagnostic(hint: str) -> Diagnostic:
 def _ask_database(progress: MigrationProgress, context: RunContext, session: Session) -> ActualProgress:
     """Return the progress according to the journal.
 
-    Raise psycopg.Error or DatabaseUnavailable if it cannot be read, or if the lost session does not end.
+    Raise psycopg.Error or DatabaseUnavailable if the journal cannot be read, or if the lost session does not end.
     """
     if session.connection.info.transaction_status is TransactionStatus.IDLE:
         return _read_journal(progress, context.store)
@@ -157,7 +158,7 @@ def _committed_diagnostic(progress: MigrationProgress) -> Diagnostic:
     what = f"all of {label} is committed" if progress.is_whole else f"the part of {label} that ran is committed"
     return Diagnostic(
         code="committed",
-        message=f"{what}: the error occurred after the commit",
+        message=f"{what}; the error occurred after the commit",
         hint=f"run `{_resume_command(progress)}` to continue from there",
     )
 
@@ -165,11 +166,11 @@ def _committed_diagnostic(progress: MigrationProgress) -> Diagnostic:
 def _history_lost_diagnostic(progress: MigrationProgress) -> Diagnostic:
     plan = progress.plan
     segments = f"{progress.committed_segments} of {pluralize(len(plan.segments), 'segment')} of {plan.migration.label}"
-    part = " and a part of the next one" if progress.has_intent else ""
+    part = " and part of the next one" if progress.has_intent else ""
     return Diagnostic(
         code="history-lost",
-        message=f"{segments}{part} are committed, but the history does not record them any more",
-        hint="restore the tables of the schema confiture from a backup; or revert what is committed by hand"
+        message=f"{segments}{part} are committed, but the history no longer records them",
+        hint="restore the tables in the schema confiture from a backup; or revert what is committed by hand"
         f" before you run `{_resume_command(progress)}`",
     )
 
@@ -178,7 +179,7 @@ def _unknown_outcome_diagnostic(progress: MigrationProgress) -> Diagnostic:
     return Diagnostic(
         code="outcome-unknown",
         message=f"the connection was lost, and it is unknown whether {progress.plan.migration.label} committed",
-        hint=f"once the database is back, run `confiture migrate status`, then `{_resume_command(progress)}`",
+        hint=f"once the database is back up, run `confiture migrate status`, then `{_resume_command(progress)}`",
     )
 
 

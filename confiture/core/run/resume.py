@@ -1,4 +1,4 @@
-"""Match the plan of an interrupted migration to what an earlier run committed of it."""
+"""Match the plan of an interrupted migration to the part that an earlier run committed."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from confiture.plan.session_state import add_session_state
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResumePoint:
-    """A migration that an earlier run left incomplete: its attempt, and what it committed or was about to commit."""
+    """A migration that an earlier run left incomplete: the attempt, and what was committed or about to be committed."""
 
     attempt: str
     journal: Mapping[int, JournalEntry]
 
     @property
     def committed_segments(self) -> int:
-        """The number of committed segments: always the first ones."""
+        """The number of committed segments. These are always the first ones."""
         return sum(entry.state is SegmentState.DONE for entry in self.journal.values())
 
     @property
     def has_intent(self) -> bool:
-        """Whether a statement outside a transaction was started and its outcome is unknown."""
+        """Whether a statement outside a transaction was started with an unknown outcome."""
         return any(entry.state is SegmentState.INTENT for entry in self.journal.values())
 
 
 def find_interrupted(
     store: HistoryStore, history: Sequence[AppliedMigration], direction: Direction
 ) -> Mapping[VersionKey, ResumePoint]:
-    """Return what earlier runs in this direction left incomplete, by version; read their journals."""
+    """Return the migrations that earlier runs in this direction left incomplete, by version, with their journals."""
     state = MigrationState.RUNNING if direction is Direction.UP else MigrationState.REVERTING
     return {
         version_key(row.version): ResumePoint(attempt=row.attempt, journal=store.read_journal(row.attempt))
@@ -45,9 +45,9 @@ def find_interrupted(
 
 
 def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> PlannedMigration:
-    """Return the plan, split where the commits were: later steps may have changed since, and the segments with them.
+    """Return the plan, split at the commits, because later steps, and so the segments, may have changed since then.
 
-    Raise Drift if what was committed, or was about to run, has changed in the plan.
+    Raise Drift if the plan has changed in a part that was committed or about to run.
     """
     segments = list(plan.segments)
     for number in sorted(resume_point.journal):
@@ -68,7 +68,7 @@ def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> 
 
 
 def _split_segment(segment: Segment) -> Iterator[tuple[Segment, Segment]]:
-    """Yield the segment split in two, at every statement."""
+    """Yield the segment split in two at each statement."""
     if segment.transaction_mode is TransactionMode.OUTSIDE:
         return
     for position, step in enumerate(segment.steps):
@@ -93,7 +93,7 @@ def _drift_diagnostic(plan: PlannedMigration, number: int, entry: JournalEntry) 
     return plan.migration.file.diagnostic(
         step.span if step else plan.migration.span,
         "drift",
-        f"{plan.migration.label} was interrupted, and the part that had run was changed since",
+        f"{plan.migration.label} was interrupted, and the part that had already run has changed since then",
         detail=(f"segment {number}{start} {outcome}",),
         hint="restore that part and its variables; change only what comes after it",
     )

@@ -1,4 +1,4 @@
-"""Execute a plan segment by segment; commit each segment together with its record."""
+"""Execute a plan segment by segment, committing each segment together with its history record."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
 
 
 class MigrationRunner:
-    """The runner that commits plans over one session, under the migration lock.
+    """Runs and commits plans over one session, holding the migration lock.
 
-    `chain_checksum` is the chain of the last applied row. `predictions` come from dry runs, by version.
+    `chain_checksum` is the chain checksum of the last applied row. `predictions` come from dry runs, by version.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class MigrationRunner:
     def apply(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
         """Commit the plan, segment by segment.
 
-        `resume_points` are the incomplete migrations of earlier runs, by version. Raise StepFailed, psycopg.Error or
-        ConfitureError; `progress` then holds what is committed.
+        `resume_points` are the migrations left incomplete by earlier runs, by version. Raise StepFailed, psycopg.Error
+        or ConfitureError; `progress` then describes what is committed.
         """
         if not self._is_installed:
             self._store.check_privileges()
@@ -82,7 +82,7 @@ class MigrationRunner:
             self._run_migration(migration, resume_points.get(version_key(migration.version)))
 
     def run_on_error(self, plan: PlannedMigration, failure: Diagnostic) -> None:
-        """Run a failed migration's on_error steps, each segment separately. Their hooks receive the cause.
+        """Run a failed migration's on_error steps, each segment separately. Hooks in these steps receive the cause.
 
         Raise StepFailed or psycopg.Error.
         """
@@ -109,7 +109,7 @@ class MigrationRunner:
             MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed_segments)
         )
         if plan.direction is Direction.DOWN and self._is_installed:
-            # A backfill's captured changes refer to what is reverted now, and its triggers would stay behind.
+            # A backfill's captured changes refer to what is being reverted, and its triggers would be left behind.
             self._session.run_with_retries(
                 plan.version, 1, lambda: self._make_backfill_runner().abandon(self._connection, plan.version)
             )
@@ -128,7 +128,7 @@ class MigrationRunner:
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
 
     def _check_backfills(self, segments: Sequence[Segment]) -> None:
-        """Raise StepFailed for a backfill that would be refused after earlier segments have committed."""
+        """Raise StepFailed for a backfill that would be rejected only after earlier segments have committed."""
         if any(segment.transaction_mode is TransactionMode.BATCHED for segment in segments[1:]):
             from confiture.core.backfill.preflight import check_backfills
 
@@ -136,7 +136,7 @@ class MigrationRunner:
             self._session.reset()
 
     def _finish_without_steps(self, progress: MigrationProgress) -> None:
-        """Finish a migration with nothing left to run: it has no steps, or the failed ones were removed."""
+        """Finish a migration that has nothing left to run, because it has no steps or the failed ones were removed."""
         self._session.reset()
         with self._connection.transaction(), history_errors_translated():
             self._install_history()
@@ -154,7 +154,7 @@ class MigrationRunner:
 
     def _commit_transaction(self, progress: MigrationProgress, segment: Segment) -> None:
         self._session.reset()
-        # Not inside the transaction: the migration may set its isolation level.
+        # Do this outside the transaction, because the migration may set the isolation level.
         content = self._schema_content()
         started = time.perf_counter()
         watched = self._session.with_blocking_monitor(progress.plan.version, segment.number)
@@ -170,7 +170,7 @@ class MigrationRunner:
     def _record_in_transaction(
         self, progress: MigrationProgress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
     ) -> None:
-        """Record a segment in its own transaction, and its migration with the last segment."""
+        """Record a segment in a separate transaction, and record the migration together with its last segment."""
         plan, attempt, rows = progress.plan, progress.attempt, _to_rows(records)
         record_proofs(self._connection, self._store.key, attempt, plan.version, segment.number, records)
         if plan.direction is Direction.UP and _is_whole_migration(plan, segment) and not progress.is_begun:
@@ -181,7 +181,7 @@ class MigrationRunner:
             self._finish_if_last(progress, segment, duration_ms)
 
     def _commit_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> None:
-        """Commit an intent, run the statement, commit the record: after a crash, the next run finds the intent."""
+        """Commit an intent, run the statement, then commit the record. After a crash, the next run finds the intent."""
         self._session.reset()
         plan = progress.plan
         if not progress.has_intent and self._session.run_with_retries(
@@ -207,7 +207,7 @@ class MigrationRunner:
             self._finish_if_last(progress, segment, duration_ms)
 
     def _commit_batches(self, progress: MigrationProgress, segment: Segment) -> None:
-        """Commit an intent, then the batches, each together with its position, then the record."""
+        """Commit an intent, then each batch together with its key position, then the record."""
         self._session.reset()
         if not progress.has_intent:
             self._record_intent(progress, segment)
@@ -227,14 +227,14 @@ class MigrationRunner:
     def _delete_unused_intent(
         self, progress: MigrationProgress, segment: Segment, backfill_runner: BackfillRunner
     ) -> None:
-        """Delete the intent of a backfill that was rejected before its first batch."""
+        """Delete the intent for a backfill that was rejected before its first batch."""
         if not self._connection.closed and not backfill_runner.is_started(self._connection, segment, progress.attempt):
             with self._connection.transaction():
                 self._store.delete_intent(progress.plan, segment, progress.attempt)
             progress.withdraw_intent()
 
     def _make_backfill_runner(self) -> BackfillRunner:
-        # Most runs have no backfill.
+        # Import lazily, because most runs have no backfill.
         from confiture.core.backfill.backfill_runner import BackfillRunner
 
         context = self._context
@@ -254,7 +254,7 @@ class MigrationRunner:
         with self._connection.transaction(), history_errors_translated():
             self._record_start(progress, segment)
             self._store.record_intent(progress.plan, segment, progress.attempt)
-            # From here on the commit may have reached the server, even if no answer comes back.
+            # From here on, the commit may have reached the server even if no reply arrives.
             progress.send_intent()
         progress.confirm_intent()
         self._is_installed = True
@@ -265,16 +265,16 @@ class MigrationRunner:
         self._session.apply_settings(segment)
         self._session.step_runner.set_timeouts(segment, step)
         if is_already_done(self._connection, statement, has_intent=progress.has_intent, emit=self._emit):
-            self._emit(Notice(text=f"skipped, an earlier run had completed it: {_first_line(statement.text)}"))
+            self._emit(Notice(text=f"skipped because an earlier run completed it: {_first_line(statement.text)}"))
             return []
         if statement.is_concurrent:
-            # CONCURRENTLY blocks neither reads nor writes, and cancelling it would waste the whole build.
+            # A CONCURRENTLY statement blocks neither reads nor writes, and cancelling it would waste the whole build.
             return self._session.run_steps(progress.plan.version, segment)
         with self._session.with_blocking_monitor(progress.plan.version, segment.number):
             return self._session.run_steps(progress.plan.version, segment)
 
     def _clean_up_failure(self, progress: MigrationProgress, segment: Segment, *, was_rejected: bool) -> None:
-        """Clean up after a failed statement outside a transaction. If that fails too, the next run does it."""
+        """Clean up after a failed statement outside a transaction. If cleaning up also fails, the next run does it."""
         (statement,) = segment.steps[0].statements
         if not progress.has_intent:
             return
@@ -287,16 +287,17 @@ class MigrationRunner:
                     self._store.delete_intent(progress.plan, segment, progress.attempt)
                 progress.withdraw_intent()
         except (psycopg.Error, ConfitureError) as failure:
-            self._emit(Notice(text=f"could not clean up, the next run will do it: {_first_line(str(failure))}"))
+            self._emit(Notice(text=f"could not clean up; the next run will do this: {_first_line(str(failure))}"))
 
     def _reset_role(self, segment: Segment) -> None:
         texts = [*segment.settings, *(statement.text for step in segment.steps for statement in step.statements)]
         if any(step.hook for step in segment.steps) or any(map(_MAY_SET_ROLE.search, texts)):
-            # The run's own role must write the history, even if the migration, a DO block or a hook changed the role.
+            # The run's own role must write the history, even if the migration, a DO block or a hook has changed the
+            # role.
             self._connection.execute("RESET SESSION AUTHORIZATION")
 
     def _schema_content(self) -> SchemaContent:
-        """Return what Confiture's schema contains outside of migrations; cached once the history is installed."""
+        """Return the content of Confiture's schema outside of migrations, cached once the history is installed."""
         content = self._content or read_content(self._connection)
         if self._is_installed:
             self._content = content
@@ -307,7 +308,7 @@ class MigrationRunner:
             self._store.install()
 
     def _record_start(self, progress: MigrationProgress, segment: Segment) -> None:
-        """Record the start of a migration that has several segments, or one outside a transaction."""
+        """Record the start of a migration that has several segments or a single one outside a transaction."""
         self._install_history()
         plan = progress.plan
         if progress.is_begun or _is_whole_migration(plan, segment):
@@ -344,13 +345,13 @@ class MigrationRunner:
 
 
 def last_chain_checksum(history: Sequence[AppliedMigration], start: str) -> str:
-    """Return the chain checksum after all applied rows of a history."""
+    """Return the chain checksum after all applied rows in a history."""
     applied = [row.chain for row in history if row.applied_at is not None]
     return applied[-1] if applied else start
 
 
 def _is_whole_migration(plan: PlannedMigration, segment: Segment) -> bool:
-    """Whether the migration consists of this one segment, in one transaction."""
+    """Whether the migration consists of this segment only, in one transaction."""
     return len(plan.segments) == 1 and segment.transaction_mode is TransactionMode.TRANSACTIONAL
 
 

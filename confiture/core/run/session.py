@@ -1,4 +1,4 @@
-"""The session of a run: its settings, its retries, and its blocking monitor."""
+"""A run's session: settings, retries and the blocking monitor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Session:
-    """The connection of a run, with its settings, its retries and its blocking monitor."""
+    """A run's connection, with settings, retries and the blocking monitor."""
 
     def __init__(self, context: RunContext, monitor: BlockingMonitor) -> None:
         self.connection = context.connection
@@ -46,7 +46,7 @@ class Session:
         self._client_check_ms = enable_client_check(self.connection)
 
     def reset(self) -> None:
-        """Reset the session: settings of one migration do not reach the next."""
+        """Reset the session, so that one migration's settings do not affect the next migration."""
         text = query("reset_session").decode()
         if self.connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
             text += "SET transaction_timeout = 0;"
@@ -54,19 +54,19 @@ class Session:
         self.connection.execute(text.format(**settings).encode())
 
     def begin(self, segment: Segment) -> None:
-        """Begin the session of a segment: fresh, with the settings of earlier segments."""
+        """Begin a segment with a reset session and the settings made by earlier segments."""
         self.reset()
         self.apply_settings(segment)
 
     def apply_settings(self, segment: Segment) -> None:
-        """Make the settings of earlier segments again."""
+        """Reapply the settings made by earlier segments."""
         for setting in segment.settings:
             self.connection.execute(setting.encode())
 
     def run_steps(self, version: str, segment: Segment, observer: StatementObserver | None = None) -> list[StepRecord]:
-        """Run the steps of a segment in the open transaction, if any. Raise StepFailed."""
+        """Run a segment's steps in the open transaction, if any. Raise StepFailed."""
         records = []
-        # Record what a statement did before the budget check can end the run.
+        # Record a statement's effects before the budget check can end the run.
         observers = ObserverSequence(*([observer] if observer else []), *self._budget_observers(segment))
         try:
             with self.hook_runner.restore_stats_on_error(version):
@@ -81,7 +81,7 @@ class Session:
         return [record for record in records if record is not None]
 
     def _budget_observers(self, segment: Segment) -> tuple[StatementObserver, ...]:
-        # Outside a transaction, completed statements stay: giving up now would undo nothing.
+        # Outside a transaction, completed statements are already permanent, so giving up now would undo nothing.
         is_transactional = segment.transaction_mode is TransactionMode.TRANSACTIONAL
         return (_BudgetObserver(self._check_budget),) if is_transactional else ()
 
@@ -92,7 +92,7 @@ class Session:
 
     @contextmanager
     def with_blocking_monitor(self, version: str, segment: int) -> Iterator[None]:
-        """Enforce the blocking budget inside, and report who waited. Raise StepFailed if it is exceeded."""
+        """Enforce the blocking budget inside the context, and report waiters. Raise StepFailed if it is exceeded."""
         with self.monitor.budget_enforced():
             try:
                 yield
@@ -111,7 +111,7 @@ class Session:
 
     @contextmanager
     def release_monitor_on_exit(self) -> Iterator[None]:
-        """Stop enforcing the budget before the enclosing transaction ends: its end must not be cancelled."""
+        """Stop enforcing the budget before the enclosing transaction ends, because COMMIT must not be cancelled."""
         try:
             yield
         finally:
@@ -119,7 +119,7 @@ class Session:
 
     @contextmanager
     def check_budget_on_exit(self, segment: Segment) -> Iterator[None]:
-        """Stop enforcing the budget on exit, and raise StepFailed if it is already exceeded."""
+        """Stop enforcing the budget on exit, and raise StepFailed if the budget has already been exceeded."""
         with self.release_monitor_on_exit():
             yield
         last = segment.steps[-1]
@@ -134,7 +134,7 @@ class Session:
             raise over_budget_error(over, self._settings.max_blocking_ms, diagnostic)
 
     def run_with_retries(self, version: str, segment: int, action: Callable[[], T]) -> T:
-        """Run the action; retry it after a wait if it could not get a lock."""
+        """Run the action. If it could not acquire a lock, retry it after a wait."""
         policy = RetryPolicy(sqlstates=self._retryable_sqlstates, retries=self._settings.retries)
 
         def emit_retry(retry: Retry) -> None:
@@ -154,7 +154,7 @@ class Session:
 
 
 class _BudgetObserver(StatementObserver):
-    """An observer that stops between two statements once the budget is exceeded: a cancel has no effect there."""
+    """An observer that stops between statements once the budget is exceeded: a cancel has no effect at that point."""
 
     def __init__(self, check: Callable[[PlannedStep, Statement], None]) -> None:
         self._check = check

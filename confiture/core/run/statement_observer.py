@@ -1,4 +1,4 @@
-"""Observers of a run's statements: called before each statement, and after it has succeeded."""
+"""Statement observers. They are called before each statement, and again after the statement has succeeded."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from confiture.models.plan import PlannedStep, Statement, StepId
 
 
 class StatementObserver:
-    """Base class that ignores every statement. An exception of a subclass fails the statement's step."""
+    """A base class that ignores every statement. An exception raised by a subclass fails the statement's step."""
 
     def before(self, step: PlannedStep, statement: Statement) -> None:
         """Observe a statement that is about to run."""
 
     def after(self, identity: StepId, step: PlannedStep, statement: Statement, duration_ms: float) -> None:
-        """Observe a statement that has succeeded, with its duration. For batches, only this method is called."""
+        """Observe a successful statement and its duration. For batches, only this method is called."""
 
 
 class ObserverSequence(StatementObserver):

@@ -1,4 +1,4 @@
-"""Run the statements of one step, and report their effects."""
+"""Run the statements in one step, and report their effects."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from confiture.secrets import hide_secrets
 
 
 class _Timer:
-    """A timer of the milliseconds that the statements of one step take."""
+    """Measures the milliseconds that the statements in one step take."""
 
     def __init__(self) -> None:
         self.elapsed_ms = 0.0
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Add the time spent inside, even if it fails."""
+        """Add the time spent inside the context, even if the code inside fails."""
         started = time.perf_counter()
         try:
             yield
@@ -46,9 +46,9 @@ class _Timer:
 
 
 class StepRunner:
-    """The runner of steps on one connection, in its open transaction if any.
+    """Runs steps on one connection, in the open transaction, if any.
 
-    A step can override the session's timeouts for itself.
+    Each step can override the session's timeouts.
     """
 
     def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
@@ -58,7 +58,7 @@ class StepRunner:
         self._lock_timeout_ms = context.settings.database.lock_timeout_ms
 
     def run(self, version: str, segment: Segment, step: PlannedStep, observer: StatementObserver) -> StepRecord | None:
-        """Run a step; return None if it is skipped. Its duration is that of its statements. Raise StepFailed."""
+        """Run a step; return None if it is skipped. Its duration is the time spent in statements. Raise StepFailed."""
         identity = build_step_id(version, segment, step)
         if step.skip_reason:
             self._emit(StepFinished(step=identity, outcome=Outcome.SKIPPED, duration_ms=0.0, note=step.skip_reason))
@@ -123,7 +123,7 @@ class StepRunner:
         return StepOutcome(rows=None, note=equal_summary(proof), proof=proof)
 
     def _execute(self, step: PlannedStep, statement: Statement, timer: _Timer) -> list[int]:
-        """Return how many rows a statement wrote; empty if it is not a statement that writes rows."""
+        """Return how many rows a statement wrote; empty if the statement does not write rows."""
         try:
             with timer.measure():
                 cursor = self._connection.execute(statement.text.encode())
@@ -134,7 +134,7 @@ class StepRunner:
 
     def _restore_encoding(self) -> None:
         if self._connection.info.parameter_status("client_encoding") != "UTF8":
-            # A dump may set another client_encoding, but all files are UTF-8: the next statement would be misread.
+            # A dump may set another client_encoding. All files are UTF-8, so the next statement would be misread.
             self._connection.execute("SET client_encoding = 'UTF8'")
 
     def _check(self, step: PlannedStep, statement: Statement, timer: _Timer) -> None:
@@ -175,10 +175,11 @@ class StepRunner:
         return proof
 
     def set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
-        """Set the step's timeouts: in a transaction until its end, otherwise for the session."""
+        """Set the step's timeouts, until the end of the transaction or, outside one, for the session."""
         lock_timeout = step.lock_timeout_ms
         if lock_timeout is None and any(statement.is_concurrent for statement in step.statements):
-            # CONCURRENTLY blocks neither reads nor writes while it waits, and giving up wastes the whole build.
+            # A CONCURRENTLY statement blocks neither reads nor writes while it waits, and giving up would waste the
+            # whole build.
             lock_timeout = 0
         self._set_parameter(segment, "statement_timeout", step.timeout_ms)
         self._set_parameter(segment, "lock_timeout", lock_timeout)
@@ -202,14 +203,14 @@ RUN_BY_ACTION: Mapping[StepAction, _Run] = {
     StepAction.RECONCILE: StepRunner.run_reconcile,
     StepAction.HOOK: StepRunner.run_hook,
 }
-"""The method that runs a step, by its action."""
+"""The method that runs a step, by the step's action."""
 
 
 @contextmanager
 def _observe_statement(
     identity: StepId, step: PlannedStep, statement: Statement, observer: StatementObserver, timer: _Timer
 ) -> Iterator[None]:
-    """Call an observer before and after the statement that runs inside; not after a failure."""
+    """Call an observer before the statement inside the context and, if the statement succeeds, after it."""
     observer.before(step, statement)
     before_ms = timer.elapsed_ms
     yield

@@ -1,1 +1,1 @@
-"""Tenancy: the ownership of tables by tenants, and proofs of tenant isolation."""
+"""Tenancy: table ownership by tenants, and proofs of tenant isolation."""

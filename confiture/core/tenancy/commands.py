@@ -1,4 +1,4 @@
-"""Prove the tenant isolation of a project's migrations, and map the tables of its files or its database."""
+"""Prove the tenant isolation of a project's migrations, and classify the tables in its files or its database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict, P
 from confiture.plan.project import PlannedProject, require_variables
 
 Announce = Callable[[str], None]
-"""A receiver of each step's name before its statements are proved."""
+"""A callback that receives each step's name before the proofs for that step run."""
 
 
 def prove_project(
@@ -29,10 +29,10 @@ def prove_project(
     timeout_ms: int | None = None,
     announce: Announce,
 ) -> IsolationReport:
-    """Prove all statements of one migration, or of all, against the current database; read only.
+    """Prove the tenant isolation of all statements in one or all migrations, using the current database. Write nothing.
 
-    All proofs use one snapshot. `tenants` is the number of sampled tenants, None for all. Raise InputError if there is
-    no such migration, DatabaseUnavailable if the database cannot be queried.
+    All proofs use one snapshot. `tenants` is the number of sampled tenants; None means all. Raise InputError if the
+    migration does not exist, and DatabaseUnavailable if the database cannot be queried.
     """
     plans = project.ups if version is None else (project.plan_of(version, down=False),)
     require_variables(plans)
@@ -66,12 +66,12 @@ def _iterate_steps(plans: tuple[PlannedMigration, ...]) -> Iterator[tuple[Planne
 
 
 def ownership_from_files(settings: Settings, variables: Mapping[str, Any]) -> TenancyMap:
-    """Classify the tables of the DDL files and migrations. Raise InputError."""
+    """Classify the tables defined in the DDL files and migrations. Raise InputError."""
     return classify_tables(catalog_from_files(settings, variables), settings.tenancy, "files")
 
 
 def ownership_from_database(settings: Settings, database: ConnectionTarget) -> TenancyMap:
-    """Classify the tables of a database. Raise DatabaseUnavailable."""
+    """Classify the tables in a database. Raise DatabaseUnavailable."""
     with connect_for_query(database, "tenancy map", "the schema cannot be read") as connection:
         set_lock_timeout(connection, settings.database.lock_timeout_ms)
         return classify_tables(read_catalog(connection), settings.tenancy, database.label)

@@ -1,4 +1,4 @@
-"""Query the differences between a query over all data and over each tenant's data alone."""
+"""Find the differences between a query's result over all data and its results over each tenant's data alone."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ _AT_ONCE = 10
 """The number of tenants compared in one statement."""
 _SHOWN = 3
 _INEXACT = {"real": "9.99EEEE", "double precision": "9.99999EEEE"}
-"""The compared digits of inexact numbers, fewer than their 6 and 15: sums depend on the order of addition."""
+"""The compared digits of inexact numbers. They are fewer than the full 6 and 15, because sums depend on the order of
+addition."""
 _HINT = "allow more time, or sample fewer tenants"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultColumn:
-    """A column of a query. Its type has no length and is not a domain."""
+    """A query column. The type has no length and is not a domain."""
 
     name: str
     type: str
@@ -38,11 +39,11 @@ class ResultColumn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonQuery:
-    """A query, rewritten for each scope, and its columns.
+    """A query rewritten for each scope, and the query's columns.
 
-    The columns have names and types. Positions say which types are built in, which column is the tenant, which columns
-    are compared, and which form the key that only one tenant may claim. `operator_schema` is the schema of the
-    comparison operators of the tenant's type.
+    The columns have names and types. Position fields say which types are built in, which column is the tenant, which
+    columns are compared, and which columns form the key that only one tenant may claim. `operator_schema` is the schema
+    that contains the comparison operators for the tenant column's type.
     """
 
     queries: Mapping[TenantScope, Any]
@@ -58,14 +59,14 @@ class ComparisonQuery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonResult:
-    """The differences, and the number of compared rows of the tenants."""
+    """The differences, and the number of tenant rows compared."""
 
     leaks: tuple[TenantLeak, ...]
     rows: int
 
 
 def read_result_columns(connection: Connection, tree: Any) -> list[ResultColumn]:
-    """Return the columns of a query. The result's description has the base types of domains."""
+    """Return the columns of a query. The result description contains the base types of domains."""
     statement = sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(_query_sql(tree))
     columns = connection.execute(statement).description or ()
     names = fetch_named_row(connection, "type_names", oids=[column.type_code for column in columns])["names"] or ()
@@ -78,7 +79,7 @@ def read_result_columns(connection: Connection, tree: Any) -> list[ResultColumn]
 def compare_tenants(
     connection: Connection, comparison: ComparisonQuery, tenants: Sequence[str], deadline: Deadline
 ) -> ComparisonResult:
-    """Return the differences for these tenants. Raise NotProvable if that takes too long."""
+    """Return the differences for these tenants. Raise NotProvable if the comparison takes too long."""
     leaks: list[TenantLeak] = []
     rows = 0
     for start in range(0, len(tenants), _AT_ONCE):
@@ -105,7 +106,8 @@ def _sql_parts(comparison: ComparisonQuery, tenants: Sequence[str]) -> dict[str,
     values = [_as_text(comparison, place) for place in comparison.compared_positions]
     type_name = sql.SQL(comparison.types[comparison.tenant_position])
     tenant = sql.SQL("q.{}::{}").format(_column_name(comparison.tenant_position), type_name)
-    # Casting a text may call a function of the type's owner; a constant uses the type's input function.
+    # Casting a text value may call a function that belongs to the type's owner. A constant uses the type's input
+    # function instead.
     pairs = [sql.SQL("({0}, {0}::{1})").format(sql.Literal(one), type_name) for one in tenants]
     return {
         "tenants": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(map(sql.Literal, tenants))),
@@ -127,9 +129,10 @@ def _sql_parts(comparison: ComparisonQuery, tenants: Sequence[str]) -> dict[str,
 def _per_tenant_query(
     connection: Connection, comparison: ComparisonQuery, tenants: Sequence[str], parts: Mapping[str, sql.Composable]
 ) -> sql.Composable:
-    """Return the separate queries of the tenants, combined by UNION ALL.
+    """Return a separate query for each tenant, combined by UNION ALL.
 
-    A single LATERAL query is not safe: in it, PostgreSQL 18.6 evaluated an EXISTS with the rows of the previous tenant.
+    A single LATERAL query is not safe, because PostgreSQL 18.6 evaluated an EXISTS in such a query with the previous
+    tenant's rows.
     """
     text = format_statement("select_stmt", comparison.queries[TenantScope.ONE])
     template = sql.SQL(query("isolation_alone").decode())
@@ -156,7 +159,7 @@ def _column_name(position: int) -> sql.Identifier:
 
 
 def _as_text(comparison: ComparisonQuery, position: int) -> sql.Composable:
-    """Return a column as text; of inexact numbers the first digits, with 0 for -0."""
+    """Return a column as text. Inexact numbers are shortened to their first digits, and -0 becomes 0."""
     column = _column_name(position)
     digits = _INEXACT.get(comparison.types[position])
     if digits is None:
@@ -195,7 +198,7 @@ def _row_values(names: Sequence[str], row: Sequence[str | None]) -> dict[str, st
 
 
 class Deadline:
-    """A time limit in milliseconds from its creation on; None means no limit."""
+    """A time limit in milliseconds that starts when the object is created; None means no limit."""
 
     def __init__(self, limit_ms: int | None) -> None:
         self._limit_ms = limit_ms
@@ -203,11 +206,11 @@ class Deadline:
 
     @property
     def elapsed_ms(self) -> float:
-        """The milliseconds since its creation."""
+        """The milliseconds since the object was created."""
         return (time.perf_counter() - self._started_at) * 1000
 
     def apply_statement_timeout(self, connection: Connection) -> None:
-        """Limit the next query of a transaction to the remaining time. Raise NotProvable if there is none."""
+        """Limit the transaction's next query to the remaining time. Raise NotProvable if no time is left."""
         if self._limit_ms is None:
             return
         remaining_ms = int(self._limit_ms - self.elapsed_ms)
@@ -216,8 +219,8 @@ class Deadline:
         connection.execute(f"SET LOCAL statement_timeout = {remaining_ms}".encode())
 
     def timeout_error(self, error: psycopg.Error) -> NotProvable | None:
-        """Return the error for a query that the server cancelled at the limit; None for another error."""
+        """Return the error for a query that the server cancelled at the limit; None for any other error."""
         return self._exceeded_error() if error.sqlstate == QUERY_CANCELED and self._limit_ms is not None else None
 
     def _exceeded_error(self) -> NotProvable:
-        return NotProvable(f"it takes longer than {self._limit_ms:,} ms", _HINT)
+        return NotProvable(f"the proof takes longer than {self._limit_ms:,} ms", _HINT)

@@ -1,7 +1,7 @@
-"""Make a query deterministic, so that two runs over the same rows return the same result.
+"""Make a query deterministic so that two runs over the same rows return the same result.
 
-Volatile calls in the select list become NULL, and their columns are not compared. Ties, in which PostgreSQL may take
-either row, are broken by the rows' values. Other nondeterministic queries are rejected.
+Volatile calls in the select list become NULL, and the affected columns are not compared. Ties, for which PostgreSQL may
+choose either row, are broken by comparing row values. Other nondeterministic queries are rejected.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from confiture.sql.traversal import find_nodes
 ORDER_DEPENDENT_AGGREGATES = frozenset(
     {"any_value", "array_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "string_agg", "xmlagg"}
 )
-"""Aggregates whose result depends on the order of their rows."""
+"""Aggregates with a result that depends on the row order."""
 _ORDER_DEPENDENT_WINDOW_FUNCTIONS = frozenset(
     {"row_number", "ntile", "lag", "lead", "first_value", "last_value", "nth_value"}
 )
-"""Window functions whose result differs between rows of the same rank."""
+"""Window functions with a result that differs between rows of the same rank."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionInfo:
-    """The properties of a function name: the worst of its overloads. `return_type` is None if they differ.
+    """The properties of a function name, taken from the worst overload. `return_type` is None if overloads differ.
 
-    `is_user_defined` is false for functions of PostgreSQL itself.
+    `is_user_defined` is false for PostgreSQL's own functions.
     """
 
     volatility: str
@@ -39,15 +39,15 @@ class FunctionInfo:
 
 @dataclass(slots=True)
 class DeterminismResult:
-    """The result for a query: the output columns that are not compared, by position from 0, and the reasons."""
+    """The result for a query: the output columns that are not compared, by position (from 0), with the reasons."""
 
     skipped_columns: dict[int, str] = field(default_factory=dict)
     inner_volatile_calls: list[str] = field(default_factory=list)
-    """The volatile calls in subqueries, replaced by NULL."""
+    """The volatile calls in subqueries that were replaced by NULL."""
 
 
 def find_called_functions(query: Any) -> set[tuple[str | None, str]]:
-    """Return the functions that a query calls: schema, if specified, and name."""
+    """Return the functions called by a query, each as the schema, if specified, and the name."""
     return {schema_and_name(node.funcname) for node in find_nodes(query, pb.FuncCall)}
 
 
@@ -61,14 +61,14 @@ def make_deterministic(query: Any, functions: Mapping[tuple[str | None, str], Fu
 
 
 class _DeterminismRewriter:
-    """The rewriter of one query."""
+    """Rewrites one query."""
 
     def __init__(self, functions: Mapping[tuple[str | None, str], FunctionInfo]) -> None:
         self._functions = functions
         self.result = DeterminismResult()
 
     def replace_volatile_calls(self, select: Any, *, is_outermost: bool, is_distinct: bool = False) -> None:
-        """Replace volatile calls in the select list, and reject others."""
+        """Replace volatile calls in the select list, and reject volatile calls elsewhere."""
         is_distinct = is_distinct or bool(select.distinct_clause)
         if select.HasField("larg"):
             merges = is_distinct or not (select.op == pb.SETOP_UNION and select.all)
@@ -85,7 +85,7 @@ class _DeterminismRewriter:
                 self._reject_volatile_calls(value)
 
     def _replace_calls(self, node: Any, *, is_distinct: bool) -> Iterator[str]:
-        """Replace volatile calls in an expression of the select list; yield their functions."""
+        """Replace volatile calls in a select-list expression; yield the functions called."""
         kind = node.WhichOneof("node")
         if kind == "func_call":
             call = node.func_call
@@ -93,7 +93,7 @@ class _DeterminismRewriter:
             if callee.volatility == "volatile":
                 schema, name = schema_and_name(call.funcname)
                 if is_distinct or callee.return_type is None:
-                    raise NotProvable(f"{name}() is volatile and determines which rows there are")
+                    raise NotProvable(f"{name}() is volatile and determines which rows are returned")
                 node.CopyFrom(_null_cast(callee.return_type))
                 yield f"{schema}.{name}" if schema else name
                 return
@@ -110,7 +110,7 @@ class _DeterminismRewriter:
                 self.replace_volatile_calls(node, is_outermost=False)
             elif self._check_function(node).volatility == "volatile":
                 raise NotProvable(
-                    f"{schema_and_name(node.funcname)[1]}() is volatile and determines which rows there are",
+                    f"{schema_and_name(node.funcname)[1]}() is volatile and determines which rows are returned",
                     "such a query returns different rows each time",
                 )
 
@@ -130,7 +130,7 @@ class _DeterminismRewriter:
 
 
 def _children(message: Any) -> Iterator[Any]:
-    """Yield the nodes directly below a message."""
+    """Yield the direct child nodes of a message."""
     for _, value in message.ListFields():
         for one in value if type(value) is _REPEATED else (value,):
             if type(one) is pb.Node:
@@ -143,7 +143,7 @@ _REPEATED = type(pb.SelectStmt().target_list)
 
 
 def _top_level_nodes(value: Any) -> Iterator[Any]:
-    """Yield the outermost queries, and the calls outside of queries, below a field's value."""
+    """Yield the outermost queries and the function calls outside of queries below a field's value."""
     for one in value if type(value) is _REPEATED else (value,):
         if not hasattr(one, "ListFields"):
             continue
@@ -161,7 +161,7 @@ def _null_cast(type_name: str) -> Any:
 
 
 def _break_ties(select: Any, skipped_columns: Mapping[int, str]) -> None:
-    """Extend the orderings that have ties, so that the same row comes first each time."""
+    """Extend orderings that have ties so that the same row comes first each time."""
     for call in _select_calls(select):
         _order_aggregate(call)
     rows = _tie_break_expressions(select)
@@ -182,7 +182,7 @@ def _is_distinct_on(select: Any) -> bool:
 
 
 def _select_calls(select: Any) -> Iterator[Any]:
-    """Yield the function calls of a SELECT, without those of its subqueries."""
+    """Yield the function calls in a SELECT, except those in subqueries."""
     for name in ("target_list", "having_clause", "sort_clause"):
         value = getattr(select, name)
         if type(value) is _REPEATED or select.HasField(name):
@@ -205,7 +205,7 @@ def _order_aggregate(call: Any) -> None:
 
 
 def _order_dependent_windows(select: Any) -> Iterator[Any]:
-    """Yield the windows whose functions distinguish rows of the same rank, to be changed in place."""
+    """Yield the windows with functions that distinguish rows of the same rank. The caller changes them in place."""
     windows = {one.window_def.name: one.window_def for one in select.window_clause}
     yielded_names: set[str] = set()
     for call in _select_calls(select):
@@ -221,7 +221,7 @@ def _order_dependent_windows(select: Any) -> Iterator[Any]:
 
 
 def _tie_break_expressions(select: Any) -> Sequence[Any]:
-    """Return expressions that distinguish the rows of a SELECT: its group keys, or the rows of its sources as text."""
+    """Return expressions that distinguish the rows of a SELECT: the group keys, or the source rows as text."""
     if select.HasField("larg") or select.values_lists:
         return ()
     if select.group_clause:
@@ -267,7 +267,7 @@ def _row_expression(name: str) -> Any:
 
 
 def _printed_text(node: Any) -> Any:
-    """Return the printed text of a value, NULL distinct from ''. A cast could call a function of the type's owner."""
+    """Return SQL that prints a value, with NULL distinct from ''. A cast could call a function of the type's owner."""
     call = parse_expression("pg_catalog.format('%L', NULL)")
     call.func_call.args[1].CopyFrom(node)
     return call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class NotProvable(Exception):
-    """The isolation cannot be proved: the reason, and a hint."""
+    """The isolation cannot be proved. The error contains the reason and a hint."""
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""INSERT as queries: the new rows, and the rows of the target that ON CONFLICT meets."""
+"""INSERT as queries: the new rows, and the target rows that conflict with them under ON CONFLICT."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def insert_queries(node: Any, catalog: Catalog, column: str) -> Iterator[WriteQu
 
 
 def _conflict_key(node: Any, table: Table | None) -> tuple[str, ...]:
-    """The columns by which ON CONFLICT finds existing rows; empty if the statement does not name them."""
+    """Return the columns that ON CONFLICT uses to find existing rows; empty if the statement does not name them."""
     if not node.HasField("on_conflict_clause"):
         return ()
     infer = node.on_conflict_clause.infer
@@ -49,7 +49,7 @@ def _conflict_key(node: Any, table: Table | None) -> tuple[str, ...]:
 def _conflict_query(
     node: Any, query: Any, names: Sequence[str], key: Sequence[str], column: str, table: Table
 ) -> WriteQuery:
-    """Build the query of the conflicts: each new row with the existing row, and the tenants of both."""
+    """Build the query for conflicts. It returns each new row with the existing row, and the tenants of both."""
     here, there = quote_identifier("confiture new"), quote_identifier("confiture old")
     met = " AND ".join(
         _equality_condition(f"{here}.{quote_identifier(one)}", f"{there}.{quote_identifier(one)}", table.column(one))
@@ -70,17 +70,17 @@ def _conflict_query(
 
 
 def _equality_condition(new: str, old: str, column: TableColumn | None) -> str:
-    """Compare a new value with that of a row.
+    """Return a condition that a new value equals an existing row's value.
 
-    Arrays are compared, because their operator finds that of any element type in any schema. Both values are cast: the
-    type of the row's value may be a domain over the type of the column here.
+    Arrays are compared because the array operator finds the element type's operator in any schema. Both values are
+    cast, because the row value's type may be a domain over the column type.
     """
     value, held = (f"CAST({one} AS {column.type})" if column else one for one in (new, old))
     return f"{old} IS NOT NULL AND ARRAY[{value}] {qualified_operator('=')} ARRAY[{held}]"
 
 
 def add_with_clause(query: Any, clause: Any) -> None:
-    """Add the WITH queries of the enclosing statement to a query."""
+    """Add the enclosing statement's WITH queries to a query."""
     if query.HasField("with_clause"):
         inner = pb.SelectStmt()
         inner.CopyFrom(query)

@@ -1,4 +1,4 @@
-"""MERGE as queries: one for each action, without the rows that earlier actions take."""
+"""MERGE as queries: one for each action, without the rows that earlier actions handle."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _merge_action_query(action: Any, target: DmlTarget, query: Any, catalog: Cat
 
 
 def _merge_query(node: Any, target: DmlTarget, match: int) -> Any:
-    """Build the query of the rows that an action of a MERGE can apply to, without its own condition."""
+    """Build the query for the rows that a MERGE action can apply to, ignoring the action's own condition."""
     query = pb.SelectStmt()
     if match == pb.MERGE_WHEN_MATCHED:
         query.from_clause.extend([pb.Node(range_var=target.range_var), node.source_relation])

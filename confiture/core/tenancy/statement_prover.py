@@ -1,6 +1,6 @@
-"""Prove with the data that a statement keeps tenants apart.
+"""Prove, using the data, that a statement keeps tenants apart.
 
-A tenant's result of a query over all data must equal the result over that tenant's data alone.
+For each tenant, the result of a query over all data must equal the result over that tenant's data alone.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ def prove_statement(
     *,
     timeout_ms: int | None = None,
 ) -> IsolationProof:
-    """Prove that a statement keeps tenants apart, for a number of `tenants`, None for all.
+    """Prove that a statement keeps tenants apart, for a sample of `tenants` tenants; None means all.
 
-    `catalog` describes the current database. Nothing is written, and an open transaction is left unchanged, so it can
-    be called during a dry run before the statement runs. `timeout_ms` limits the duration. Raise psycopg.Error if the
-    connection is lost.
+    `catalog` describes the current database. Nothing is written and an open transaction is left unchanged, so this
+    function can be called during a dry run before the statement runs. `timeout_ms` limits the duration. Raise
+    psycopg.Error if the connection is lost.
     """
     deadline = Deadline(timeout_ms)
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("SET LOCAL transaction_read_only = on")
-            # With row_security off, a policy that hides rows raises an error: hidden rows cannot be compared.
+            # With row_security off, a policy that hides rows raises an error, because hidden rows cannot be compared.
             connection.execute("SET LOCAL row_security = off")
-            # For such wide queries over one tenant's rows, JIT compilation would take most of the time.
+            # For wide queries over one tenant's rows, JIT compilation would take most of the time.
             connection.execute("SET LOCAL jit = off")
             proof = _StatementProver(connection, catalog, tenancy, tenants, deadline).prove(statement)
     except NotProvable as refusal:
@@ -84,12 +84,12 @@ def _not_provable_proof(refusal: NotProvable) -> IsolationProof:
 def _to_not_provable(error: psycopg.Error) -> NotProvable:
     hint = None
     if error.sqlstate == INSUFFICIENT_PRIVILEGE:
-        hint = "prove it as a role that can read all rows: the owner of the tables, or a role with BYPASSRLS"
+        hint = "run the proof as a role that can read all rows: the table owner, or a role with BYPASSRLS"
     return NotProvable(error.diag.message_primary or str(error), hint)
 
 
 class _StatementProver:
-    """The prover of one statement."""
+    """Proves the tenant isolation of one statement."""
 
     def __init__(
         self,
@@ -112,18 +112,18 @@ class _StatementProver:
     def prove(self, statement: ParsedStatement) -> IsolationProof:
         parts = build_write_queries(statement.kind, statement.node, self._catalog, self._tenancy.column)
         if not parts:
-            return IsolationProof(verdict=IsolationVerdict.NOTHING_READ, reason="it reads no rows")
+            return IsolationProof(verdict=IsolationVerdict.NOTHING_READ, reason="the statement reads no rows")
         return _combine_proofs([(part, self._prove_query(part)) for part in parts])
 
     def _read_view_types(self) -> Mapping[QualifiedName, str]:
-        """Return the types of the tenant column in materialized views."""
+        """Return the tenant column types in materialized views."""
         rows = self._connection.execute(query("materialized_columns"), {"column": self._tenancy.column}).fetchall()
         return {QualifiedName(row["schema"], row["name"]): row["type"] for row in rows}
 
     def _prove_query(self, write_query: WriteQuery) -> IsolationProof:
         relations = find_tenant_relations(write_query.query, self._row_filter, self._catalog)
         if not relations:
-            return IsolationProof(verdict=IsolationVerdict.NOTHING_READ, reason="it reads no tenant's rows")
+            return IsolationProof(verdict=IsolationVerdict.NOTHING_READ, reason="the statement reads no tenant rows")
         self._check_target_has_tenants(write_query)
         comparison, skipped_columns = self._build_comparison(write_query)
         self._deadline.apply_statement_timeout(self._connection)
@@ -145,14 +145,14 @@ class _StatementProver:
         )
 
     def _check_target_has_tenants(self, write_query: WriteQuery) -> None:
-        """Reject a write to a table without tenants: nothing in it identifies the tenant of a row."""
+        """Reject a write to a table without tenants, because nothing in it identifies the tenant of a row."""
         if write_query.target is None or write_query.is_definition:
             return
         table = self._catalog.table(write_query.target.schemaname or None, write_query.target.relname)
         if table is not None and not self._row_filter.has_tenant_rows(table):
             column = self._tenancy.column
             why = "is excluded by the settings" if table.column(column) else f"has no {column}"
-            raise NotProvable(f"it writes {table.name}, which {why}: the tenant of its rows is unknown")
+            raise NotProvable(f"the statement writes to {table.name}, which {why}: the tenant of its rows is unknown")
 
     def _build_comparison(self, write_query: WriteQuery) -> tuple[ComparisonQuery, tuple[SkippedColumn, ...]]:
         trees = {
@@ -206,7 +206,7 @@ class _StatementProver:
 
 
 def _with_base_types(catalog: Catalog, operators: Operators) -> Catalog:
-    """Return the catalog with the base types of domains, which generated queries cast to and compare."""
+    """Return the catalog with domains replaced by their base types, which generated queries cast to and compare."""
     tables = {
         name: replace(
             table,
@@ -229,11 +229,12 @@ def _find_tenant_position(
     if column not in names:
         what = "returns" if write_query.target is None else "writes"
         raise NotProvable(
-            f"it {what} no {column}: the tenant of its rows is unknown", f"return {column} with each row, or write it"
+            f"the statement {what} no {column}: the tenant of its rows is unknown",
+            f"return {column} with each row, or write it",
         )
     place = names.index(column)
     if place in determinism.skipped_columns:
-        raise NotProvable(f"its {column} differs each time: {determinism.skipped_columns[place]}")
+        raise NotProvable(f"the value of {column} differs each time: {determinism.skipped_columns[place]}")
     return place
 
 
@@ -263,7 +264,7 @@ _ORDER = (
 
 
 def _combine_proofs(parts: Sequence[tuple[WriteQuery, IsolationProof]]) -> IsolationProof:
-    """Combine the proofs of a statement's parts: the worst verdict applies."""
+    """Combine the proofs for a statement's parts. The worst verdict applies."""
     _, worst = min(parts, key=lambda one: _ORDER.index(one[1].verdict))
     proofs = [proof for _, proof in parts]
     sampled_proofs = [proof for proof in proofs if proof.sample]
@@ -285,7 +286,7 @@ def _combine_proofs(parts: Sequence[tuple[WriteQuery, IsolationProof]]) -> Isola
 def read_tenants_by_size(
     connection: Connection, row_filter: TenantRowFilter, relations: Iterable[Table | View]
 ) -> list[str]:
-    """Return all tenants with rows in these relations, those with the most rows first."""
+    """Return all tenants that have rows in these relations, sorted by row count in descending order."""
     naming: dict[QualifiedName, str] = {}
     for relation in relations:
         named, column = row_filter.find_tenant_source(relation)
@@ -301,9 +302,10 @@ def read_tenants_by_size(
 
 
 def _count_query(connection: Connection, relation: sql.Identifier, column: str) -> sql.Composed:
-    """Return the query that counts rows by tenant.
+    """Return a query that counts rows by tenant.
 
-    For a domain, the description of a result has its base type, and so has a SELECT that groups by it.
+    For a domain, the result description contains the base type. The result of a SELECT grouped by the domain also has
+    the base type.
     """
     name = sql.Identifier(column)
     described = connection.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(name, relation)).description or ()
@@ -314,7 +316,7 @@ def _count_query(connection: Connection, relation: sql.Identifier, column: str) 
 
 
 def sample_tenants(by_size: Sequence[str], number: int | None) -> TenantSample:
-    """Sample a number of tenants, None for all: the largest, the smallest, and random others with a fixed seed."""
+    """Sample `number` tenants (None: all): the largest, the smallest, and random others with a fixed seed."""
     total = len(by_size)
     if number is None or number >= total:
         return TenantSample(tenants=tuple(by_size), total=total, method="all")
@@ -322,7 +324,7 @@ def sample_tenants(by_size: Sequence[str], number: int | None) -> TenantSample:
     smallest = (number - largest + 1) // 2
     other = number - largest - smallest
     middle = by_size[largest : total - smallest]
-    # not for secrets: the same data must give the same sample
+    # Not used for secrets. The same data must produce the same sample.
     positions = random.Random(SEED).sample(range(len(middle)), other)  # noqa: S311
     tenants = [*by_size[:largest], *(middle[place] for place in sorted(positions)), *by_size[total - smallest :]]
     parts = [f"the {_format_count(largest, 'largest')}"]

@@ -1,4 +1,4 @@
-"""The provable statements of a plan, and the conversion of their proofs for reports."""
+"""The provable statements in a plan, and the conversion of proofs for reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WRITING = frozenset(
 
 
 def provable_statements(step: PlannedStep) -> Iterator[ParsedStatement]:
-    """Yield the statements of a step that write rows or define views; none if the step only checks or does not run."""
+    """Yield a step's statements that write rows or define views; none if the step only checks or does not run."""
     if step.skip_reason or step.action.only_reads:
         return
     offsets = {statement.offset for statement in step.statements if statement.node_kind in _WRITING}
@@ -34,7 +34,7 @@ def provable_statements(step: PlannedStep) -> Iterator[ParsedStatement]:
 def to_proved_statement(
     plan: PlannedMigration, segment: Segment, step: PlannedStep, statement: ParsedStatement, proof: IsolationProof
 ) -> ProvedStatement:
-    """Return a proof together with its statement."""
+    """Return a proof together with the statement it applies to."""
     return ProvedStatement(
         migration=plan.migration.label,
         step=build_step_id(plan.version, segment, step),

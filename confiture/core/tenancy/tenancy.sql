@@ -1,7 +1,7 @@
--- The isolation proof. Internal names contain a space, so that they do not hide tables of the query.
+-- The isolation proof. Internal names contain a space so that they do not hide tables in the query.
 
 -- name: functions_called
--- The properties of functions with these names, including all overloads.
+-- The properties of all functions with these names, including overloads.
 SELECT CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname::text END AS schema, p.proname::text AS name,
        CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END AS volatility,
        CASE WHEN t.typtype <> 'p' AND NOT p.proretset THEN format_type(b.oid, -1) END AS returns
@@ -26,9 +26,9 @@ FROM ({one}) AS q ({columns})
 GROUP BY 2, 3, 4
 
 -- name: isolation_differences
--- For each tenant: rows that the query returns over all data but not over the tenant's alone (foreign), the reverse (lost),
--- and rows that it returns over the tenant's data for another tenant (astray) or for none (unowned), beyond those that it
--- returns over no data.
+-- For each tenant: rows that the query returns over all data but not over the tenant's data alone (foreign), rows for
+-- the reverse case (lost), and rows that the query returns over the tenant's data for another tenant (astray) or for no
+-- tenant (unowned). Rows that the query returns over no data at all are not counted.
 WITH "confiture tenants" AS MATERIALIZED (
     SELECT * FROM ({tenant_pairs}) AS given (tenant, value)
 ), "confiture whole" AS (
@@ -66,7 +66,7 @@ LEFT JOIN "confiture counted" c ON c.place <= {shown}
 ORDER BY c.tenant, c.kind, c.place;
 
 -- name: isolation_shared
--- Rows that several tenants claim, including the sampled ones.
+-- Rows claimed by several tenants, at least one of them sampled.
 SELECT min({tenant_text}) FILTER (WHERE {tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[])) AS tenant,
        array_agg(DISTINCT {tenant_text}) FILTER (WHERE {tenant} IS NOT NULL) AS claiming, ARRAY[{key}] AS "row", count(*) OVER () AS found
 FROM ({all}) AS q ({columns})
@@ -77,7 +77,7 @@ ORDER BY 1, 3
 LIMIT {shown};
 
 -- name: temporary_tables
--- The temporary tables of this session.
+-- This session's temporary tables.
 SELECT c.relname::text AS name,
        json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull)
                 ORDER BY a.attnum) AS columns
@@ -90,7 +90,7 @@ GROUP BY c.oid, c.relname;
 SELECT current_schemas(false)::text[] AS path;
 
 -- name: materialized_columns
--- The base type of a column of this name in materialized views.
+-- The base type of the column with this name in each materialized view.
 SELECT n.nspname::text AS schema, c.relname::text AS name, format_type(b.oid, -1) AS type
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,4 +1,4 @@
-"""Classify each table by its ownership by tenants, with the reason."""
+"""Classify each table by tenant ownership, with a reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from confiture.sql.tenant_tables import (
 
 
 def classify_tables(catalog: Catalog, tenancy: TenancySettings, source: str) -> TenancyMap:
-    """Return the ownership of each table. Partitions have that of their parent, and are omitted."""
+    """Return each table's ownership. Partitions have the same ownership as their parent and are omitted."""
     tables = [
         _classify_table(table, catalog, tenancy)
         for _, table in sorted(catalog.tables.items())
@@ -28,7 +28,7 @@ def classify_tables(catalog: Catalog, tenancy: TenancySettings, source: str) -> 
 
 
 def foreign_key_path(steps: Iterable[ForeignKeyStep]) -> tuple[ForeignKeyHop, ...]:
-    """Return a path to the tenant for reports."""
+    """Return the path to the tenant, for reports."""
     return tuple(
         ForeignKeyHop(
             table=step.table.name,
@@ -50,7 +50,7 @@ def _classify_table(table: Table, catalog: Catalog, tenancy: TenancySettings) ->
         )
     registered = tenant_registry_column(table, catalog, tenancy)
     if registered:
-        why = f"{column} of other tables refers to its {registered}: each row is a tenant"
+        why = f"{column} in other tables refers to its {registered}, so each row is a tenant"
         return TableOwnership(name=name, ownership=TenantOwnership.REGISTRY, reason=why, column=registered)
     if find_matching_pattern(name, tenancy.exempt):
         return TableOwnership(name=name, ownership=TenantOwnership.EXEMPT, reason=_exclusion_reason(name, tenancy))
@@ -58,12 +58,12 @@ def _classify_table(table: Table, catalog: Catalog, tenancy: TenancySettings) ->
     if path:
         why = f"has no {column}; {_format_path(path, column)}"
         return TableOwnership(name=name, ownership=TenantOwnership.FOREIGN_KEY, reason=why, column=column, path=path)
-    why = f"has no {column}, and no foreign key leads to a table that has it"
+    why = f"has no {column}, and no foreign key leads to a table with that column"
     return TableOwnership(name=name, ownership=TenantOwnership.SHARED, reason=why)
 
 
 def _format_path(path: Iterable[ForeignKeyHop], column: str) -> str:
-    """Return a path to the tenant as text: `order_id → w_orders(id), whose rows name it: w_orders.tenant_id`."""
+    """Return the path to the tenant as text: `order_id → w_orders(id), whose rows name it: w_orders.tenant_id`."""
     parts: list[str] = []
     end = ""
     for hop in path:
@@ -75,5 +75,5 @@ def _format_path(path: Iterable[ForeignKeyHop], column: str) -> str:
 def _exclusion_reason(name: QualifiedName, tenancy: TenancySettings) -> str:
     pattern = find_matching_pattern(name, tenancy.exempt)
     if pattern:
-        return f"`{pattern}` of tenancy.except excludes it"
-    return "no pattern of tenancy.tables matches it"
+        return f"`{pattern}` in tenancy.except excludes it"
+    return "no pattern in tenancy.tables matches it"

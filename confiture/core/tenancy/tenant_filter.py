@@ -1,4 +1,4 @@
-"""Rewrite queries to see only a tenant's rows: filter tables, and inline views."""
+"""Rewrite queries so that they see only one tenant's rows: filter tables and inline views."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SYSTEM = ("pg_catalog", "information_schema")
 def restrict_to_tenants(
     query: Any, row_filter: TenantRowFilter, catalog: Catalog, scope: TenantScope, unowned_alias: str = ""
 ) -> Any:
-    """Return a copy of a query (a SelectStmt), restricted to a scope. `catalog` resolves the query's names.
+    """Return a copy of a query (a SelectStmt) restricted to a scope. `catalog` resolves the names in the query.
 
-    The batch placeholder becomes `true`; locking clauses are dropped. `unowned_alias` names the table of the outermost
-    FROM whose rows without a tenant stay visible too. Raise NotProvable if a relation is unknown.
+    The batch placeholder becomes `true`, and locking clauses are dropped. `unowned_alias` names the table in the
+    outermost FROM whose rows without a tenant also stay visible. Raise NotProvable if a relation is unknown.
     """
     restricted_query = pb.SelectStmt()
     restricted_query.CopyFrom(query)
@@ -38,7 +38,7 @@ def restrict_to_tenants(
 
 
 def find_tenant_relations(query: Any, row_filter: TenantRowFilter, catalog: Catalog) -> tuple[Table | View, ...]:
-    """Return the distinct relations with tenants' rows that a query reads, directly and through views."""
+    """Return the distinct relations with tenant rows that a query reads, directly or through views."""
     restriction = _TenantRestriction(row_filter, catalog, TenantScope.NONE)
     query_copy = pb.SelectStmt()
     query_copy.CopyFrom(query)
@@ -48,7 +48,7 @@ def find_tenant_relations(query: Any, row_filter: TenantRowFilter, catalog: Cata
 
 @dataclass(slots=True)
 class _SelectLevel:
-    """A SELECT, with its tables by alias."""
+    """A SELECT and its tables by alias."""
 
     select: Any
     tables: dict[str, Table]
@@ -56,7 +56,7 @@ class _SelectLevel:
 
 
 class _TenantRestriction:
-    """The rewriter of one query, in place."""
+    """Rewrites one query in place."""
 
     def __init__(
         self, row_filter: TenantRowFilter, catalog: Catalog, scope: TenantScope, enclosing_views: tuple[View, ...] = ()
@@ -69,7 +69,7 @@ class _TenantRestriction:
         self.unowned_alias = ""
 
     def rewrite_select(self, select: Any, cte_names: frozenset[str]) -> None:
-        """Rewrite a SelectStmt. `cte_names` are the names of the enclosing WITH queries."""
+        """Rewrite a SelectStmt. `cte_names` contains the names of the enclosing WITH queries."""
         select.ClearField("locking_clause")
         level, self.unowned_alias = _SelectLevel(select, {}, self.unowned_alias), ""
         cte_names = self._rewrite_with(select, cte_names)
@@ -129,7 +129,7 @@ class _TenantRestriction:
             node.CopyFrom(_TRUE)
         elif len(fields) == 3 and all(one.WhichOneof("node") == "string" for one in fields[:2]):
             schema, name = strings(fields[:2])
-            if self._catalog.relation(schema, name):  # the replacement is only visible by its alias
+            if self._catalog.relation(schema, name):  # the replacement is only visible under its alias
                 del fields[0]
 
     def _rewrite_relation(self, node: Any, level: _SelectLevel, cte_names: frozenset[str]) -> None:
@@ -148,7 +148,7 @@ class _TenantRestriction:
         elif relation is None and not _is_system_relation(named):
             raise NotProvable(
                 f"{named.relname} does not exist",
-                "prove it in a dry run, which creates the tables first, or after the migration ran",
+                "prove it in a dry run, which creates the tables first, or after the migration has run",
             )
 
     def _is_filtered(self, view: View) -> bool:
@@ -187,7 +187,7 @@ class _TenantRestriction:
         return query
 
     def _replace_relation(self, node: Any, query: Any, columns: tuple[str, ...] = ()) -> None:
-        """Replace a relation by a subquery with the same alias."""
+        """Replace a relation with a subquery that has the same alias."""
         named = node.range_var
         alias = pb.Alias(aliasname=named.alias.aliasname or named.relname)
         column_aliases = strings(named.alias.colnames)
@@ -198,7 +198,7 @@ class _TenantRestriction:
 
 
 def _add_dependent_group_columns(level: _SelectLevel) -> None:
-    """Add the columns that a primary key determines to GROUP BY: PostgreSQL cannot infer them through a subquery."""
+    """Add the columns determined by a primary key to GROUP BY: PostgreSQL cannot infer them through a subquery."""
     select = level.select
     if not select.group_clause or any(one.WhichOneof("node") == "grouping_set" for one in select.group_clause):
         return
@@ -219,7 +219,7 @@ def _add_dependent_group_columns(level: _SelectLevel) -> None:
 
 
 def _find_group_column(node: Any, level: _SelectLevel, select: Any) -> tuple[str, str] | None:
-    """Return the alias and the column of a GROUP BY item, given by name or by position."""
+    """Return the alias and column of a GROUP BY item specified by name or position."""
     if node.WhichOneof("node") == "a_const" and 0 < node.a_const.ival.ival <= len(select.target_list):
         node = select.target_list[node.a_const.ival.ival - 1].res_target.val
     if node.WhichOneof("node") != "column_ref":
@@ -252,12 +252,12 @@ _TRUE = _parse_select("SELECT true").target_list[0].res_target.val
 
 
 def with_search_path(catalog: Catalog, search_path: tuple[str, ...]) -> Catalog:
-    """Return the catalog with another search path."""
+    """Return the catalog with a different search path."""
     return replace(catalog, search_path=search_path)
 
 
 def add_temporary_tables(connection: Connection, catalog: Catalog) -> Catalog:
-    """Return the catalog including the session's temporary tables: their columns, without their keys."""
+    """Return the catalog including the session's temporary tables, with their columns but without their keys."""
     rows = connection.execute(query("temporary_tables")).fetchall()
     if not rows:
         return catalog

@@ -1,4 +1,4 @@
-"""The rows of each table that a query sees: all, those of the current tenant, or none."""
+"""The rows that a query sees in each table: all, those of the current tenant, or none."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from confiture.sql.tenant_tables import (
 )
 
 PROBED = '"confiture probe".tenant'
-"""The placeholder for the current tenant; a column for the parser."""
+"""The placeholder for the current tenant. For the parser, it is a column."""
 _WITH_LENGTH = re.compile(r"(character varying|character|bit varying|bit)\(\d+\)")
 _OF_ANY_LENGTH = {"character": "bpchar", "bit": '"bit"'}
-"""Without a length, the names of these types mean a length of 1."""
+"""Without a length, these type names imply a length of 1."""
 
 
 class TenantScope(Enum):
-    """The rows of tenants' tables that a query sees."""
+    """The rows that a query sees in tenant tables."""
 
     ALL = "all"
     ONE = "one"
@@ -37,9 +37,10 @@ class TenantScope(Enum):
 
 
 class TenantRowFilter:
-    """The filter for the rows of a catalog's relations that belong to a tenant.
+    """Filters the rows that belong to a tenant in a catalog's relations.
 
-    The column types are not domains; nor are `view_types`, the types of the tenant column in materialized views.
+    Neither the column types nor `view_types` are domains. `view_types` contains the tenant column types in materialized
+    views.
     """
 
     def __init__(
@@ -56,13 +57,13 @@ class TenantRowFilter:
         self._conditions: dict[QualifiedName, str | None] = {}
 
     def has_tenant_rows(self, relation: Table | View) -> bool:
-        """Whether each row belongs to a tenant, by its own columns or those of the rows that it references."""
+        """Whether each row belongs to a tenant, according to its own columns or those of referenced rows."""
         return self.condition(relation) is not None
 
     def tenant_column(self, relation: Table | View) -> tuple[str, str] | None:
-        """Return the tenant column of a table or materialized view, and its type; None if there is none.
+        """Return the tenant column of a table or materialized view, with its type; None if there is no tenant column.
 
-        The type is empty if unknown.
+        An unknown type is an empty string.
         """
         if isinstance(relation, View):
             name = self._tenancy.column
@@ -72,15 +73,15 @@ class TenantRowFilter:
         return (column.name, column.type) if column else None
 
     def condition(self, relation: Table | View) -> str | None:
-        """Return the condition for the tenant's rows, as SQL on unqualified columns; None if rows have no tenant."""
+        """Return the condition for the tenant's rows as SQL with unqualified columns; None if rows have no tenant."""
         if relation.name not in self._conditions:
             self._conditions[relation.name] = self._build_condition(relation)
         return self._conditions[relation.name]
 
     def find_tenant_source(self, relation: Table | View) -> tuple[Table | View, str]:
-        """Return the relation that names the tenant of a row, itself or at the end of its foreign keys, and its column.
+        """Return the relation and the column that name a row's tenant, in the relation itself or behind foreign keys.
 
-        Raise LookupError if its rows belong to no tenant.
+        Raise LookupError if the rows belong to no tenant.
         """
         column_and_type = self.tenant_column(relation)
         if column_and_type:
@@ -92,7 +93,7 @@ class TenantRowFilter:
         return path[-1].target, column
 
     def reads_tenant_rows(self, view: View) -> bool:
-        """Whether a view reads tenants' rows, directly or through other views."""
+        """Whether a view reads tenant rows, directly or through other views."""
         pending, visited = [view], {view.name}
         while pending:
             for name in pending.pop().relations:
@@ -114,9 +115,9 @@ class TenantRowFilter:
         return self._path_condition(path, self._equality_condition(*self._path_end(path))) if path else None
 
     def _path_to_tenant(self, table: Table) -> tuple[ForeignKeyStep, ...]:
-        """Return the path to the tenant for a table that the settings declare tenant-owned but has no tenant column.
+        """Return the path to the tenant for a table without a tenant column that the settings declare tenant-owned.
 
-        If the settings name no tables, a table without the column is shared.
+        If the settings name no tables, a table without the tenant column is shared.
         """
         if not find_matching_pattern(table.name, self._tenancy.tables) or find_matching_pattern(
             table.name, self._tenancy.exempt
@@ -135,7 +136,7 @@ class TenantRowFilter:
         if not type_name:
             return f"CAST({quote_identifier(column)} AS pg_catalog.text) {qualified_operator('=')} {PROBED}"
         base_type = without_length(type_name)
-        # The column may have a domain, for which another role may have created an operator.
+        # The column type may be a domain, and another role may have created an operator for it.
         return (
             f"CAST({quote_identifier(column)} AS {base_type})"
             f" {qualified_operator('=', self._operators.schema_for(base_type))} CAST({PROBED} AS {base_type})"
@@ -151,7 +152,7 @@ class TenantRowFilter:
         )
         schemas = {self._operator_schema(step.table, name) for name in step.key.columns}
         if len(schemas) > 1:
-            # One operator must compare all columns: the array operator uses that of each element type.
+            # A single operator must compare all columns. The array operator uses the operator of each element type.
             own, theirs = ([f"ARRAY[{name}]" for name in names] for names in (own, theirs))
             schemas = {CATALOG}
         is_one = f"({', '.join(own)}) {qualified_operator('=', *schemas)} ANY"
@@ -163,12 +164,12 @@ class TenantRowFilter:
 
 
 def _cast_column(table: Table, name: str) -> str:
-    """Return a column cast to the base type of its domain."""
+    """Return a column, cast to the base type if its type is a domain."""
     column, quoted = table.column(name), quote_identifier(name)
     return f"CAST({quoted} AS {without_length(column.type)})" if column and column.type else quoted
 
 
 def without_length(type_name: str) -> str:
-    """Return a type without its length: a cast with a length truncates values, which may then match another tenant."""
+    """Return a type without its length. A cast to a length truncates values, which may then match another tenant."""
     match = _WITH_LENGTH.fullmatch(type_name)
     return _OF_ANY_LENGTH.get(match[1], match[1]) if match else type_name

@@ -1,7 +1,8 @@
 """UPDATE and DELETE as queries.
 
-An UPDATE is `SELECT key, values FROM target, sources WHERE ...`, a DELETE the rows that it removes. PostgreSQL uses one
-of several matching source rows; these queries return all of them, so the proof does not depend on the choice.
+An UPDATE becomes `SELECT key, values FROM target, sources WHERE ...`; a DELETE becomes a query for the rows that it
+removes. If several source rows match, PostgreSQL uses one of them. These queries return all matching rows, so the proof
+does not depend on PostgreSQL's choice.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _target_query(target: DmlTarget, sources: Sequence[Any], node: Any) -> Any:
 
 
 def update_query(label: str, target: DmlTarget, query: Any, assignments: Any) -> WriteQuery:
-    """Build the query of the changed rows: their keys, new values, and tenants after the update."""
+    """Build the query for the changed rows: keys, new values, and tenants after the update."""
     key, assigns = target.key, False
     values = dict(_iterate_assignments(assignments))
     columns: list[tuple[str, Any]] = []
@@ -88,7 +89,7 @@ def _iterate_assignments(assignments: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _multi_assign_value(reference: Any) -> Any:
-    """The expression for one column of SET (a, b) = (...)."""
+    """Return the expression for one column in SET (a, b) = (...)."""
     source = reference.source
     if source.WhichOneof("node") == "row_expr":
         return source.row_expr.args[reference.colno - 1]

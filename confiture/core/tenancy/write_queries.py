@@ -1,9 +1,9 @@
-"""Translate a statement into the queries that the tenancy proof runs.
+"""Translate a statement into the queries that a tenancy proof runs.
 
-- A query, INSERT ... SELECT, CREATE TABLE AS or a view: its query.
-- INSERT ... ON CONFLICT: also the rows of the target that the new rows meet.
-- UPDATE and DELETE: the rows that change, with their new values.
-- MERGE: one query for each action.
+- For a query, INSERT ... SELECT, CREATE TABLE AS or a view: the query it contains.
+- For INSERT ... ON CONFLICT: also the target rows that conflict with the new rows.
+- For UPDATE and DELETE: the changed rows, with their new values.
+- For MERGE: one query for each action.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from confiture.sql.parse_tree import pb, strings
 
 
 def build_write_queries(kind: str, node: Any, catalog: Catalog, column: str) -> tuple[WriteQuery, ...]:
-    """Build the queries of a statement; none if it neither reads nor writes rows.
+    """Build the queries for a statement; none if the statement neither reads nor writes rows.
 
-    `column` is the name of the tenant column. Raises NotProvable.
+    `column` is the name of the tenant column. Raise NotProvable.
     """
     reader = _READERS.get(kind)
     return tuple(reader(node, catalog, column)) if reader else ()

@@ -1,4 +1,4 @@
-"""A query that stands for what a statement writes, and the target of UPDATE, DELETE and MERGE."""
+"""A query that returns the rows written by a statement, and the target table of UPDATE, DELETE and MERGE."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from confiture.sql.parser import parse_sql
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriteQuery:
-    """A query that stands for the effect of a statement.
+    """A query that represents the effect of a statement.
 
-    `names` are the names of its columns, if they differ from those of the query. `key` are the columns that identify a
-    written row: two tenants must not write the same key. `target` is the written table, None for a plain query.
+    `names` contains the column names, if they differ from the query's own. `key` contains the columns that identify a
+    written row; two tenants must not write the same key. `target` is the written table, or None for a plain query.
     """
 
     label: str
@@ -26,11 +26,11 @@ class WriteQuery:
     names: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     is_unique: bool = False
-    """Whether NULLs in the key are distinct, as in a unique key."""
+    """Whether NULLs in the key are distinct, as in a unique constraint."""
     unowned_alias: str = ""
-    """The alias in FROM of the table whose rows without a tenant are assigned to one."""
+    """The FROM alias of the table whose rows without a tenant are assigned to a tenant."""
     is_definition: bool = False
-    """Whether the statement creates or replaces its target."""
+    """Whether the statement creates or replaces the target."""
 
 
 class DmlTarget:
@@ -44,25 +44,26 @@ class DmlTarget:
         self.alias = range_var.alias.aliasname or range_var.relname
         if isinstance(catalog.relation(range_var.schemaname or None, range_var.relname), View):
             raise NotProvable(
-                f"it changes rows through the view {range_var.relname}", "name the table that they are in"
+                f"the statement changes rows through the view {range_var.relname}",
+                "name the table that contains the rows",
             )
         if self.table is None:
             raise NotProvable(
-                f"{range_var.relname} is not there, so none of its rows would be changed",
-                "prove it in a dry run, which makes the tables first, or after the migration ran",
+                f"{range_var.relname} does not exist, so no rows would be changed",
+                "prove it in a dry run, which creates the tables first, or after the migration has run",
             )
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns that identify a row: the primary key, or all columns without one."""
+        """The columns that identify a row: the primary key or, without one, all columns."""
         if self.table is None:
             return ()
-        # the rows of tables that inherit from it are not held to its key
+        # The primary key does not apply to the rows of inheritance children.
         key = None if self._catalog.has_inheritance_children(self.table) else self.table.primary_key
         return key.columns if key else tuple(one.name for one in self.table.columns)
 
     def column_expression(self, column: str) -> Any:
-        """A reference to one of its columns, as an expression."""
+        """Return an expression that refers to a column of the table."""
         return (
             parse_select(f"SELECT {quote_identifier(self.alias)}.{quote_identifier(column)}")
             .target_list[0]

@@ -1,4 +1,4 @@
--- Confiture's tables in a database, in schema confiture. Runs inside a transaction.
+-- Confiture's tables in a database, in the schema confiture. Runs inside a transaction.
 
 CREATE TABLE confiture.format (version integer PRIMARY KEY);
 COMMENT ON TABLE confiture.format IS 'The version of these tables: one row';

@@ -1,4 +1,4 @@
--- Format 2 added proofs of reconcile steps, and batched backfills. Runs inside a transaction.
+-- Format 2 added proofs from reconcile steps, and batched backfills. Runs inside a transaction.
 
 CREATE TABLE confiture.reconciliations (
     attempt       uuid NOT NULL,
@@ -74,6 +74,6 @@ CREATE TABLE confiture.backfill_ranges (
 COMMENT ON TABLE confiture.backfill_ranges IS 'How far each range of a backfill is; committed together with its rows';
 COMMENT ON COLUMN confiture.backfill_ranges.prefix IS 'With after: the key up to which all is done';
 
--- without it, a publication of all tables rejects updates and deletes
+-- without a replica identity, a publication for all tables rejects updates and deletes
 ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 2;

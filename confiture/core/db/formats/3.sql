@@ -1,5 +1,5 @@
--- Format 3 added projects and their targets: one database may hold the histories of several. Runs inside a transaction.
--- Existing rows belong to the project `default`.
+-- Format 3 added projects and their targets. One database may contain the histories of several projects. Runs inside a
+-- transaction. Existing rows belong to the project `default`.
 
 ALTER TABLE confiture.migrations
     ADD COLUMN project text NOT NULL DEFAULT 'default',
@@ -35,8 +35,8 @@ ALTER TABLE confiture.backfills
 ALTER TABLE confiture.backfills ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
 CREATE INDEX backfills_of_migration ON confiture.backfills (project, target, version);
 
--- event triggers may require a primary key; tables of format 1 and 2 have none
+-- event triggers may require a primary key; tables from formats 1 and 2 have none
 ALTER TABLE confiture.format DROP CONSTRAINT IF EXISTS format_pkey, ADD PRIMARY KEY (version);
--- without it, a publication of all tables rejects updates and deletes
+-- without a replica identity, a publication for all tables rejects updates and deletes
 ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 3;
