@@ -115,8 +115,9 @@ def _remedy(context: StatementContext, partition: Any, key: str | None) -> str |
     )
 
 
-_DEFAULT_PARTITION_IMPACT = "All reads from and writes to the default partition wait for its scan (ACCESS EXCLUSIVE"
-" lock)."
+_DEFAULT_PARTITION_IMPACT = (
+    "All reads from and writes to the default partition wait for its scan (ACCESS EXCLUSIVE lock)."
+)
 _PARTITIONED_TABLE_IMPACT = (
     "All reads from and writes to the partitioned table and its partitions wait for the scan of the default partition"
     " (ACCESS EXCLUSIVE lock)."

@@ -22,8 +22,9 @@ _TRUNCATE_IMPACT = (
     " wait until the migration commits (ACCESS EXCLUSIVE lock)."
 )
 _TRUNCATE_HINT = "delete in batches by key range, each in its own transaction, and keep a backup"
-_REFILL_HINT = "change only the rows that differ, with INSERT ... ON CONFLICT and DELETE: readers keep seeing the old"
-" rows"
+_REFILL_HINT = (
+    "change only the rows that differ, with INSERT ... ON CONFLICT and DELETE: readers keep seeing the old rows"
+)
 _TABLE_OBJECT_TYPES = frozenset({pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE})
 """No other objects depend on objects of these kinds."""
 _DROP_COMMANDS = frozenset({pb.AT_DropColumn, pb.AT_DropConstraint})

@@ -75,10 +75,12 @@ def _integer_impact(own: str, theirs: str) -> str | None:
     return f"A row whose key exceeds {_INTEGERS[own]} cannot be referenced, because the INSERT fails."
 
 
-_PADDING_IMPACT = "Only one side is padded with blanks: every check converts that side, and trailing blanks affect"
-" the result."
-_DATE_IMPACT = "The check compares instants with dates or local times, so the result depends on the session's time"
-" zone."
+_PADDING_IMPACT = (
+    "Only one side is padded with blanks: every check converts that side, and trailing blanks affect the result."
+)
+_DATE_IMPACT = (
+    "The check compares instants with dates or local times, so the result depends on the session's time zone."
+)
 _NUMBER_IMPACT = "Every check and join converts one side, so the index on that side cannot be used."
 
 RULE = SchemaRule(

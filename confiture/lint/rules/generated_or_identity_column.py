@@ -136,8 +136,10 @@ def _add_column_sql(context: StatementContext, column: Any) -> str:
 
 
 _TRIGGER_HINT = "add a plain column, fill new rows with a trigger, and fill existing rows in batches"
-_VIRTUAL_HINT = "make the column VIRTUAL, which computes the value on read and rules out an index; or, to store it,"
-f" {_TRIGGER_HINT}"
+_VIRTUAL_HINT = (
+    "make the column VIRTUAL, which computes the value on read and rules out an index; or, to store it,"
+    f" {_TRIGGER_HINT}"
+)
 _BEFORE = (
     "CREATE TABLE w_orders (id bigint PRIMARY KEY, amount numeric);"
     " INSERT INTO w_orders SELECT i, i FROM generate_series(1, 100) i"

@@ -15,7 +15,7 @@ from confiture.text import shorten_sql
 
 _SETTING = "lock_timeout"
 _MAX_TIMEOUT_MS = 60_000
-"""A longer timeout is no better than none, because other sessions queue behind the statement."""
+"""A longer timeout is as bad as none, because other sessions queue behind the statement."""
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _KINDS = (
     "alter_table_stmt",

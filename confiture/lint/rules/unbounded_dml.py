@@ -51,8 +51,9 @@ def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alo
     if change.kind == "merge_stmt":
         message = f"MERGE may change {whole} in one transaction"
     elif change.node.HasField("where_clause"):
-        message = f"{change.verb} may {change.effect_text} {whole} in one transaction: the WHERE clause does not"
-        " bound them"
+        message = (
+            f"{change.verb} may {change.effect_text} {whole} in one transaction: the WHERE clause does not bound them"
+        )
     else:
         message = f"{change.verb} {change.effect_text}s {whole} in one transaction"
     return Violation(

@@ -127,8 +127,9 @@ class _StatementReader:
         matches = [one for one in tables if one.relname == self._source.name and alias in (None, alias_in_query(one))]
         if len(matches) == 1:
             if any(matches[0] == table for table in _iter_nullable_tables(clauses)):
-                message = f"an outer join returns rows without {alias_in_query(matches[0])}, and these rows are in no"
-                " batch"
+                message = (
+                    f"an outer join returns rows without {alias_in_query(matches[0])}, and these rows are in no batch"
+                )
                 raise self._problem(
                     "backfill-source", message, "use the other table as the driving table, or reverse the join"
                 )

@@ -19,7 +19,7 @@ _LEVELS = frozenset((pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt, pb.InsertStmt,
 
 
 class QueryUse(Enum):
-    """How a statement uses a query that it contains."""
+    """The way in which a statement uses a query that it contains."""
 
     DEFINED = 1
     """Only the relations that the query names are opened, as for a view."""

@@ -252,8 +252,9 @@ def check_windows(
         if _is_tenant_kept_apart(context, targets, window.partition_clause, state, own_sources):
             continue
         name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"
-        message = f"the window of {name} is not partitioned by {context.tenant_column}: it contains rows from all"
-        " tenants"
+        message = (
+            f"the window of {name} is not partitioned by {context.tenant_column}: it contains rows from all tenants"
+        )
         location = int(getattr(call, "location", -1))
         grade = TenancyGrade.WARNING if name in _NUMBERING_FUNCTIONS else TenancyGrade.ERROR
         context.report_issue(
