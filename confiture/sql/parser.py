@@ -43,7 +43,7 @@ _CHAIN_WORDS = ("is", "isnull", "notnull", "join", "union", "intersect", "except
 
 
 def parse_sql(sql: str) -> Any:
-    """Return the tree of a text. Raise postgast.PgQueryError or DecodeError if it does not parse."""
+    """Return the parse tree of SQL text. Raise postgast.PgQueryError or DecodeError if the text does not parse."""
     check_depth(sql)
     return postgast.parse(sql)
 

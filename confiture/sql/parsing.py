@@ -149,7 +149,7 @@ def _syntax_problem(sql: str, error: postgast.PgQueryError) -> SqlProblem:
     if sql[offset : offset + 1] == "\\":
         hint = "use an SQL command: psql's commands (\\copy, \\i, ...) are not SQL"
     elif offset + 1 == len(sql.rstrip()) and "end of input" in error.message:
-        hint = "complete the statement: its end is missing"
+        hint = "complete the statement: part of it is missing at the end"
     elif sql[offset : offset + 1] == "{":
         hint = "use a template only in a YAML file or in a file whose name ends in .sql.j2"
     return SqlProblem("sql-syntax", error.message, offset, hint)

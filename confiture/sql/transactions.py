@@ -76,8 +76,8 @@ def forbidden_reason(node: Any) -> Forbidden | None:
     if kind == "index_stmt" and node.index_stmt.concurrent and not node.index_stmt.idxname:
         return Forbidden(
             "unnamed-concurrent-index",
-            "an index built CONCURRENTLY needs an explicit name, because the invalid index left by a failed build"
-            " could not be found without one",
+            "an index built CONCURRENTLY needs a name, because the invalid index left by a failed build could not be"
+            " found without one",
             "write CREATE INDEX CONCURRENTLY a_name ON ...",
         )
     return None

@@ -80,7 +80,7 @@ def test_comments_that_are_wrong_are_told(project: Project) -> None:
     project.ddl("a.sql", text)
     found = lint(project, KEY, INDEX, *IGNORES).findings
     assert [(one.span.line, one.rule, one.message) for one in found if one.span] == [
-        (1, "ignore_without_reason", f"the ignore comment gives no reason for {KEY}"),
+        (1, "ignore_without_reason", f"the ignore comment does not give a reason for {KEY}"),
         (3, "unused_ignore", "rule 'requires_primary_kez' does not exist"),
         (5, "unused_ignore", "the ignore comment does not name a rule"),
         (7, "unused_ignore", f"rule {INDEX} reports nothing here"),

@@ -337,7 +337,10 @@ SQL_MISTAKES = {
         "ddl:\n  - sql: 'SELECT\n      ''a'';\n\n    SELEC'\n",
         ["5:5 sql-syntax: SELEC -> this"],
     ),
-    "double quotes": ("ddl: [{sql: \"SELECT '\\u00e9\\t\\x20'; SELEC\"}]\n", ["1:37 sql-syntax: SELEC -> this position"]),
+    "double quotes": (
+        "ddl: [{sql: \"SELECT '\\u00e9\\t\\x20'; SELEC\"}]\n",
+        ["1:37 sql-syntax: SELEC -> this position"],
+    ),
     "double quotes over lines": (
         'ddl:\n  - sql: "SELECT 1; \\\n\n      SELEC"\n',
         ["4:7 sql-syntax: SELEC -> this position"],

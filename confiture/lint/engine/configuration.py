@@ -125,7 +125,7 @@ def _find_invalid_choice(value: str | list[str], choices: Iterable[str]) -> str 
 
 
 _OPTION_TYPES: Mapping[Any, str] = {
-    str: "a string",
+    str: "text",
     int: "a whole number",
     bool: "true or false",
     list[str]: "a list of strings",

@@ -123,5 +123,5 @@ def ignores_without_reason(ignore: IgnoreComment) -> Iterator[Violation]:
     """Report an ignore comment without a reason."""
     if ignore.rules and not ignore.reason:
         names = ", ".join(ignore.rules)
-        message = f"the ignore comment gives no reason for {names}"
+        message = f"the ignore comment does not give a reason for {names}"
         yield Violation(location=ignore.location, message=message, subject=names)

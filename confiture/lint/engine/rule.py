@@ -67,7 +67,7 @@ class ExpectedEffects:
 
     Example::
 
-        StatementRule(claims=Claims(locks={"w_orders": LockMode.SHARE}), ...)
+        StatementRule(expected_effects=ExpectedEffects(locks={"w_orders": LockMode.SHARE}), ...)
     """
 
     locks: Mapping[str, LockMode] = field(default_factory=dict)
@@ -185,8 +185,8 @@ class SchemaRule(Rule):
 
     Example::
 
-        def check(subject):
-            for table in subject.catalog.tables.values():
+        def check(context):
+            for table in context.catalog.tables.values():
                 if table.name.name.endswith("_tmp"):
                     name = str(table.name)
                     yield Violation(location=table.location, relation=name, message=f"{name} is temporary")
@@ -200,14 +200,15 @@ class SchemaRule(Rule):
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class StatementRule(Rule):
-    """A rule that checks each migration statement of the given `kinds`, which are parse tree names such as
-    `index_stmt`.
+    """A rule that checks migration statements.
+
+    `kinds` are the parse tree names of the statements to check, such as `index_stmt`.
 
     Example::
 
-        def check(subject):
-            if not subject.node.idxname:
-                yield Hit(place=subject.place, message="the index has no name")
+        def check(context):
+            if not context.node.idxname:
+                yield Violation(location=context.location, message="the index has no name")
 
         RULE = StatementRule(name="nameless_index", kinds=frozenset({"index_stmt"}), check=check, ...)
     """

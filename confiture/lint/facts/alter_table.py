@@ -84,7 +84,7 @@ def total_rows(context: StatementContext, name: QualifiedName) -> int | None:
 
 
 def added_constraints(context: StatementContext) -> Iterator[AddedConstraint]:
-    """Return the constraints that an ALTER TABLE adds, in order; omit those of a column that IF NOT EXISTS finds."""
+    """Return the constraints that an ALTER TABLE adds, in order, except on columns that IF NOT EXISTS finds."""
     table = context.table(context.node.relation)
     for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_AddConstraint:
@@ -194,7 +194,7 @@ def is_not_null_domain(context: StatementContext, column: Any) -> bool:
 
 
 def is_constrained_domain(context: StatementContext, column: Any) -> bool:
-    """Whether the type of a new column is a domain with constraints, including those of its base domains."""
+    """Whether the type of a new column is a domain with constraints, including the constraints of its base domains."""
     domain = find_column_domain(context, column)
     return domain is not None and any(one.checks or one.not_null for one in domain_chain(context, domain))
 

@@ -55,7 +55,7 @@ def find_row_changes(kind: str, node: Any, ctes: Mapping[str, Any] | None = None
 
 
 def is_unbounded(change: RowChange, context: StatementContext) -> bool:
-    """Whether nothing in the statement limits how many rows of a table in use it changes."""
+    """Whether a change to a table in use can affect an unlimited number of rows."""
     node, target = change.node, change.node.relation
     table = context.table(target)
     if has_no_users(context, target) or (not _is_view(context, target) and not has_concurrent_users(context, target)):

@@ -49,7 +49,7 @@ def created_index_name(context: StatementContext) -> str:
 
 
 def default_index_name(context: StatementContext, table: QualifiedName, node: Any) -> str:
-    """Return the name that PostgreSQL chooses for such an index of a table."""
+    """Return the name that PostgreSQL chooses for an index on a table."""
     elements = [one.index_elem for one in (*node.index_params, *node.index_including_params)]
     columns = dedupe_column_names(one.name or column_result_name(one.expr) or "expr" for one in elements)
 

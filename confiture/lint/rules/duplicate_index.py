@@ -58,7 +58,7 @@ def _first_key(index: Index) -> _Key:
 
 
 def _is_exclusion_index(index: Index) -> bool:
-    """Whether the index belongs to an exclusion constraint, whose operators the catalog does not record."""
+    """Whether the index belongs to an exclusion constraint. The catalog does not record the constraint's operators."""
     return index.constraint is not None and not index.unique
 
 

@@ -1,4 +1,4 @@
-"""Functions that build SQL at run time, so that the tenants it reads are unknown beforehand."""
+"""Functions that build SQL at run time. The tenants that this SQL reads are unknown until it runs."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_attached(context: StatementContext, added: AddedConstraint) -> bool:
-    """Whether every partition already has such a key, so that PostgreSQL attaches those and builds none."""
+    """Whether every partition already has such a key, so that PostgreSQL attaches them and builds none."""
     parts = descendant_partitions(context, context.node.relation)
     kind = _KINDS[added.kind]
     return bool(parts) and all(
@@ -79,7 +79,7 @@ def _by_index_remedy(context: StatementContext) -> str | None:
     if any(one.column is not None and one.kind == pb.CONSTR_PRIMARY for one in keys):
         return None  # the column needs distinct values first, and only the author can choose them
     if any(one.constraint.without_overlaps for one in keys):
-        return None  # PostgreSQL cannot make such a key from an index
+        return None  # PostgreSQL cannot create such a key from an index
     names = constraint_names_by_location(context, keys)
     relation = context.node.relation
     return join_lines(

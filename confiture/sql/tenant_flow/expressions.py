@@ -233,5 +233,5 @@ _WINDOWS = frozenset(
 
 
 def is_known_function(name: str) -> bool:
-    """Whether a name is that of a built-in aggregate or window function."""
+    """Whether a built-in aggregate or window function has this name."""
     return name in _AGGREGATES or name in _WINDOWS

@@ -22,7 +22,7 @@ from tests.support.schema_cases import assert_finds, case, lint
             "as pg_dump writes it",
             "CREATE TABLE t (id integer NOT NULL); CREATE SEQUENCE s;"
             "ALTER TABLE ONLY t ALTER COLUMN id SET DEFAULT nextval('public.s'::regclass)",
-            "t.id takes",
+            "t.id gets",
         ),
         case("int that counts", "CREATE TABLE t (id int DEFAULT 0)"),
         case("widened", "CREATE TABLE t (id serial); ALTER TABLE t ALTER id TYPE bigint"),
