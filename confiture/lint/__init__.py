@@ -1,1 +1,1 @@
-"""Lint: finds problems in schemas and hazards in migrations before anything runs."""
+"""The linter, which finds schema problems and migration hazards before anything runs."""

@@ -1,7 +1,7 @@
-"""The baseline: known findings of an existing project, which are not reported again.
+"""The baseline: the known findings of an existing project, which lint does not report again.
 
-Files are written in version 2, which identifies findings by their fingerprints. Version 1 can be read too: its
-fingerprints contain messages, so its findings are identified by rule, file and relation.
+New files use version 2, which identifies findings by their fingerprints. Version 1 files can still be read. Their
+fingerprints contain messages, so their findings are identified by rule, file, and relation.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ class Baseline(ABC):
         """Return the key of a finding in `counts`."""
 
     def is_known(self, finding: Finding) -> bool:
-        """Whether the finding is certain to be known. Among findings with the same key, these are dropped first."""
+        """Whether the finding is certain to be known.
+
+        Among findings with the same key, the certain ones are dropped first.
+        """
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineV1(Baseline):
-    """A baseline of version 1. Among findings with the same key, those with a known message are dropped first."""
+    """A version 1 baseline. Among findings with the same key, those with a known message are dropped first."""
 
     counts: Mapping[Hashable, int]
     messages: frozenset[tuple[Hashable, str]]
@@ -55,7 +58,7 @@ class BaselineV1(Baseline):
 
 @dataclass(frozen=True, slots=True)
 class BaselineV2(Baseline):
-    """A baseline of version 2."""
+    """A version 2 baseline."""
 
     counts: Mapping[Hashable, int]
 
@@ -66,7 +69,7 @@ class BaselineV2(Baseline):
 def baseline_text(findings: Iterable[Finding]) -> str:
     """Return the text of a baseline with these findings.
 
-    It does not contain line numbers, so edits elsewhere in a file do not invalidate it.
+    The text contains no line numbers, so edits elsewhere in a file do not invalidate the baseline.
     """
     by_fingerprint: dict[str, list[Finding]] = {}
     for finding in findings:
@@ -88,7 +91,7 @@ def baseline_text(findings: Iterable[Finding]) -> str:
 
 
 def read_baseline(path: Path, root: Path, within: Sequence[Path] | None, rules: Mapping[str, Rule]) -> Baseline:
-    """Read a baseline file below one of the folders `within`. Raises InputError if it is not a baseline."""
+    """Read a baseline file below one of the folders `within`. Raises InputError if the file is not a baseline."""
     file = read_source_file(path, root, within)
     try:
         return _parse_baseline(json.loads(file.text), rules)
@@ -97,7 +100,7 @@ def read_baseline(path: Path, root: Path, within: Sequence[Path] | None, rules: 
         message = f"not valid JSON: {error.msg}"
         raise InputError(file.diagnostic(span, "bad-baseline", message, hint=_HINT)) from error
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        message = f"{file.path} is not a baseline of version 1 or 2"
+        message = f"{file.path} is not a version 1 or version 2 baseline"
         span = Span(path=file.path, line=1)
         raise InputError(Diagnostic(code="bad-baseline", message=message, span=span, hint=_HINT)) from error
 
@@ -131,7 +134,10 @@ def _count_entries(entries: Iterable[tuple[Hashable, Mapping[str, Any]]]) -> Cou
 
 
 def drop_known(findings: Sequence[Finding], baseline: Baseline) -> tuple[Finding, ...]:
-    """Return the findings that are not in the baseline. It drops at most as many findings per key as it counts."""
+    """Return the findings that are not in the baseline.
+
+    At most as many findings per key are dropped as the baseline counts.
+    """
     remaining = dict(baseline.counts)
     new = set()
     for number in sorted(range(len(findings)), key=lambda number: not baseline.is_known(findings[number])):

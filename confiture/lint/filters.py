@@ -1,4 +1,4 @@
-"""Filters of findings: by path, by changed lines, and by baseline."""
+"""Finding filters: by path, by changed lines, and by baseline."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from confiture.lint.git_changes import Changes, is_changed
 from confiture.models.findings import Finding, LintReport
 
 _PROJECT_WIDE = frozenset({"duplicate-version", "missing-requirement", "circular-requirement"})
-"""Mistakes between files: a change of one file can cause them in another."""
+"""Problems between files: a change in one file can cause them in another."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FindingFilter:
     """The requested filters; None for a filter that is not set.
 
-    `paths` are files and folders, relative to the project's root.
+    `paths` are files and folders relative to the project root.
     """
 
     paths: tuple[str, ...] | None = None
@@ -47,15 +47,15 @@ def _is_below(path: str, folders: Iterable[str]) -> bool:
 
 
 def to_finding_paths(paths: Iterable[Path], root: Path) -> tuple[str, ...] | None:
-    """Convert paths relative to the working directory to those of findings.
+    """Convert paths relative to the working directory to finding paths. Return None if there are no paths.
 
-    Return None if there are no paths. Raises InputError if a path does not exist.
+    Raises InputError if a path does not exist.
     """
     selected = list(paths)
     missing = [path for path in selected if not path.exists()]
     if missing:
         problems = (
-            Diagnostic(code="bad-option", message=f"{path} does not exist", hint="name files or folders of the project")
+            Diagnostic(code="bad-option", message=f"{path} does not exist", hint="name files or folders in the project")
             for path in missing
         )
         raise InputError(*problems)

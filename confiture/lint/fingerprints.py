@@ -1,7 +1,7 @@
-"""Fingerprints: identify a finding from run to run, in baselines, SARIF, GitLab and JSON.
+"""Fingerprints, which identify a finding from run to run in baselines, SARIF, GitLab reports, and JSON.
 
-They are a wire format: each version gives the same values forever. A change of the parts, their order or the digest
-needs a new version. They contain the stable names of rules, so renaming a rule does not change them.
+Fingerprints are a wire format: each version produces the same values forever. Changing the parts, their order, or the
+digest requires a new version. Fingerprints contain stable rule names, so renaming a rule does not change them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ _DIGITS = 16
 
 
 def fingerprint_v1(finding: Finding) -> str:
-    """Return the version 1 fingerprint, of rule, file, relation and message. It changes if a message is reworded."""
+    """Return the version 1 fingerprint, computed from the rule, file, relation, and message.
+
+    It changes if a message is reworded.
+    """
     return _digest(
         "\0".join((stable_rule(finding), finding_path(finding) or "", finding.relation or "", finding.message))
     )
 
 
 def fingerprint_v2(finding: Finding) -> str:
-    """Return the version 2 fingerprint, of rule, file, relation, subject and statement.
+    """Return the version 2 fingerprint, computed from the rule, file, relation, subject, and statement.
 
-    White space and comments of the statement do not matter.
+    White space and comments in the statement do not matter.
     """
     statement = None if finding.statement is None else normalize_sql(finding.statement)
     parts = ["v2", stable_rule(finding), finding_path(finding), finding.relation, finding.subject, statement]
@@ -33,12 +36,12 @@ def fingerprint_v2(finding: Finding) -> str:
 
 
 def stable_rule(finding: Finding) -> str:
-    """Return the rule name of a finding that does not change when the rule is renamed."""
+    """Return the stable name of a finding's rule, which does not change when the rule is renamed."""
     return finding.stable_rule or finding.rule
 
 
 def finding_path(finding: Finding) -> str | None:
-    """Return the file path of a finding; None for a finding in a database."""
+    """Return a finding's file path; None for a finding in a database."""
     return finding.span.path if finding.span else None
 
 

@@ -1,4 +1,4 @@
-"""Applies the fixes of findings, and reverts those that do not pass a new lint run."""
+"""Application of fixes. A fix that does not pass a new lint run is reverted."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class FixResult:
 def apply_fixes(
     settings: Settings, lint: Callable[[], LintReport], is_selected: Callable[[Finding], bool]
 ) -> FixResult:
-    """Apply the fixes of the selected findings, file by file, and lint again.
+    """Apply the selected findings' fixes, file by file, and lint again.
 
-    A file keeps a fix only if its finding disappears, no new finding appears, and its comments are unchanged. Raises
+    A fix is kept only if its finding disappears, no new finding appears, and the file's comments are unchanged. Raises
     InputError if a file cannot be written.
     """
     report = lint()
@@ -51,7 +51,7 @@ def apply_fixes(
 
 
 def _group_by_path(findings: Iterable[Finding]) -> Mapping[str, list[Finding]]:
-    """Return the findings with a fix, by the single file that the fix changes."""
+    """Return the findings with a fix, grouped by the single file that the fix changes."""
     by_path: dict[str, list[Finding]] = {}
     for finding in findings:
         paths = {edit.path for edit in finding.edits}
@@ -61,7 +61,7 @@ def _group_by_path(findings: Iterable[Finding]) -> Mapping[str, list[Finding]]:
 
 
 class _EditableFile:
-    """A file to fix. Its methods raise InputError if it cannot be read or written."""
+    """A file to fix. Its methods raise InputError if the file cannot be read or written."""
 
     def __init__(self, settings: Settings, display_path: str) -> None:
         self._path = settings.root / display_path
@@ -72,18 +72,21 @@ class _EditableFile:
         return read_file(self._path, self._display_path, self._folders)
 
     def write(self, content: bytes) -> None:
-        """Write the file atomically, and keep its permissions."""
+        """Write the file atomically, preserving its permissions."""
         write_file(self._path, self._display_path, content, self._folders)
 
 
 def _fix_file(
     file: _EditableFile, findings: Sequence[Finding], before: LintReport, lint: Callable[[], LintReport]
 ) -> tuple[tuple[Finding, ...], LintReport]:
-    """Apply as many fixes to a file as are compatible. Return the fixed findings; none if the file is unchanged."""
+    """Apply as many compatible fixes to a file as possible.
+
+    Return the fixed findings; none if the file is unchanged.
+    """
     content = file.read()
     text = content.decode("utf-8-sig").replace("\r\n", "\n")
     if _encode_like(content, text) != content:
-        # with mixed line endings, the fix would change all of them
+        # with mixed line endings, the fix would change every line ending
         return (), before
     chosen = _select_non_overlapping(findings)
     changed = _apply_edits(text, [edit for finding in chosen for edit in finding.edits])
@@ -98,7 +101,7 @@ def _fix_file(
     if _is_clean_fix(before, after, chosen):
         return chosen, after
     file.write(content)
-    # perhaps only one of them is to blame
+    # perhaps only one of the fixes is to blame
     if len(chosen) > 1:
         for finding in chosen:
             applied, report = _fix_file(file, [finding], before, lint)
@@ -108,7 +111,7 @@ def _fix_file(
 
 
 def _select_non_overlapping(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return findings whose edits neither overlap nor touch; earlier ones take precedence."""
+    """Return findings whose edits neither overlap nor touch; earlier findings take precedence."""
     edits: list[Edit] = []
     chosen = []
     for finding in findings:
@@ -131,7 +134,9 @@ def _encode_like(content: bytes, text: str) -> bytes:
 
 
 def _find_comments(text: str) -> list[str]:
-    """Return the comments of an SQL file, or of the SQL and YAML of a migration as far as an SQL scanner sees them."""
+    """Return the comments in an SQL file, or in the SQL and YAML of a migration as far as an SQL scanner can detect
+    them.
+    """
     from confiture.sql.parser import pb, postgast, scan_tokens
 
     encoded = text.encode()
@@ -145,6 +150,7 @@ def _find_comments(text: str) -> list[str]:
 
 def _is_clean_fix(before: LintReport, after: LintReport, fixed: Sequence[Finding]) -> bool:
     """Whether the fixed findings disappeared and no new findings appeared."""
-    # version 1, of messages: a fix changes the statement, and so the version 2 fingerprints of its other findings
+    # use version 1, which hashes messages: a fix changes the statement, and therefore the version 2 fingerprints of its
+    # other findings
     old, removed, new = (Counter(map(fingerprint_v1, one)) for one in (before.findings, fixed, after.findings))
     return new <= old - removed

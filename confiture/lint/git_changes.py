@@ -1,4 +1,4 @@
-"""Changed files and lines since a git revision."""
+"""Files and lines changed since a git revision."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _HUNK = re.compile(r"@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 _EVERY_LINE = range(1, 2**31)
 
 Changes = Mapping[str, tuple[range, ...]]
-"""The changed lines of each changed file, by its path relative to the project's root."""
+"""The changed lines of each changed file, by path relative to the project root."""
 
 
 def changed_files(revision: str, root: Path) -> Changes:
-    """Return what differs between the working tree and the merge base with a revision, including untracked files.
+    """Return the differences between the working tree and the merge base with a revision, including untracked files.
 
-    Without a merge base, the revision itself is compared. Raises InputError if this is not a git work tree, or if git
-    does not know the revision.
+    Without a merge base, the working tree is compared with the revision itself. Raises InputError if the project is not
+    in a git work tree, or if git cannot find the revision.
     """
     if revision.startswith("-") or not revision.strip():
-        raise _option_error(f"--changed-since {revision!r} is not a revision", "name a branch, tag or commit")
+        raise _option_error(f"--changed-since {revision!r} is not a revision", "name a branch, tag, or commit")
     base = _run_git(root, "merge-base", revision, "HEAD", may_fail=True).strip() or revision
     _run_git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", revision=revision)
     options = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--relative", "--src-prefix=a/")
     diff = _run_git(root, "-c", "core.quotePath=false", "diff", *options, "--dst-prefix=b/", base, "--", ".")
     changes = dict(_parse_diff(diff))
     for path in _run_git(root, "diff", "--name-only", "-z", "--relative", base, "--", ".").split("\0"):
-        # if git shows no lines, such as for a name that it quotes, all may have changed
+        # if git shows no lines, for example because it quotes the file name, every line may have changed
         if path:
             changes.setdefault(path, (_EVERY_LINE,))
     for path in _run_git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
@@ -53,7 +53,7 @@ def _parse_diff(diff: str) -> Iterable[tuple[str, tuple[range, ...]]]:
             path = line.removeprefix("+++ b/").rstrip("\t")
         elif hunk and path:
             first, count = int(hunk["first"]), int(hunk["count"] or 1)
-            # if lines were removed, the statement around them changed
+            # if lines were removed, the statement around the gap changed
             lines.append(range(first, first + count) if count else range(first, first + 2))
     if path and lines:
         yield path, tuple(lines)
@@ -88,7 +88,7 @@ def _run_git(root: Path, *arguments: str, revision: str | None = None, may_fail:
             raise _option_error("--changed-since: the project is not in a git repository", "omit the option")
         hint = "fetch it first: CI often clones only one commit (actions/checkout: fetch-depth: 0)"
         raise _option_error(
-            f"--changed-since: git does not know {revision!r}" if revision else f"git failed: {error_line}", hint
+            f"--changed-since: git cannot find {revision!r}" if revision else f"git failed: {error_line}", hint
         )
     return "" if result.returncode else result.stdout.decode("utf-8", "replace")
 

@@ -1,4 +1,4 @@
-"""Linting of the migrations of a project."""
+"""Linting of a project's migrations."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from confiture.sql.parse_tree import Parse, ParseCache
 class MigrationLintResult:
     """The lint result of a project's migrations, before ignore comments are applied. It can be pickled.
 
-    `catalog` is the schema that they create, on top of that of the database if there is one. `problems` are the errors
-    in reading or following them. `files` is their number, None without a migrations folder. `executed_paths` are the
-    paths of all files whose SQL they run.
+    `catalog` is the schema that the migrations create, on top of the database schema if there is one. `problems` are
+    errors from reading or replaying migrations. `files` is the number of migration files, None without a migrations
+    folder. `executed_paths` are the paths of all files whose SQL the migrations run.
     """
 
     findings: tuple[Finding, ...]
@@ -51,9 +51,9 @@ def lint_migrations(
     *,
     is_required: bool,
 ) -> MigrationLintResult:
-    """Read a project's migrations, and check those that the database has not applied.
+    """Read a project's migrations, and check those that are not yet applied to the database.
 
-    `overrides` are variables that take precedence over all others, `parse` parses SQL. Raises InputError if the
+    `overrides` are variables that take precedence over all others; `parse` parses SQL. Raises InputError if the
     migrations folder does not exist and `is_required` is true.
     """
     problems = DiagnosticCollector()

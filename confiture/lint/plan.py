@@ -21,9 +21,9 @@ from confiture.models.trace import LockMode
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanLintResult:
-    """The lint result of a plan: its findings, and the expected locks of each statement, by its text.
+    """The lint result of a plan: its findings, and the expected locks for each statement, by SQL text.
 
-    `locks` omits statements whose locks cannot be known from their text, such as DO.
+    `locks` omits statements whose locks cannot be determined from their text, such as DO.
     """
 
     report: LintReport
@@ -31,7 +31,7 @@ class PlanLintResult:
 
 
 def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts: DatabaseFacts) -> PlanLintResult:
-    """Return the hazards of migrations that are about to run on a database, and their expected locks.
+    """Return the hazards in migrations that are about to run on a database, and their expected locks.
 
     Findings in the project's baseline are not reported. Raises InputError if the settings are invalid, or if the
     baseline cannot be read.
@@ -69,7 +69,7 @@ def replay_catalog(migrations: Iterable[PlannedMigration], settings: Settings) -
 
 
 def raise_on_hazards(findings: Sequence[Finding], threshold: Severity | None) -> None:
-    """Raise HazardsFound with the findings of that severity or worse; do nothing without a threshold."""
+    """Raise HazardsFound with the findings of at least that severity; do nothing without a threshold."""
     if threshold is None:
         return
     rejected = SEVERITIES[: SEVERITIES.index(threshold) + 1]

@@ -37,28 +37,31 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _LARGE = 200_000
-"""The size of DDL, in characters, from which other processes are worth their start-up time."""
+"""The minimum size of DDL, in characters, for which starting other processes pays off."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LintOptions:
-    """Options of the command line. Only `rules` run, if any; `variables` take precedence over all others."""
+    """Command-line options.
+
+    If `rules` is not empty, only these rules run; `variables` take precedence over all other variables.
+    """
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
 
 
 def check_rule_settings(settings: Settings) -> None:
-    """Raise InputError if the settings name rules, or keys of rules, that do not exist."""
+    """Raise InputError if the settings name rules or rule keys that do not exist."""
     active_rules(settings.linting, known_rules(settings.linting, settings.root))
 
 
 def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts | None = None) -> LintReport:
     """Lint the schema and the migrations of a project.
 
-    The schema is that of the DDL files, or of the database if `facts` has one; then only migrations that it has not
-    applied are checked. Files that cannot be read are reported as findings. Raises InputError if the settings are
-    invalid, or if there is nothing to read.
+    The schema comes from the DDL files, or from the database if `facts` contains a schema. In the latter case, only
+    migrations that are not yet applied to the database are checked. Files that cannot be read are reported as findings.
+    Raises InputError if the settings are invalid, or if there is nothing to read.
     """
     known = known_rules(settings.linting, settings.root)
     actives = active_rules(settings.linting, known)
@@ -69,7 +72,7 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     needed = live is None and not files.paths
 
     def lint_in_child(parse: Parse) -> MigrationLintResult:
-        # only the process that lints migrations loads the modules to run them
+        # only the process that lints migrations loads the modules for running migrations
         from confiture.lint.migrations import lint_migrations
 
         return lint_migrations(settings, options.variables, actives, facts, parse, is_required=needed)
@@ -109,14 +112,20 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
 def _parse_ahead(
     texts: Sequence[str], task: Callable[[Parse], _T], *, is_large: bool
 ) -> AbstractContextManager[tuple[Parse, Callable[[], _T]]]:
-    """Return a parser of the texts and a getter of the task's result; both use other processes for large projects."""
+    """Return a function that parses the SQL and a function that returns the task's result.
+
+    Both use other processes for large projects.
+    """
     if is_large and can_fork():
         return parse_in_child(texts, task)
     return nullcontext((parse_sql, partial(task, parse_sql)))
 
 
 def _run_in_background(task: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:
-    """Return a getter of the task's result. It runs in another process for large projects, else when called."""
+    """Return a function that returns the task's result.
+
+    The task runs in another process for large projects, otherwise when the function is called.
+    """
     return run_in_child(task) if is_large and can_fork() else nullcontext(task)
 
 
@@ -127,13 +136,15 @@ def _lint_schema(
 
 
 def _split_tenancy_rules(actives: Iterable[ActiveRule]) -> tuple[list[ActiveRule], list[ActiveRule]]:
-    """Return the tenancy rules, which take longer than all others together, and the other rules."""
+    """Return the tenancy rules and the other rules. The tenancy rules take longer than all the others together."""
     tenancy = [active for active in actives if active.rule.group is Group.TENANCY]
     return tenancy, [active for active in actives if active.rule.group is not Group.TENANCY]
 
 
 def _unchecked_notes(settings: Settings, files: SchemaFiles, migrations: MigrationLintResult) -> Iterator[str]:
-    """Return notes about what was not linted: a missing migrations folder, and templates that no migration renders."""
+    """Return notes about everything that was not linted: a missing migrations folder, and templates that no migration
+    renders.
+    """
     if migrations.files is None:
         yield f"folder {display_path(settings.migrations, settings.root)} does not exist: only the schema was linted"
     yield from migrations.unread_files

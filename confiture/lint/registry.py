@@ -1,4 +1,4 @@
-"""The registry of rules: those in `confiture.lint.rules`, one per file, and custom rules."""
+"""The rule registry: the rules in `confiture.lint.rules`, one per file, and custom rules."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from confiture.models.settings import LintSettings
 from confiture.models.source import LocatedSource
 
 ENTRY_POINTS = "confiture.rules"
-"""The entry point group of packages with rules: each entry point is a rule, or a module with rules."""
+"""The entry point group for packages with rules. Each entry point is a rule or a module with rules."""
 
 
 class RulesByName(Mapping[str, Rule]):
-    """Rules by name. Lookups accept former names too; iteration gives only current names."""
+    """Rules by name. Lookups also accept former names; iteration yields only current names."""
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules: dict[str, Rule] = {}
@@ -52,23 +52,23 @@ class RulesByName(Mapping[str, Rule]):
 
 @cache
 def built_in_rules() -> RulesByName:
-    """Return the rules that come with Confiture, by name."""
+    """Return the rules that Confiture provides, by name."""
     modules = (import_module(f"{rules.__name__}.{module.name}") for module in iter_modules(rules.__path__))
     return RulesByName(module.RULE for module in modules)
 
 
 def known_rules(settings: LintSettings, root: Path | None) -> RulesByName:
-    """Return the built-in rules, those of installed packages, and those of the modules that the settings name.
+    """Return the built-in rules, the rules from installed packages, and the rules from modules that the settings name.
 
-    Modules are also searched in the project's folder `root`. Raises InputError if a module or rule cannot be loaded, or
-    if two rules have the same name.
+    Modules are also searched for in the project folder `root`. Raises InputError if a module or rule cannot be loaded,
+    or if two rules have the same name.
     """
     known = RulesByName(built_in_rules().values())
     for source, rule, origin in (*_entry_point_rules(), *_settings_rules(settings, root)):
         try:
             known.add(rule)
         except ValueError as error:
-            hint = "rename one of the two, or remove the shared alias"
+            hint = "rename one of the two rules, or remove the shared alias"
             raise _rule_module_error(settings, source, f"{origin}: {error}", hint) from None
     return known
 
@@ -82,7 +82,7 @@ def _entry_point_rules() -> Iterator[_LoadedRule]:
         try:
             loaded = entry.load()
         except Exception as error:
-            message = f"{origin} of {ENTRY_POINTS} cannot be loaded: {type(error).__name__}: {error}"
+            message = f"{origin} in group {ENTRY_POINTS} cannot be loaded: {type(error).__name__}: {error}"
             hint = "fix or remove the package that provides it"
             raise InputError(Diagnostic(code="bad-plugin", message=message, hint=hint)) from error
         for rule in [loaded] if isinstance(loaded, Rule) else _module_rules(loaded):
@@ -97,18 +97,18 @@ def _settings_rules(settings: LintSettings, root: Path | None) -> Iterator[_Load
                 module = import_module(name)
         except Exception as error:
             message = f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
-            hint = "name an importable module, or one in the project's folder"
+            hint = "name an importable module, or one in the project folder"
             raise _rule_module_error(settings, source, message, hint) from error
         module_rules = list(_module_rules(module))
         if not module_rules:
             raise _rule_module_error(
-                settings, source, f"module {name!r} has no rules", "define RULE or a list RULES in it"
+                settings, source, f"module {name!r} has no rules", "define RULE, or a list RULES, in the module"
             )
         yield from ((source, rule, f"module {name!r}") for rule in module_rules)
 
 
 def _module_rules(module: ModuleType) -> Iterator[Rule]:
-    """Return the rules of a module: its RULE, and those in its RULES."""
+    """Return the rules that a module defines in RULE and RULES."""
     rules_ = [getattr(module, "RULE", None), *getattr(module, "RULES", ())]
     return (rule for rule in rules_ if isinstance(rule, Rule))
 

@@ -14,7 +14,7 @@ from confiture.lint.engine.rule import (
 
 Claims = ExpectedEffects
 Hit = Violation
-"""Former names of the two classes."""
+"""The former names of two classes."""
 
 __all__ = [
     "Claims",

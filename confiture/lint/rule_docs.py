@@ -1,4 +1,4 @@
-"""The documentation of rules, generated from their metadata by `python -m confiture.lint.rule_docs FOLDER`."""
+"""The rule documentation, generated from rule metadata by `python -m confiture.lint.rule_docs FOLDER`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KINDS = {str: "string", int: "number", bool: "true or false"}
 
 
 def render_page(rule: Rule) -> str:
-    """Return the page of a rule: summary, impact, fix, and both examples."""
+    """Return the page for a rule: summary, impact, fix, and both examples."""
     parts = [f"# {rule.name}", f"{rule.summary}.", _facts_text(rule), f"**Impact.** {rule.impact}"]
     parts.append(f"**Fix.** {rule.fix_hint[:1].upper()}{rule.fix_hint[1:]}.")
     each = f"Each in a separate {'file' if isinstance(rule, SchemaRule) else 'migration'}:"
@@ -75,10 +75,10 @@ def _format_value(value: object) -> str:
 
 
 def render_index(rules: Mapping[str, Rule]) -> str:
-    """Return the list of all rules by group, with links to their pages."""
+    """Return the list of all rules, by group, with links to the rule pages."""
     parts = [
         "# Lint rules",
-        "[lint](../lint.md) describes their settings. `confiture lint --explain RULE` prints the page of a rule.",
+        "[lint](../lint.md) describes the settings. `confiture lint --explain RULE` prints a rule's page.",
     ]
     for group in Group:
         here = sorted((rule for rule in rules.values() if rule.group is group), key=lambda rule: rule.name)
@@ -94,14 +94,14 @@ def _severity_text(rule: Rule) -> str:
 
 
 def all_pages(rules: Mapping[str, Rule]) -> dict[str, str]:
-    """Return every page by file name."""
+    """Return all pages, by file name."""
     return {"README.md": render_index(rules)} | {
         f"{name}.md": render_page(rule) for name, rule in sorted(rules.items())
     }
 
 
 def write_pages(folder: Path, rules: Mapping[str, Rule]) -> None:
-    """Write all pages to a folder, and remove pages of rules that no longer exist."""
+    """Write all pages to a folder, and remove the pages for rules that no longer exist."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = all_pages(rules)
     for path in folder.glob("*.md"):

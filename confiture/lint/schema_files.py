@@ -1,4 +1,4 @@
-"""The schema that a project's DDL files and migrations create."""
+"""The schema created by a project's DDL files and migrations."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from confiture.sql.parsing import parse_statements
 class SchemaFiles:
     """The DDL files below the schemas folder, in path order.
 
-    `texts` are their rendered contents. `templates` are files that only the migrations that run them can render,
-    because they use variables that the settings do not set.
+    `texts` are the rendered contents of the files. `templates` are files that use variables that the settings do not
+    set, so that only the migrations that run these files can render them.
     """
 
     paths: tuple[Path, ...] = ()
@@ -55,7 +55,7 @@ def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems
 
 
 def build_schema(texts: Iterable[RenderedSql], problems: DiagnosticCollector, parse: Parse) -> SchemaReader:
-    """Build the schema from the texts, one after the other, and add syntax errors to `problems`."""
+    """Build the schema from the file contents, one after another, and add syntax errors to `problems`."""
     schema = SchemaReader(parse)
     for rendered in texts:
         _read_file(rendered, schema, problems)
@@ -63,7 +63,7 @@ def build_schema(texts: Iterable[RenderedSql], problems: DiagnosticCollector, pa
 
 
 def _find_sql_files(folder: Path) -> Iterator[str]:
-    """Return the DDL files below a folder in path order, without hidden ones."""
+    """Return the DDL files below a folder in path order, except hidden files."""
     pending = _list_folder(folder)
     while pending:
         entry = pending.pop()
@@ -74,7 +74,7 @@ def _find_sql_files(folder: Path) -> Iterator[str]:
 
 
 def _list_folder(folder: Path | str) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder that are not hidden, last first; none if the folder cannot be read."""
+    """Return a folder's visible entries in reverse order; empty if the folder cannot be read."""
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError:
@@ -83,7 +83,7 @@ def _list_folder(folder: Path | str) -> list[os.DirEntry[str]]:
 
 
 def catalog_from_files(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
-    """Return the schema that the DDL files and migrations create. Raises InputError with all errors in them."""
+    """Return the schema that the DDL files and migrations create. Raises InputError with all errors in the files."""
     from confiture.plan.project import read_project
 
     problems = DiagnosticCollector()
@@ -100,7 +100,7 @@ def catalog_from_files(settings: Settings, overrides: Mapping[str, Any]) -> Cata
 
 
 class _SchemaRenderContext(RenderContext):
-    """The context of templates below the schemas folder, which no migration runs here."""
+    """The rendering context for templates below the schemas folder, which are rendered outside any migration."""
 
     __slots__ = ()
 
@@ -126,7 +126,7 @@ def _render_file(file: SourceFile, settings: Settings, overrides: Mapping[str, A
 
 
 def _read_file(rendered: RenderedSql, schema: SchemaReader, problems: DiagnosticCollector) -> None:
-    """Apply a DDL file to the schema, or add its errors to `problems`."""
+    """Apply a DDL file to the schema, or add the file's errors to `problems`."""
     try:
         schema.read(rendered)
     except Exception:

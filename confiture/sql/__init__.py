@@ -1,1 +1,1 @@
-"""Parsing and analysis of SQL with PostgreSQL's parser. All other packages reach the parser through this one."""
+"""Parsing and analysis of SQL with PostgreSQL's parser. All other packages use the parser through this package."""

@@ -1,4 +1,4 @@
-"""The actions of a statement on tables, classified for giving advice."""
+"""The actions that statements perform on tables, classified for advice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confiture.text import double_quote
 
 
 class StatementAction(StrEnum):
-    """The action of a statement, or of a command of an ALTER TABLE."""
+    """The action of a statement, or of a command in an ALTER TABLE."""
 
     CREATE_INDEX = "create index"
     ADD_CHECK = "add check"
@@ -56,9 +56,9 @@ _STATEMENTS = {
 
 
 def find_actions(sql: str) -> tuple[StatementAction, ...]:
-    """Return the actions of one statement; an ALTER TABLE has one for each of its commands.
+    """Return the actions of one statement; an ALTER TABLE has one action per command.
 
-    A constraint that is added NOT VALID, or from an existing index, reads no rows and counts as `OTHER`.
+    Adding a constraint as NOT VALID, or from an existing index, reads no rows and counts as `OTHER`.
     """
     node = parse_sql(sql).stmts[0].stmt
     kind = node.WhichOneof("node")
@@ -70,7 +70,9 @@ def find_actions(sql: str) -> tuple[StatementAction, ...]:
 
 
 def relations_named_in(statements: Iterable[str]) -> tuple[str, ...]:
-    """Return the tables, views and indexes that statements name, each once, quoted, with their schema if given."""
+    """Return the quoted names of the tables, views, and indexes that statements name, each once, with the schema if
+    given.
+    """
     names: set[str] = set()
     for text in statements:
         tree = parse_sql(text)
@@ -82,7 +84,7 @@ def relations_named_in(statements: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_same_relation(name: str, other_name: str) -> bool:
-    """Whether two names refer to one relation, quoted or not, if either can lack the schema."""
+    """Whether two names refer to the same relation. Each name may be quoted and may omit the schema."""
     name, other_name = name.replace('"', ""), other_name.replace('"', "")
     return name == other_name or name.endswith(f".{other_name}") or other_name.endswith(f".{name}")
 

@@ -1,5 +1,6 @@
-"""Built-in functions and casts of PostgreSQL, from `built_in.json`, which contains the queries that it was generated
-with.
+"""PostgreSQL's built-in functions and casts, from `built_in.json`.
+
+That file also contains the queries that generated it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ class BuiltInFunctions(NamedTuple):
 
 @cache
 def load_built_in_functions() -> BuiltInFunctions:
-    """Return the functions of all queried server versions; a name is volatile if any function with it is volatile."""
+    """Return the functions from all queried server versions.
+
+    A name is volatile if any function with that name is volatile.
+    """
     data = json.loads((files("confiture.sql") / "built_in.json").read_text())
     casts = (cast.split(" -> ") for cast in data["binary_casts"])
     return BuiltInFunctions(

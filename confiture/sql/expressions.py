@@ -1,7 +1,7 @@
-"""Format expressions of the tree as SQL: common forms of defaults and checks here, other forms by libpg_query.
+"""Formatting of parse tree expressions as SQL.
 
-libpg_query is ten times slower, and a large schema has ten thousand such expressions. A test compares the results of
-both.
+This module formats the common forms of defaults and checks; libpg_query formats all other forms. libpg_query is ten
+times slower, and a large schema contains ten thousand such expressions. A test compares the results of both.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from confiture.sql.parser import pb, postgast
 from confiture.text import single_quote
 
-# no keyword contains a digit, or has more than 20 characters
+# no keyword contains a digit or more than 20 characters
 _NO_KEYWORD = re.compile(r"(?=.*[0-9]|.{21})[a-z_][a-z0-9_]*\Z")
 
 
 class _UnsupportedExpression(Exception):
-    """An expression that this module does not format."""
+    """An expression that this module cannot format."""
 
 
 def format_expression(node: Any) -> str:
-    """Return an expression of the tree as SQL."""
+    """Format a parse tree expression as SQL."""
     try:
         return _format_node(node)
     except _UnsupportedExpression:
@@ -32,12 +32,12 @@ def format_expression(node: Any) -> str:
 
 @lru_cache(maxsize=1 << 14)
 def quote_identifier(name: str) -> str:
-    """Return a name as SQL: quoted if necessary."""
+    """Format a name as SQL, quoted if necessary."""
     return name if _NO_KEYWORD.match(name) else _quote_with_parser(name)
 
 
 def quote_names(names: Iterable[str | None]) -> str:
-    """Return a qualified name as SQL; empty parts are omitted."""
+    """Format a qualified name as SQL; empty parts are omitted."""
     return ".".join(quote_identifier(name) for name in names if name)
 
 
@@ -83,7 +83,7 @@ def _format_node(node: Any) -> str:
 
 
 def _format_leaf(node: Any) -> str:
-    """Format an expression that needs no parentheses as part of another."""
+    """Format an expression that needs no parentheses inside another expression."""
     kind = node.WhichOneof("node")
     if kind not in _LEAVES:
         raise _UnsupportedExpression
@@ -94,7 +94,7 @@ def _format_leaf(node: Any) -> str:
 
 
 def _format_operand(node: Any) -> str:
-    """Format an operand, in parentheses if it contains an operator itself."""
+    """Format an operand, in parentheses if it contains an operator."""
     kind = node.WhichOneof("node")
     if kind == "null_test" or (kind == "a_expr" and node.a_expr.kind == pb.AEXPR_OP and node.a_expr.HasField("lexpr")):
         return f"({_format_node(node)})"
@@ -151,7 +151,7 @@ def _format_cast(node: Any) -> str:
 
 
 _SPECIAL_TYPES = ("bool", "bpchar", "interval")
-"""Casts to these types are formatted differently, depending on the argument."""
+"""Casts to these types are formatted differently depending on the argument."""
 
 
 def _format_operation(node: Any) -> str:
@@ -167,7 +167,7 @@ def _format_operation(node: Any) -> str:
 
 
 def _format_null_test(node: Any) -> str:
-    # libpg_query omits these parentheses, which changes the expression
+    # libpg_query omits these parentheses, and that changes the expression
     is_boolean = node.arg.WhichOneof("node") == "bool_expr"
     argument = f"({format_expression(node.arg)})" if is_boolean else _format_leaf(node.arg)
     return f"{argument} IS {'NULL' if node.nulltesttype == pb.IS_NULL else 'NOT NULL'}"
@@ -198,7 +198,7 @@ def _format_value_function(node: Any) -> str:
 
 
 def _format_subquery(node: Any) -> str:
-    """Format `(SELECT call())`, a form common in policies."""
+    """Format `(SELECT call())`, a common form in policies."""
     select = node.subselect.select_stmt
     if node.sub_link_type != pb.EXPR_SUBLINK or {field.name for field, _ in select.ListFields()} - _BARE_SELECT:
         raise _UnsupportedExpression

@@ -1,8 +1,8 @@
-"""Nondeterminism of defining queries: columns that differ between runs, and row selection that does.
+"""Nondeterminism in defining queries: columns or row selections that differ between runs.
 
 Columns are traced by name through subqueries and common table expressions. If a name can refer to several columns, all
-of them count: a column skipped without need is listed in the report, a column compared in vain is reported as a
-difference. The definitions of views and functions are not analyzed, except for the declared volatility of functions.
+of them count, because the report lists needlessly skipped columns, whereas comparing a nondeterministic column produces
+a false difference. View and function definitions are not analyzed, except for the declared volatility of functions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STABLE_BUT_CHANGING = frozenset(
         "txid_current_snapshot",
     }
 )
-"""Stable within a statement, but different in the next transaction or session."""
+"""Functions that are stable within a statement but return a different value in the next transaction or session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class FunctionCall:
 
     @property
     def is_stable_only(self) -> bool:
-        """Whether the function is declared stable, but returns another value in the next transaction."""
+        """Whether the function is declared stable but returns a different value in the next transaction."""
         if self.schema not in (None, "pg_catalog"):
             return False
         return self.name in _STABLE_BUT_CHANGING or (self.name == "age" and self.argument_count == 1)
@@ -61,7 +61,7 @@ def find_function_calls(statement: ParsedStatement) -> frozenset[FunctionCall]:
 
 
 def nondeterministic_columns(statement: ParsedStatement, is_volatile: IsVolatile) -> dict[str, str]:
-    """Return the columns of the result that differ between runs, by name, each with the function that causes it."""
+    """Return the result columns that differ between runs, by name, each with the function that causes it."""
 
     def changes(node: Any) -> str | None:
         if node.DESCRIPTOR.name == "SQLValueFunction":
@@ -73,7 +73,7 @@ def nondeterministic_columns(statement: ParsedStatement, is_volatile: IsVolatile
     outputs = _select_targets(first)
     reasons = {name: reason for name, value in outputs if name and (reason := taint.find_reason(value))}
     for branch in others:
-        # the names are those of the first SELECT, whatever the names in the others
+        # the names come from the first SELECT, whatever the names in the others
         for (name, _), (_, value) in zip(outputs, _select_targets(branch), strict=False):
             reason = taint.find_reason(value)
             if name and reason:
@@ -84,10 +84,8 @@ def nondeterministic_columns(statement: ParsedStatement, is_volatile: IsVolatile
 
 
 def nondeterministic_filter(statement: ParsedStatement, is_volatile: IsVolatile) -> tuple[str, int] | None:
-    """Return what makes the query select different rows in each run, with its byte offset in the text; None if nothing
-    does.
-
-    `placed_at > now() - interval '30 days'` is allowed: it is meant to move.
+    """Return the cause if the query selects different rows in each run, with the byte offset in the text; otherwise
+    None. `placed_at > now() - interval '30 days'` is allowed, because such a window is meant to move.
     """
     taint = _TaintAnalysis(statement.node, lambda node: _find_volatile_call(node, is_volatile))
     for node in walk(statement.node):
@@ -103,7 +101,7 @@ def nondeterministic_filter(statement: ParsedStatement, is_volatile: IsVolatile)
 
 @dataclass(frozen=True, slots=True)
 class _SubqueryColumn:
-    """A column of a subquery or common table expression; its name is `*` if it stands for several columns."""
+    """A column of a subquery or common table expression. The name is `*` if it stands for several columns."""
 
     alias: str
     name: str | None
@@ -111,7 +109,7 @@ class _SubqueryColumn:
 
 
 class _TaintAnalysis:
-    """Trace of nondeterministic values through a query. `changes` returns the reason for a single node."""
+    """Traces nondeterministic values through a query. `changes` returns the reason for a single node."""
 
     def __init__(self, query: Any, changes: Callable[[Any], str | None]) -> None:
         self._changes = changes
@@ -128,12 +126,12 @@ class _TaintAnalysis:
             self._tainted |= reasons
 
     def find_reason(self, value: Any) -> str | None:
-        """Return what makes an expression nondeterministic; None if nothing does."""
+        """Return the cause if an expression is nondeterministic; otherwise None."""
         reason = self.find_first(value)
         return reason[0] if reason else None
 
     def find_first(self, value: Any) -> tuple[str, int] | None:
-        """Return what makes an expression nondeterministic, with its byte offset in the text; None if nothing does."""
+        """Return the cause if an expression is nondeterministic, with the byte offset in the text; otherwise None."""
         for node in walk(value):
             reason = self._changes(node) or self._column_reason(node)
             if reason:
@@ -141,7 +139,7 @@ class _TaintAnalysis:
         return None
 
     def tainted_columns(self) -> dict[str, str]:
-        """Return the nondeterministic inner columns, by name, with their reasons."""
+        """Return the nondeterministic inner columns and their causes, by name."""
         return {name: reason for number, reason in self._tainted.items() if (name := self._outputs[number].name)}
 
     def _column_reason(self, node: Any) -> str | None:
@@ -155,7 +153,7 @@ class _TaintAnalysis:
         return None
 
     def _can_refer_to(self, qualifier: str, alias: str) -> bool:
-        """Whether `qualifier.column` can be a column of `alias`: a CTE can have another alias in FROM."""
+        """Whether `qualifier.column` can be a column of `alias`, since a CTE can have a different alias in FROM."""
         names = [output.name for output in self._outputs if output.alias == qualifier]
         return qualifier == alias or not names or _ANY_COLUMN in names
 
@@ -186,7 +184,7 @@ def _rename_outputs(query: Any, alias: str, new_names: Sequence[str]) -> Iterato
 
 
 def _set_operation_branches(query: Any) -> Iterator[Any]:
-    """Return the SELECTs of a UNION, INTERSECT or EXCEPT; otherwise the query itself."""
+    """Return the SELECTs of a UNION, INTERSECT, or EXCEPT; for other queries, the query itself."""
     if query.op == pb.SETOP_NONE:
         yield query
     else:
@@ -195,7 +193,7 @@ def _set_operation_branches(query: Any) -> Iterator[Any]:
 
 
 def _select_targets(select: Any) -> list[tuple[str | None, Any]]:
-    """Return the names and expressions of a SELECT's list."""
+    """Return the names and expressions in a SELECT list."""
     return [(_target_name(item.res_target), item.res_target.val) for item in select.target_list]
 
 
@@ -207,7 +205,7 @@ def _target_name(target: Any) -> str | None:
 
 
 def _row_choosing_parts(select: Any) -> Iterator[Any]:
-    """Return the parts of a SELECT that determine which rows it returns: everything except its list of columns."""
+    """Return the parts of a SELECT that determine which rows it returns: everything except the select list."""
     for name in ("where_clause", "having_clause", "limit_count", "limit_offset"):
         if select.HasField(name):
             yield getattr(select, name)
@@ -219,7 +217,7 @@ def _row_choosing_parts(select: Any) -> Iterator[Any]:
 
 
 def _from_conditions(clauses: Any) -> Iterator[Any]:
-    """Return the conditions of joins, and the functions in FROM."""
+    """Return the join conditions and the functions in FROM."""
     for item in clauses:
         kind = item.WhichOneof("node")
         if kind == "join_expr":

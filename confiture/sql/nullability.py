@@ -1,4 +1,4 @@
-"""Columns that a condition proves to be not NULL, in the forms that PostgreSQL itself recognizes."""
+"""Columns that a condition proves to be NOT NULL, in the forms that PostgreSQL itself recognizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from confiture.sql.parse_tree import pb
 
 
 def not_null_columns(condition: Any) -> frozenset[str]:
-    """Return the columns that are not NULL whenever a condition is not false."""
+    """Return the columns that cannot be NULL if a condition is not false."""
     if condition.WhichOneof("node") == "bool_expr":
         parts = condition.bool_expr.args
         if condition.bool_expr.boolop == pb.AND_EXPR:
@@ -18,7 +18,7 @@ def not_null_columns(condition: Any) -> frozenset[str]:
 
 
 def _null_columns(condition: Any) -> frozenset[str]:
-    """Return the columns for which a NULL in any single one makes a condition true."""
+    """Return the columns that each make a condition true if NULL."""
     if condition.WhichOneof("node") == "bool_expr":
         parts = condition.bool_expr.args
         if condition.bool_expr.boolop == pb.OR_EXPR:

@@ -1,4 +1,4 @@
-"""Options of statements in parentheses: `VACUUM (FULL)`, `REINDEX (CONCURRENTLY off)`."""
+"""Parenthesized statement options, such as `VACUUM (FULL)` or `REINDEX (CONCURRENTLY off)`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def is_option_enabled(options: Any, name: str) -> bool:
 
 
 def is_true(option: Any) -> bool:
-    """Whether the value of a DefElem is true; without a value it is."""
+    """Whether the value of a DefElem is true. A missing value counts as true."""
     kind = option.arg.WhichOneof("node") if option.HasField("arg") else None
     if kind is None:
         return True

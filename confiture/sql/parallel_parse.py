@@ -1,4 +1,7 @@
-"""Parse texts in a child process, which then runs a task on the trees: parsing takes a fifth of the time of lint."""
+"""Parsing in a child process, which then runs a task on the parse trees.
+
+Parsing takes a fifth of the time that lint needs.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,20 @@ from confiture.subprocesses import dump_result, forked_child, load_result
 
 _T = TypeVar("_T")
 _LENGTH_BYTES = 8
-"""The size of the number that gives the length of a tree, 0 for a text that does not parse."""
+"""The size, in bytes, of the integer before each tree: the tree's length, or 0 if the text does not parse."""
 
 
 @contextmanager
 def parse_in_child(texts: Sequence[str], use_trees: Callable[[Parse], _T]) -> Iterator[tuple[Parse, Callable[[], _T]]]:
-    """Parse texts in a child process, which then calls `use_trees`. Use it only if `may_fork` allows it.
+    """Parse SQL in a child process, which then calls `use_trees`. Use only if `may_fork` allows it.
 
-    Yield a function that parses like `parse_sql`, faster for these texts if called in this order; and a function that
-    waits for the result of `use_trees`, which must be picklable. If the child failed, the second function calls
-    `use_trees` in this process.
+    Yield two functions. The first parses like `parse_sql`, and is faster if it is called for the given texts in the
+    same order. The second waits for the result of `use_trees`, which must be picklable. If the child has failed, the
+    second function calls `use_trees` in this process.
     """
     here = partial(use_trees, parse_sql)
     try:
-        # a pipe would soon be full: both processes would then alternate, tree by tree, on a single processor
+        # a pipe would fill up quickly, and both processes would then take turns, tree by tree, on a single processor
         trees = TemporaryFile(buffering=0)  # noqa: SIM115 (closed below)
     except OSError:
         yield parse_sql, here
@@ -42,7 +45,7 @@ def parse_in_child(texts: Sequence[str], use_trees: Callable[[Parse], _T]) -> It
 
 
 def _run_child(texts: Sequence[str], use_trees: Callable[[Parse], object], trees: BinaryIO, results: BinaryIO) -> None:
-    """Write the tree of each text and its length, then the result of `use_trees`."""
+    """Write the length and the tree of each text, then the result of `use_trees`."""
     trees_by_text: dict[str, bytes] = {}
     for text in texts:
         tree = trees_by_text[text] = _parse_to_bytes(text)
@@ -53,7 +56,7 @@ def _run_child(texts: Sequence[str], use_trees: Callable[[Parse], object], trees
 
 
 def _parse_to_bytes(text: str) -> bytes:
-    """Return the tree of a text as serialized by libpg_query; `parse_sql` would convert it into objects first."""
+    """Return the parse tree as serialized by libpg_query. `parse_sql` would first convert the tree into objects."""
     try:
         check_depth(text)
     except DecodeError:
@@ -67,7 +70,7 @@ def _parse_to_bytes(text: str) -> bytes:
 
 def _tree_from_bytes(trees_by_text: Mapping[str, bytes], text: str) -> Any:
     tree = trees_by_text.get(text)
-    # a text that does not parse raises its error here, in the process that handles it
+    # SQL that does not parse raises its error here, in the process that handles the error
     return pb.ParseResult.FromString(tree) if tree else parse_sql(text)
 
 
@@ -83,21 +86,21 @@ class _ChildResults:
         self._end = 0
 
     def parse_text(self, text: str) -> Any:
-        """Return the tree of a text: from the child, or parsed here."""
+        """Return the parse tree from the child if available; otherwise parse in this process."""
         tree = b""
-        # each tree is needed once: skipped trees are dropped
+        # each tree is needed only once, so skipped trees are dropped
         while self._trees_read <= self._positions.get(text, -1):
             tree = self._read_tree()
         return _tree_from_bytes({text: tree}, text)
 
     def wait_for_result(self, compute_here: Callable[[], _T]) -> _T:
-        """Return the result of the child, or of `compute_here` if it failed."""
+        """Return the child's result, or the result of `compute_here` if the child has failed."""
         while self._trees_read < self._count:
             self._read_tree()
         return load_result(self._results, compute_here)
 
     def _read_tree(self) -> bytes:
-        """Return the next tree, empty if there is none or the child has ended."""
+        """Return the next tree; empty if there are no more trees or the child has exited."""
         self._trees_read += 1
         length = b"" if self._results.closed else self._results.read(_LENGTH_BYTES)
         if len(length) < _LENGTH_BYTES:

@@ -1,4 +1,4 @@
-"""The parse tree of statements: positions and names."""
+"""Parse trees of statements: positions and names."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _WIDE = re.compile(r"[^\x00-\x7f]+")
 
 @dataclass(frozen=True, slots=True)
 class ByteOffsets:
-    """Converter from byte offsets in the UTF-8 form of a text to character offsets.
+    """Converts byte offsets in UTF-8 text to character offsets.
 
-    `ends` are the byte offsets after each run of multi-byte characters, `extra` the number of bytes that all runs so
-    far have in excess of their characters.
+    `ends` are the byte offsets after each run of multi-byte characters; `extra` is, for each run, by how much the byte
+    count exceeds the character count so far.
     """
 
     ends: Sequence[int] = ()
@@ -57,7 +57,7 @@ class ByteOffsets:
 
     @classmethod
     def from_text(cls, text: str) -> ByteOffsets:
-        """Return the offsets of a text."""
+        """Compute the offsets for a string."""
         if text.isascii():
             return cls()
         ends, extra, more = [], [], 0
@@ -75,9 +75,9 @@ class ByteOffsets:
 
 @record(frozen=True, kw_only=True, slots=True)
 class ParsedStatement:
-    """A statement with its parse tree. `offset` and `end` are characters of the rendered text, from 0.
+    """A statement with its parse tree. `offset` and `end` are character positions in the rendered text, from 0.
 
-    `kind` is the parser's name of its kind (`create_stmt`), `node` the tree below that.
+    `kind` is the parser's name for the statement kind (`create_stmt`); `node` is the tree below it.
     """
 
     rendered: RenderedSql = field(repr=False)
@@ -98,35 +98,38 @@ class ParsedStatement:
         return SourceLocation(rendered=self.rendered, offset=self.offset)
 
     def location_at(self, location: int) -> SourceLocation:
-        """Return the position of a node's `location`, which the parser counts in bytes of the whole text."""
+        """Return the position of a node's `location`, which the parser counts in bytes from the start of the whole
+        text.
+        """
         return SourceLocation(rendered=self.rendered, offset=self.byte_offsets.to_characters(location))
 
 
 Parse = Callable[[str], Any]
-"""Return the tree of a text. Raise postgast.PgQueryError or DecodeError if it does not parse."""
+"""Return the parse tree of SQL text. Raise postgast.PgQueryError or DecodeError if the text does not parse."""
 
 
 class ParseCache:
-    """Cache of the trees of texts that are read more than once. The trees must not be changed."""
+    """A cache of parse trees for SQL text that is read more than once. The trees must not be changed."""
 
     def __init__(self, parse: Parse) -> None:
         self._parse = parse
         self._trees: dict[str, Any] = {}
 
     def put(self, text: str) -> Any:
-        """Return the tree of a text, and cache it."""
+        """Return the parse tree of SQL text and cache it."""
         tree = self._trees[text] = self.get(text)
         return tree
 
     def get(self, text: str) -> Any:
-        """Return the tree of a text, parsed now unless it is cached."""
+        """Return the cached parse tree of SQL text, or parse the text now."""
         return self._trees.get(text) or self._parse(text)
 
 
 def parse_rendered(rendered: RenderedSql, parse: Parse = parse_sql) -> tuple[ParsedStatement, ...]:
-    """Return the statements of a text.
+    """Return the statements in SQL text.
 
-    Raise the exceptions of `parse`, and ValueError if the text contains a NUL, which the parser would take for its end.
+    Raise the exceptions of `parse`, and ValueError if the text contains a NUL, which the parser would treat as the end
+    of the text.
     """
     text = rendered.text
     if "\0" in text:
@@ -153,29 +156,29 @@ def parse_rendered(rendered: RenderedSql, parse: Parse = parse_sql) -> tuple[Par
 
 
 def get_definition(node: Any) -> Any:
-    """Return the field `def` of a node; its name is a keyword of Python."""
+    """Return the field `def` of a node. Its name is a Python keyword."""
     return getattr(node, "def")
 
 
 def strings(nodes: Any) -> tuple[str, ...]:
-    """Return the texts of a list of string nodes."""
+    """Return the strings in a list of string nodes."""
     return tuple([node.string.sval for node in nodes])
 
 
 def schema_and_name(nodes: Any) -> tuple[str | None, str]:
-    """Return the schema, if given, and the name from a list of string nodes."""
+    """Return the schema, if given, and the name in a list of string nodes."""
     parts = strings(nodes)
     return (parts[-2] if len(parts) > 1 else None), parts[-1]
 
 
 def alter_commands(node: Any) -> Iterator[Any]:
-    """Return the commands of an ALTER TABLE (or INDEX, VIEW, ...)."""
+    """Return the commands in an ALTER TABLE (or INDEX, VIEW, ...)."""
     for command in node.cmds:
         yield command.alter_table_cmd
 
 
 def parse_table_ref(text: str) -> TableRef | None:
-    """Return the table that a text names, as in SQL; None if it is not the name of a table."""
+    """Parse a table name as written in SQL; return None if the string is not a table name."""
     try:
         statements = parse_sql(f"TABLE {text}").stmts
     except (postgast.PgQueryError, DecodeError):
@@ -190,7 +193,7 @@ def parse_table_ref(text: str) -> TableRef | None:
 
 
 def column_result_name(node: Any) -> str | None:
-    """Return the name that PostgreSQL gives to the column of an expression, None if it has no name."""
+    """Return the name that PostgreSQL gives to an expression's column; None if the column has no name."""
     return _name_and_strength(node)[0]
 
 
@@ -198,7 +201,7 @@ _NAMELESS: tuple[None, int] = (None, 0)
 
 
 def _name_and_strength(node: Any) -> tuple[str | None, int]:
-    """Return a name and its strength: 2 for explicit names, 1 for names of types and constructs."""
+    """Return a name and its strength: 2 for explicit names, 1 for names derived from types and constructs."""
     kind = node.WhichOneof("node")
     if kind is None:
         return _NAMELESS
@@ -301,12 +304,12 @@ _READERS: dict[str, Callable[[Any], tuple[str | None, int]]] = {
 
 
 def parse_expression(text: str) -> Any:
-    """Return the tree of an expression. Raise postgast.PgQueryError if it does not parse."""
+    """Return the parse tree of an expression. Raise postgast.PgQueryError if the expression does not parse."""
     return parse_sql(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
 
 
 def flatten_and(condition: Any) -> Iterator[Any]:
-    """Return the conditions that a condition combines by AND; none if it is empty."""
+    """Return the conditions that are combined by AND; none for an empty condition."""
     kind = condition.WhichOneof("node")
     if kind == "bool_expr" and condition.bool_expr.boolop == pb.AND_EXPR:
         for part in condition.bool_expr.args:
@@ -316,12 +319,12 @@ def flatten_and(condition: Any) -> Iterator[Any]:
 
 
 def parse_result_name(text: str) -> str | None:
-    """Return `column_result_name` for the text of an expression."""
+    """Return `column_result_name` for an expression given as text."""
     return column_result_name(parse_expression(text)) if text else None
 
 
 def rename_column_in(expression: str, old: str, new: str) -> str:
-    """Return the text of an expression with a column renamed."""
+    """Rename a column in an expression given as text."""
     value = parse_expression(expression)
     for node in find_nodes(value, pb.ColumnRef):
         if node.fields[-1].string.sval == old:
@@ -336,7 +339,7 @@ def query_tree(view: View) -> Any:
 
 
 def format_statement(kind: str, node: Any) -> str:
-    """Return a statement of the tree as SQL, without a semicolon; `kind` is the parser's name of it (`update_stmt`)."""
+    """Format a statement node as SQL, without a semicolon; `kind` is the parser's name for it (`update_stmt`)."""
     tree = pb.ParseResult()
     getattr(tree.stmts.add().stmt, kind).CopyFrom(node)
     return str(postgast.deparse(tree))

@@ -1,7 +1,7 @@
-"""PostgreSQL's parser from postgast: `postgast` itself, and `pb`, the message types of trees.
+"""PostgreSQL's parser from postgast: `postgast` itself, and `pb`, the message types in parse trees.
 
-All other modules import them from here. The stubs of the trees are not valid Python (PostgreSQL has a field named
-`def`), so type checkers stop at them. For type checkers, everything here is therefore Any.
+All other modules import both from this module. The stubs for the message types are not valid Python, because PostgreSQL
+has a field named `def`, and type checkers stop at them. For type checkers, everything in this module is therefore Any.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ else:
 __all__ = ["check_depth", "check_error", "lib", "parse_sql", "pb", "postgast", "scan_tokens"]
 
 _MAX_LINKS = 5_000
-"""The maximum length of a chain like `1 + 1 + 1`: the parser recurses for each link, and crashes at about ten thousand.
+"""The maximum length of a chain such as `1 + 1 + 1`.
+
+The parser recurses for each link and crashes at about ten thousand.
 """
 _CHAIN_SIGNS = ("+", "-", "*", "/", "|", "<", ">", "=", "@", "#", "~", "%", "^", "&", "!", "?", "::")
 _MOST_COMMENTS = 500
@@ -35,26 +37,26 @@ _MOST_COMMENTS = 500
 _OPENING = re.compile(
     r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'|'[^']*+'|"[^"]*+"|--[^\n]*+|(?<![\w$])\$(?:[^\W\d]\w*)?\$|/\*""", re.DOTALL
 )
-"""Tokens that can hide the signs of comments, or begin a comment."""
+"""Tokens that can contain comment markers or begin a comment."""
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _CHAIN_WORDS = ("is", "isnull", "notnull", "join", "union", "intersect", "except", "collate", "at")
 
 
 def parse_sql(sql: str) -> Any:
-    """Return the tree of a text. Raise postgast.PgQueryError or DecodeError if it does not parse."""
+    """Return the parse tree of SQL text. Raise postgast.PgQueryError or DecodeError if the text does not parse."""
     check_depth(sql)
     return postgast.parse(sql)
 
 
 def scan_tokens(sql: str) -> Any:
-    """Return the tokens of a text. Raise postgast.PgQueryError if it cannot be scanned."""
+    """Return the tokens in SQL text. Raise postgast.PgQueryError if the text cannot be scanned."""
     if _has_deep_comment(sql):
         raise postgast.PgQueryError("comments are nested too deeply")
     return postgast.scan(sql).tokens
 
 
 def check_depth(sql: str) -> None:
-    """Raise DecodeError for a chain that is too long to parse, or a comment that is nested too deeply."""
+    """Raise DecodeError if a chain is too long to parse or a comment is nested too deeply."""
     if _has_deep_comment(sql):
         raise DecodeError
     if len(sql) <= 2 * _MAX_LINKS or _max_links(sql) <= _MAX_LINKS:
@@ -68,7 +70,7 @@ def check_depth(sql: str) -> None:
 
 
 def _has_deep_comment(sql: str) -> bool:
-    """Whether comments are nested too deeply for the scanner, whose time grows with the square of the depth."""
+    """Whether comments are nested too deeply for the scanner. Its run time grows with the square of the depth."""
     if sql.count("/*") <= _MOST_COMMENTS:
         return False
     position = 0
@@ -81,7 +83,7 @@ def _has_deep_comment(sql: str) -> bool:
                 if not 0 < depth <= _MOST_COMMENTS:
                     position = edge.end()
                     break
-            if depth:  # too deep, or it does not end
+            if depth:  # the comment is too deep, or does not end
                 return depth > _MOST_COMMENTS
         elif opening[0].startswith("$"):
             position = sql.find(opening[0], position) + len(opening[0])
@@ -96,7 +98,9 @@ def _max_links(sql: str) -> int:
 
 
 def _longest_chain(kinds: list[int]) -> int:
-    """Return the longest chain: of operators in an expression part, or of joins and set operations in a query."""
+    """Return the length of the longest chain of operators in an expression part, or of joins and set operations in a
+    query.
+    """
     roles = _token_kinds()
     longest, outer = 0, list[tuple[int, int]]()
     operators = queries = 0
@@ -123,7 +127,7 @@ def _longest_chain(kinds: list[int]) -> int:
 
 @cache
 def _token_kinds() -> Mapping[int, str]:
-    """Return the roles of the tokens that matter for chains."""
+    """Return the roles of the tokens that are relevant for chains."""
     signs = [f"ASCII_{ord(sign)}" for sign in "+-*/<>=%^"]
     words = ("IS", "ISNULL", "NOTNULL", "COLLATE", "AT", "TYPECAST")
     tokens = {

@@ -1,4 +1,4 @@
-"""Split SQL into statements with PostgreSQL's grammar, and determine the transaction mode of each."""
+"""Splitting of SQL into statements with PostgreSQL's grammar, and the transaction mode of each statement."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _TOO_DEEP_HINT = "split the statement, or move the repeated part into a list or 
 
 
 def _allow_deep_trees() -> None:
-    """Allow trees as deep as the parser's grammar allows: 50 terms with `||` exceed protobuf's limit."""
+    """Allow trees as deep as the parser's grammar allows, because 50 terms with `||` exceed protobuf's limit."""
     try:
         import_module("google._upb._message").SetAllowOversizeProtos(True)
-    except (ImportError, AttributeError):  # in other implementations of protobuf, deep trees are reported as errors
+    except (ImportError, AttributeError):  # other protobuf implementations report deep trees as errors
         return
 
 
@@ -42,15 +42,15 @@ class SqlProblem(Exception):
 
 
 def parse_statements(sql: str, parse: Parse = parse_sql) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
-    """Return the statements of a text, and the problems of those that are not allowed in a migration.
+    """Return the statements in SQL text, and the problems with statements that are not allowed in a migration.
 
-    Text that does not parse has no statements and one problem: PostgreSQL stops at the first error.
+    Text that does not parse yields no statements and one problem, because PostgreSQL stops at the first error.
     """
     if "\0" in sql:
         return (), (_bad_character_problem(sql, sql.index("\0")),)
     try:
         tree = parse(sql)
-    except UnicodeEncodeError as error:  # half of a surrogate pair, as templates can write
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which templates can produce
         return (), (_bad_character_problem(sql, error.start),)
     except postgast.PgQueryError as error:
         return (), (_syntax_problem(sql, error),)
@@ -60,7 +60,7 @@ def parse_statements(sql: str, parse: Parse = parse_sql) -> tuple[tuple[Statemen
     problems: list[SqlProblem] = []
     positions = ByteOffsets.from_text(sql)
     for raw in tree.stmts:
-        # the parser counts bytes here, and characters in its errors
+        # the parser counts bytes here but characters in its errors
         offset = positions.to_characters(raw.stmt_location)
         end = positions.to_characters(raw.stmt_location + raw.stmt_len) if raw.stmt_len else len(sql)
         statement = _make_statement(sql[offset:end].rstrip(), offset, raw.stmt)
@@ -77,10 +77,10 @@ def _bad_character_problem(sql: str, offset: int) -> SqlProblem:
 
 
 def normalize_sql(sql: str) -> str:
-    """Return the text without comments, its tokens joined by single spaces, as input for checksums.
+    """Remove comments and join the tokens with single spaces, for use in checksums.
 
-    Templates are supported: a comment that contains template code stays, as it can produce SQL. In text that cannot be
-    scanned, only white space is normalized.
+    Templates are supported: a comment that contains template code stays, because it can produce SQL. In text that
+    cannot be scanned, only white space is normalized.
     """
     try:
         tokens = scan_tokens(sql)
@@ -112,7 +112,7 @@ def _make_statement(text: str, offset: int, node: Any) -> Statement:
 
 
 def _can_run_without_concurrently(node: Any) -> bool:
-    """Whether a statement that cannot run in a transaction could do so without CONCURRENTLY."""
+    """Whether a statement that cannot run in a transaction could run in one without CONCURRENTLY."""
     kind = node.WhichOneof("node")
     if kind == "reindex_stmt":
         return node.reindex_stmt.kind in (pb.REINDEX_OBJECT_INDEX, pb.REINDEX_OBJECT_TABLE)
@@ -120,7 +120,7 @@ def _can_run_without_concurrently(node: Any) -> bool:
 
 
 def remove_concurrently(text: str) -> str:
-    """Return a statement without CONCURRENTLY, which keeps it out of transactions."""
+    """Remove CONCURRENTLY from a statement, so that the statement can run in a transaction."""
     tree = parse_sql(text)
     node = tree.stmts[0].stmt
     kind = node.WhichOneof("node")
@@ -140,13 +140,16 @@ def remove_concurrently(text: str) -> str:
 
 def _syntax_problem(sql: str, error: postgast.PgQueryError) -> SqlProblem:
     offset = min(max(error.cursorpos - 1, 0), max(len(sql.rstrip()) - 1, 0))
-    hint = "check this place and the text before it: a comma, a bracket, a quote, the order of words"
+    hint = (
+        "check this position and the text before it for a missing or extra comma, bracket, or quote, and for the"
+        " order of words"
+    )
     if "memory exhausted" in error.message:
         return SqlProblem("sql-syntax", "the SQL is nested too deeply", offset, _TOO_DEEP_HINT)
     if sql[offset : offset + 1] == "\\":
         hint = "use an SQL command: psql's commands (\\copy, \\i, ...) are not SQL"
     elif offset + 1 == len(sql.rstrip()) and "end of input" in error.message:
-        hint = "complete the statement: something is missing at the end"
+        hint = "complete the statement: part of it is missing at the end"
     elif sql[offset : offset + 1] == "{":
-        hint = "use a template only in a YAML file or in a file that ends in .sql.j2"
+        hint = "use a template only in a YAML file or in a file whose name ends in .sql.j2"
     return SqlProblem("sql-syntax", error.message, offset, hint)

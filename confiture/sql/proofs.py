@@ -1,4 +1,4 @@
-"""Facts that CHECK constraints prove, so that PostgreSQL need not scan the table."""
+"""Facts proved by CHECK constraints, which save PostgreSQL a table scan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEY = re.compile(r"\s*(list|range|hash)\s*\(\s*(\"[^\"]+\"|[\w$]+)\s*\)\s*", re
 
 
 def is_proved_not_null(table: Table, column: str) -> bool:
-    """Whether a column is certain to have no NULL: it is NOT NULL, or a validated CHECK proves it."""
+    """Whether a column is certain to contain no nulls, because it is NOT NULL or a validated CHECK proves it."""
     definition = table.column(column)
     if definition and definition.not_null:
         return True
@@ -29,8 +29,8 @@ def is_proved_not_null(table: Table, column: str) -> bool:
 def implies_partition_bound(table: Table, partition_key: str | None, bound: Any) -> Tristate:
     """Return whether the rows of a table are certain to be within a partition's bound.
 
-    UNKNOWN if a validated CHECK reads the key in an unsupported form: keys of several columns, functions, unusual
-    types.
+    UNKNOWN if a validated CHECK reads the key in an unsupported form, such as keys with several columns, functions, or
+    unusual types.
     """
     column = key_column(partition_key)
     if column is None or bound.is_default:
@@ -47,7 +47,7 @@ def implies_partition_bound(table: Table, partition_key: str | None, bound: Any)
 
 
 def key_column(partition_key: str | None) -> str | None:
-    """Return the column of a partition key that is a single column; otherwise None."""
+    """Return the column of a partition key if the key is a single column; otherwise None."""
     match = _KEY.fullmatch(partition_key or "")
     if match is None:
         return None
@@ -65,7 +65,7 @@ def split_and(expression: str) -> Iterator[Any]:
 
 
 def find_column_name(node: Any) -> str | None:
-    """Return the column that a node is, through casts; None if it is something else."""
+    """Return the column that a node refers to, ignoring casts; None for other nodes."""
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
     if node.WhichOneof("node") != "column_ref" or not node.column_ref.fields:
@@ -74,7 +74,7 @@ def find_column_name(node: Any) -> str | None:
 
 
 def find_constant_text(node: Any) -> str | None:
-    """Return the text of the constant that a node is, through casts; None if it is something else."""
+    """Return the text of a constant node, ignoring casts; None for other nodes."""
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
     if node.WhichOneof("node") != "a_const" or node.a_const.isnull:
@@ -95,7 +95,7 @@ _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "doubl
 
 
 class _BoundValue(NamedTuple):
-    """A constant: its text, and its sort key among constants of its type; None if unknown."""
+    """A constant: its text, and its sort key among constants of the same type (None if unknown)."""
 
     text: str
     rank: Decimal | str | None
@@ -103,7 +103,7 @@ class _BoundValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _KeyFact:
-    """A fact about the key: it is `<` (and so on) a single value, or one of several values (`in`)."""
+    """A fact about the key: it compares with a single value (`<` and so on), or it is one of several values (`in`)."""
 
     operator: str
     values: tuple[_BoundValue, ...]
@@ -122,7 +122,7 @@ def _make_value(text: str, type_name: str) -> _BoundValue:
 
 
 def _column_facts(node: Any, column: str, type_name: str) -> Iterator[_KeyFact]:
-    """Return the facts that a condition implies for a column."""
+    """Return the facts about a column that a condition implies."""
     if node.WhichOneof("node") != "a_expr":
         return
     left, right, operator = node.a_expr.lexpr, node.a_expr.rexpr, strings(node.a_expr.name)[-1]
@@ -157,21 +157,21 @@ def _is_within(facts: list[_KeyFact], bound: Any, type_name: str) -> bool:
 
 
 def _range_end(datums: Any, type_name: str) -> _BoundValue | None:
-    """Return the constant at one end of a range; None if it is unbounded."""
+    """Return the constant at one end of a range; None if the range is unbounded."""
     if not datums or find_column_name(datums[0]) in ("minvalue", "maxvalue"):
         return None
     return _make_value(find_constant_text(datums[0]) or "?", type_name)
 
 
 def _is_above(fact: _KeyFact, end: _BoundValue) -> bool:
-    """Whether all values that a fact allows are at or above the lower end of a range."""
+    """Whether a fact allows only values at or above the lower end of a range."""
     if fact.operator not in (">", ">=", "in"):
         return False
     return all(value.text == end.text or _compare(value, end) > 0 for value in fact.values)
 
 
 def _is_below(fact: _KeyFact, end: _BoundValue) -> bool:
-    """Whether all values that a fact allows are below the upper end of a range."""
+    """Whether a fact allows only values below the upper end of a range."""
     if fact.operator not in ("<", "<=", "in"):
         return False
     on_the_end = fact.operator == "<"
@@ -179,7 +179,9 @@ def _is_below(fact: _KeyFact, end: _BoundValue) -> bool:
 
 
 def _compare(value: _BoundValue, other_value: _BoundValue) -> int:
-    """Return a negative or positive number if the first is less or greater than the other; 0 also if unknown."""
+    """Return a negative or positive number if the first value is less or greater than the second; otherwise, or if
+    unknown, 0.
+    """
     if isinstance(value.rank, Decimal) and isinstance(other_value.rank, Decimal):
         return int(value.rank > other_value.rank) - int(value.rank < other_value.rank)
     if isinstance(value.rank, str) and isinstance(other_value.rank, str):

@@ -1,12 +1,12 @@
-"""Qualify every name in Confiture's own SQL, so that no user-defined object can shadow an object of PostgreSQL.
+"""Qualification of every name in Confiture's own SQL, so that no user-defined object can shadow a PostgreSQL object.
 
 A name without a schema is resolved by the search path, and an operator also by its operand types: a user who can create
 objects in a schema on the path can add a better match. `qualify_query` rewrites a query so that each function, type,
-relation and operator is qualified with `pg_catalog`, and replaces constructs that look up an operator without a place
-for a schema (IN, BETWEEN, LIKE, IS DISTINCT FROM, CASE x WHEN, NULLIF).
+relation, and operator is qualified with `pg_catalog`. It also replaces constructs that look up an operator but do not
+allow a schema (IN, BETWEEN, LIKE, IS DISTINCT FROM, CASE x WHEN, NULLIF).
 
-`python -m confiture.sql.qualification` generates the `.qualified.sql` file next to each `.sql` file of the package. The
-generated files run, so that no command must load a parser for internal queries.
+`python -m confiture.sql.qualification` generates the `.qualified.sql` file next to each `.sql` file in the package.
+Confiture runs the generated files, so that no command needs to load a parser for internal queries.
 """
 
 from __future__ import annotations
@@ -37,16 +37,13 @@ class Unqualifiable(ValueError):
 
 
 def qualify_file(text: str) -> str:
-    """Return a file of queries, or of statements, with all names qualified. Raise Unqualifiable."""
+    """Qualify all names in a file of queries or statements. Raise Unqualifiable."""
     queries = {name: qualify_query(body) for name, body in parse_query_file(text).items()}
     return "\n".join(f"-- name: {name}\n{body}\n" if name else f"{body}\n" for name, body in queries.items())
 
 
 def qualify_query(text: str) -> str:
-    """Return a query with all names qualified. Raise Unqualifiable.
-
-    Parameters (`%(name)s`) and holes (`{name}`) stay.
-    """
+    """Qualify all names in a query. Raise Unqualifiable. Parameters (`%(name)s`) and holes (`{name}`) are kept."""
     template = QueryTemplate(text)
     tree = postgast.parse(template.sql)
     for statement in tree.stmts:
@@ -59,7 +56,7 @@ def qualify_query(text: str) -> str:
 
 
 class QueryTemplate:
-    """A query whose parameters and holes are replaced by placeholders that the grammar accepts."""
+    """A query in which placeholders that the grammar accepts replace the parameters and holes."""
 
     def __init__(self, text: str) -> None:
         self._parameters: list[str] = []
@@ -82,7 +79,7 @@ class QueryTemplate:
 
 
 class _QualifyVisitor:
-    """Visitor that qualifies the names of one statement in its tree."""
+    """A visitor that qualifies the names in one statement's parse tree."""
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement
@@ -145,7 +142,7 @@ def _qualify_comparison(link: Any) -> None:
 
 
 def _qualify_reference(cast: Any) -> None:
-    """Qualify the names in constants of the types regclass, regtype, ..."""
+    """Qualify the names in constants of type regclass, regtype, and so on."""
     if not _REFERENCE_TYPE.fullmatch(cast.type_name.names[-1].string.sval):
         return
     is_array = cast.arg.WhichOneof("node") == "a_array_expr"
@@ -155,7 +152,7 @@ def _qualify_reference(cast: Any) -> None:
 
 
 def _keep_unnest(function: Any) -> None:
-    """Leave `unnest` with several arguments unqualified: it is syntax that always means PostgreSQL's function."""
+    """Leave `unnest` with several arguments unqualified, because this syntax always means PostgreSQL's function."""
     for item in function.functions:
         call = item.list.items[0].func_call
         if call.funcname and call.funcname[-1].string.sval == "unnest" and len(call.args) > 1:
@@ -207,7 +204,7 @@ def _compare_each(case: Any) -> None:
 
 
 def _make_same(left: Any, right: Any) -> Any:
-    """Return the condition that two values are equal or both NULL; rows are compared by column."""
+    """Return the condition that two values are equal or both NULL; rows are compared column by column."""
     if left.WhichOneof("node") == right.WhichOneof("node") == "row_expr":
         pairs = zip(left.row_expr.args, right.row_expr.args, strict=True)
         return _make_boolean(pb.AND_EXPR, [_make_same(one, other) for one, other in pairs])
@@ -220,7 +217,7 @@ def _make_null_test(value: Any) -> Any:
 
 
 def _make_comparison(operator: str, left: Any, right: Any) -> Any:
-    """Return a comparison whose left side occurs more than once."""
+    """Return a comparison in which the left side occurs more than once."""
     if any(find_nodes(left, pb.SubLink)):
         raise Unqualifiable(f"a subquery before IN, IS DISTINCT FROM or after CASE {_LOOKUP_MESSAGE} it into FROM")
     return _make_operator(operator, left, right)
@@ -233,7 +230,7 @@ def _make_operator(name: str, left: Any, right: Any) -> Any:
 def _make_boolean(kind: Any, parts: Sequence[Any]) -> Any:
     if kind == pb.NOT_EXPR:
         return pb.Node(bool_expr=pb.BoolExpr(boolop=kind, args=parts))
-    # the grammar flattens them, too
+    # the grammar flattens them as well
     flat = [inner for part in parts for inner in (part.bool_expr.args if part.bool_expr.boolop == kind else [part])]
     return flat[0] if len(flat) == 1 else pb.Node(bool_expr=pb.BoolExpr(boolop=kind, args=flat))
 
@@ -246,7 +243,7 @@ def _string_nodes(*texts: str) -> list[Any]:
 
 
 def _check_same_tree(expected: Any, actual: Any, text: str) -> None:
-    """Raise Unqualifiable if the text does not parse to the same tree: OPERATOR() has a different precedence."""
+    """Raise Unqualifiable if the text does not parse to the same tree, as OPERATOR() has a different precedence."""
     if _without_locations(expected) != _without_locations(actual):
         raise Unqualifiable(f"does not parse to the same tree: {text}")
 
@@ -262,18 +259,18 @@ def _without_locations(tree: Any) -> Any:
 
 
 def find_sources() -> list[Path]:
-    """Return the hand-written files of Confiture's own SQL."""
+    """Return the hand-written files with Confiture's own SQL."""
     package = Path(__file__).parent.parent
     return sorted(path for path in package.rglob("*.sql") if not path.name.endswith(QUALIFIED))
 
 
 def qualified_path(source: Path) -> Path:
-    """Return the path of the qualified text of a file."""
+    """Return the path of the qualified version of a file."""
     return source.with_name(f"{source.stem}{QUALIFIED}")
 
 
 def main() -> None:
-    """Write the qualified text of each file."""
+    """Write the qualified version of each file."""
     for source in find_sources():
         try:
             text = qualify_file(source.read_text(encoding="utf-8"))

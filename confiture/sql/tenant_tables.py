@@ -1,4 +1,4 @@
-"""Tables that belong to tenants: by a tenant column, as the tenant registry, or by foreign keys."""
+"""Tables that belong to tenants through a tenant column, as the tenant registry, or through foreign keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confiture.models.settings import TenancySettings
 
 
 class ForeignKeyStep(NamedTuple):
-    """A foreign key of a table on the path to the tenant of its rows, and the table that it refers to."""
+    """A foreign key on the path from a table to the tenant of its rows, and the referenced table."""
 
     table: Table
     key: Constraint
@@ -20,23 +20,23 @@ class ForeignKeyStep(NamedTuple):
 
 
 def is_tenant_table_name(name: QualifiedName, tenancy: TenancySettings) -> bool:
-    """Whether, by the settings, a table with this name is a tenant table if it has the tenant column."""
+    """Whether the settings make a table with this name a tenant table if it has the tenant column."""
     return not find_matching_pattern(name, tenancy.exempt) and bool(
         not tenancy.tables or find_matching_pattern(name, tenancy.tables)
     )
 
 
 def find_matching_pattern(name: QualifiedName, patterns: Iterable[str]) -> str | None:
-    """Return the first pattern that matches a name, with or without its schema; None if none does."""
+    """Return the first pattern that matches a name, with or without its schema; None if no pattern matches."""
     both = (name.name, str(name))
     return next((pattern for pattern in patterns if any(fnmatchcase(one, pattern) for one in both)), None)
 
 
 def tenant_column(table: Table, catalog: Catalog, tenancy: TenancySettings) -> str | None:
-    """Return the column that holds the tenant of the rows of a table; None if there is none.
+    """Return the column that contains the tenant of a table's rows, or None.
 
-    In a table that tenant columns refer to, it is the referenced column: there, each row is a tenant. A temporary table
-    counts if it has the column, since it holds rows read from other tables.
+    In a table that tenant columns reference, it is the referenced column, because each row in such a table is a tenant.
+    A temporary table counts if it has the column, since it contains rows read from other tables.
     """
     if not table.column(tenancy.column):
         return tenant_registry_column(table, catalog, tenancy)
@@ -46,7 +46,7 @@ def tenant_column(table: Table, catalog: Catalog, tenancy: TenancySettings) -> s
 
 
 def tenant_registry_column(table: Table, catalog: Catalog, tenancy: TenancySettings) -> str | None:
-    """Return the column that tenant columns of other tables refer to; None if there is none."""
+    """Return the column that tenant columns in other tables reference, or None."""
     if table.column(tenancy.column):
         return None
     for other in catalog.tables_referencing(table.name):
@@ -59,7 +59,7 @@ def tenant_registry_column(table: Table, catalog: Catalog, tenancy: TenancySetti
 def path_to_tenant(table: Table, catalog: Catalog, tenancy: TenancySettings) -> tuple[ForeignKeyStep, ...]:
     """Return the shortest path by foreign keys to a table with a tenant column; empty if there is none.
 
-    Nullable keys are followed last: a row with NULL there belongs to no tenant.
+    Nullable keys are followed last, because a row with NULL in such a key belongs to no tenant.
     """
     waiting: deque[tuple[Table, tuple[ForeignKeyStep, ...]]] = deque([(table, ())])
     visited = {table.name}
@@ -78,7 +78,7 @@ def path_to_tenant(table: Table, catalog: Catalog, tenancy: TenancySettings) -> 
 
 
 def tenant_foreign_key(table: Table, catalog: Catalog, tenancy: TenancySettings) -> Constraint | None:
-    """Return the foreign key by which a table without a tenant column belongs to tenants; None if there is none."""
+    """Return the foreign key by which a table without a tenant column belongs to tenants, or None."""
     if find_matching_pattern(table.name, tenancy.exempt) or table.column(tenancy.column):
         return None
     path = path_to_tenant(table, catalog, tenancy)
@@ -86,11 +86,11 @@ def tenant_foreign_key(table: Table, catalog: Catalog, tenancy: TenancySettings)
 
 
 def is_never_null(key: Constraint, table: Table) -> bool:
-    """Whether all columns of a foreign key are NOT NULL."""
+    """Whether all foreign key columns are NOT NULL."""
     columns = [table.column(column) for column in key.columns]
     return all(column is not None and column.not_null for column in columns)
 
 
 def referenced_columns(key: Constraint, target: Table) -> tuple[str, ...]:
-    """Return the columns that a foreign key refers to: those of the primary key if it names none."""
+    """Return the columns that a foreign key references. If it names none, these are the primary key columns."""
     return key.target_columns or (target.primary_key.columns if target.primary_key else ())

@@ -1,4 +1,4 @@
-"""Positions of the words of a statement, for constructs without a location in the parse tree."""
+"""Word positions in a statement, for constructs that have no location in the parse tree."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from confiture.sql.parser import postgast, scan_tokens
 
 
 class Token(NamedTuple):
-    """A word or sign. `start` and `end` are characters of the rendered text, from 0."""
+    """A word or sign. `start` and `end` are character positions in the rendered text, from 0."""
 
     kind: str
-    """PostgreSQL's name of the token: `INDEX`, `NULL_P`, `IDENT`, `ASCII_44` for a comma."""
+    """PostgreSQL's name for the token: `INDEX`, `NULL_P`, `IDENT`, `ASCII_44` for a comma."""
     start: int
     end: int
 
@@ -28,7 +28,7 @@ _COMMA, _DOT, _STAR = "ASCII_44", "ASCII_46", "ASCII_42"
 
 
 def statement_tokens(statement: ParsedStatement) -> tuple[Token, ...]:
-    """Return the tokens of a statement in order, without comments."""
+    """Return the tokens in a statement, in order, without comments."""
     text, offset = statement.text, statement.offset
     encoded = text.encode()
 
@@ -40,7 +40,7 @@ def statement_tokens(statement: ParsedStatement) -> tuple[Token, ...]:
 
 
 def line_comments(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the start and end (characters, from 0) of each `--` comment; nothing if the text does not scan."""
+    """Yield the start and end (characters, from 0) of each `--` comment; nothing if the text cannot be scanned."""
     return _find_tokens(text, (_LINE_COMMENT,))
 
 
@@ -62,7 +62,7 @@ def _find_tokens(text: str, kinds: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def command_offsets(statement: ParsedStatement) -> tuple[SourceLocation, ...]:
-    """Return where each command of an ALTER TABLE (or INDEX, VIEW, ...) begins, in order."""
+    """Return where each command in an ALTER TABLE (or INDEX, VIEW, ...) begins, in order."""
     words = statement_tokens(statement)
     name = statement.location_at(statement.node.relation.location).offset
     start = next(number for number, word in enumerate(words) if word.start == name) + 1

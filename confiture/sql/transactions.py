@@ -1,5 +1,5 @@
-"""Statements and transactions: which statements end them, which cannot run in them, and effects that rollback does not
-undo.
+"""Statements and transactions: statements that end a transaction, statements that cannot run in one, and effects that a
+rollback does not undo.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REINDEX_MANY = (pb.REINDEX_OBJECT_SCHEMA, pb.REINDEX_OBJECT_SYSTEM, pb.REINDEX_
 
 
 class Forbidden(NamedTuple):
-    """Why a statement is not allowed in a migration."""
+    """The reason why a statement is not allowed in a migration."""
 
     code: str
     message: str
@@ -55,11 +55,11 @@ def cannot_run_in_transaction(node: Any) -> bool:
 
 def partition_command(command: Any) -> Any:
     """Return the partition command of an ALTER TABLE command; empty if it is another command."""
-    return getattr(command.alter_table_cmd, "def").partition_cmd  # the field's name is a keyword of Python
+    return getattr(command.alter_table_cmd, "def").partition_cmd  # the field's name is a Python keyword
 
 
 def forbidden_reason(node: Any) -> Forbidden | None:
-    """Return why the statement is not allowed in a migration, None if it is allowed."""
+    """Return why the statement is not allowed in a migration; None if it is allowed."""
     kind = node.WhichOneof("node")
     if kind == "transaction_stmt":
         return Forbidden(
@@ -70,20 +70,21 @@ def forbidden_reason(node: Any) -> Forbidden | None:
     if kind == "copy_stmt" and not node.copy_stmt.filename and not node.copy_stmt.is_program:
         return Forbidden(
             "copy-from-client",
-            "COPY ... FROM STDIN and TO STDOUT need a client that sends or receives the data",
+            "COPY ... FROM STDIN and COPY ... TO STDOUT need a client that sends or receives the data",
             "use INSERT ... VALUES, or COPY from a file on the server",
         )
     if kind == "index_stmt" and node.index_stmt.concurrent and not node.index_stmt.idxname:
         return Forbidden(
             "unnamed-concurrent-index",
-            "an index built CONCURRENTLY needs a name: without it, the invalid index of a failed build cannot be found",
+            "an index built CONCURRENTLY needs a name, because the invalid index left by a failed build could not be"
+            " found without one",
             "write CREATE INDEX CONCURRENTLY a_name ON ...",
         )
     return None
 
 
 def concurrent_index_targets(node: Any) -> tuple[ConcurrentIndex | None, ConcurrentIndex | None]:
-    """Return the index that a statement builds, and the index that it drops, CONCURRENTLY."""
+    """Return the index that a statement builds CONCURRENTLY, and the index that it drops CONCURRENTLY."""
     kind = node.WhichOneof("node")
     if kind == "index_stmt":
         relation = node.index_stmt.relation
@@ -102,7 +103,7 @@ _OUTSIDE = re.compile(r"(.*\.)?(dblink\w*|http\w*|lo_export|pg_file_\w+|pg_logic
 
 
 def find_non_transactional_effects(sql: str) -> tuple[str, ...]:
-    """Return the effects of a statement that a rollback does not undo, as text. Function bodies are not analyzed."""
+    """Describe the effects of a statement that a rollback does not undo. Function bodies are not analyzed."""
     if not _POSSIBLE_EFFECT.search(sql):
         return ()
     tree = parse_sql(sql)

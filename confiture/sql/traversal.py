@@ -1,4 +1,4 @@
-"""Traversal of parse trees: all nodes, or the nodes that are needed most."""
+"""Parse tree traversal: all nodes, or the nodes that are needed most often."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from confiture.sql.parser import pb
 
 
 def walk(node: Any, without: str = "") -> Iterator[Any]:
-    """Return a message of the tree and all messages below it, in tree order; wrappers (Node) are omitted.
+    """Return a parse tree message and all messages below it, in tree order; wrappers (Node) are omitted.
 
-    `without` is a kind of message to omit with everything below it.
+    `without` is a kind of message to omit, together with everything below it.
     """
     return _walk(node, frozenset([getattr(pb, without)] if without else []))
 
 
 def find_nodes(node: Any, kind: type) -> Iterator[Any]:
-    """Return the messages of a kind in a tree, in tree order."""
+    """Return the messages of one kind in a tree, in tree order."""
     return (one for one in walk(node) if type(one) is kind)
 
 
 def inner_nodes(node: Any, without: str = "") -> Iterator[Any]:
-    """Return the same as `walk` without kinds that contain neither queries nor calls: columns, constants and types."""
+    """Return the same messages as `walk`, except kinds that contain neither queries nor calls: columns, constants, and
+    types.
+    """
     return _walk(node, LEAVES | {getattr(pb, without)} if without else LEAVES)
 
 
@@ -50,7 +52,7 @@ def _walk(node: Any, without: frozenset[type[Message]]) -> Iterator[Any]:
 
 @cache
 def _wrapper_names(kinds: frozenset[type[Message]]) -> frozenset[str]:
-    """Return the field names of these kinds of messages in wrappers."""
+    """Return the wrapper field names for these kinds of messages."""
     names = {kind.DESCRIPTOR.full_name for kind in kinds}
     return frozenset(field.name for field in pb.Node.DESCRIPTOR.fields if field.message_type.full_name in names)
 
@@ -74,7 +76,7 @@ LEAVES = frozenset({pb.ColumnRef, pb.A_Const, pb.TypeName})
 
 
 def column_names(node: Any) -> tuple[str, ...]:
-    """Return the columns that an expression reads, each once, without the names of their tables."""
+    """Return the columns that an expression reads, each once, without table names."""
     names: dict[str, None] = {}
     _collect_columns(node, names)
     return tuple(names)
@@ -86,7 +88,7 @@ def _collect_columns(node: Any, names: dict[str, None]) -> None:
         return
     if kind == "column_ref":
         _collect_column(node.column_ref, names)
-    elif kind in _CHILD_READERS:  # the common forms in checks; reading every field of the tree takes five times as long
+    elif kind in _CHILD_READERS:  # the common forms in checks; reading every field takes five times as long
         for part in _CHILD_READERS[kind](getattr(node, kind)):
             _collect_columns(part, names)
     else:
@@ -120,7 +122,7 @@ _NOT_RELATIONS = LEAVES | {pb.IntoClause}
 
 
 def find_relations_read(node: Any) -> Iterator[Any]:
-    """Return the RangeVars that a query reads, except those that name one of its CTEs."""
+    """Return the RangeVars that a query reads, except those that name one of the query's CTEs."""
     nodes = list(_walk(node, _NOT_RELATIONS))
     cte_names = {one.ctename for one in nodes if type(one) is pb.CommonTableExpr}
     for one in nodes:

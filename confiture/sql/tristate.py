@@ -6,9 +6,9 @@ from enum import IntEnum
 
 
 class Tristate(IntEnum):
-    """A yes, a no, or unknown. Use `max` to combine answers if one yes is enough."""
+    """An answer: yes, no, or unknown. Use `max` to combine answers if one yes is enough."""
 
     NO = 0
     UNKNOWN = 1
-    """The text does not decide it."""
+    """The text does not determine the answer."""
     YES = 2

@@ -1,4 +1,4 @@
-"""Whether a column of a new type can hold all values of the old type."""
+"""Whether a column with a new type can hold all values of the old type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ValueLoss(StrEnum):
 _INTEGERS = {"smallint": 5, "integer": 10, "bigint": 19}
 """The number of digits of each type."""
 _DIGITS = {"real": 6, "double precision": 15}
-"""The number of decimal digits that are always preserved."""
+"""The number of decimal digits that a type always preserves."""
 _NAME_LENGTH = 63
 _TEXT_LENGTHS = {
     "name": _NAME_LENGTH,
@@ -39,7 +39,7 @@ _TEXT_LENGTHS = {
     "timestamp without time zone": 29,
     "timestamp with time zone": 38,
 }
-"""The length of the longest value, in characters, of types that are converted to text."""
+"""The length, in characters, of the longest value of each type when converted to text."""
 _FLOATS = {"real": 1, "double precision": 2}
 _TEXTS = frozenset({"text", "character varying", "character", "name"})
 _TIMESTAMP_TYPES = frozenset({"timestamp without time zone", "timestamp with time zone"})
@@ -75,7 +75,7 @@ def _text_loss(old: SqlType, new: SqlType) -> ValueLoss | None:
 
 
 def _max_length(type_: SqlType) -> int | None:
-    """Return the length of the longest value in characters; None if there is no limit, or if unknown."""
+    """Return the length, in characters, of the longest value; None if there is no limit, or if unknown."""
     if type_.base in ("character varying", "character") and type_.modifiers:
         return type_.modifiers[0]
     if type_.base == "numeric" and type_.modifiers:
@@ -120,7 +120,7 @@ def _time_loss(old: SqlType, new: SqlType) -> ValueLoss | None:
 
 
 def _fraction_digits(type_: SqlType) -> int | None:
-    """Return the number of fraction digits; None if it is unlimited."""
+    """Return the number of fraction digits; None if unlimited."""
     if type_.base != "numeric":
         return 0
     return _given_scale(type_) if type_.modifiers else None

@@ -1,4 +1,4 @@
-"""Whether ALTER COLUMN ... TYPE rewrites the table, and what it scans or rebuilds."""
+"""Whether ALTER COLUMN ... TYPE rewrites the table, and which objects it scans or rebuilds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAME_ORDER = ({"character varying", "text"}, {"cidr", "inet"})
 
 @dataclass(frozen=True, slots=True)
 class SqlType:
-    """A type in its parts: `base` without modifiers; for an array, that of its elements."""
+    """A type split into parts. `base` is the type without modifiers; for an array, it is the element type."""
 
     base: str
     modifiers: tuple[int, ...] = ()
@@ -36,7 +36,10 @@ class SqlType:
 
 
 def format_type_name(type_name: Any, catalog: Catalog) -> str:
-    """Return a type of the tree as PostgreSQL's `format_type` formats it; a type that the catalog lacks, as written."""
+    """Format a type node like PostgreSQL's `format_type`.
+
+    A type that the catalog does not contain is returned as written.
+    """
     built_in = types.built_in_type(type_name)
     if built_in:
         return built_in
@@ -66,10 +69,10 @@ def parse_type(text: str) -> SqlType:
 
 
 def needs_rewrite(column: str, old: str | None, new: str, using: Any, catalog: Catalog) -> Tristate:
-    """Return whether changing the type of a column rewrites the table; `using` is None or an expression.
+    """Return whether changing a column's type rewrites the table; `using` is None or an expression.
 
-    Between timestamps with and without time zone, that depends on the session: there is no rewrite only if TimeZone is
-    UTC.
+    Between timestamps with and without time zone, the answer depends on the session: the rewrite is skipped only if
+    TimeZone is UTC.
     """
     steps = [new] if using is None else _find_casts(column, using, catalog)
     if steps is None:
@@ -84,13 +87,13 @@ def needs_rewrite(column: str, old: str | None, new: str, using: Any, catalog: C
 
 
 def preserves_sort_order(old: str, new: str) -> bool:
-    """Whether indexes stay valid when the type changes, provided that the rows are not rewritten."""
+    """Whether indexes stay valid when the type changes and the rows are not rewritten."""
     one, other = parse_type(old).base, parse_type(new).base
     return one == other or any({one, other} <= same for same in _SAME_ORDER)
 
 
 def _find_casts(column: str, using: Any, catalog: Catalog) -> list[str] | None:
-    """Return the types through which an expression casts a column, in order; None if it does more."""
+    """Return the types through which an expression casts a column, in order; None if it does anything else."""
     casts: list[str] = []
     while using.WhichOneof("node") == "type_cast":
         casts.insert(0, format_type_name(using.type_cast.type_name, catalog))
@@ -109,7 +112,7 @@ def _needs_step_rewrite(old: str, new: str, catalog: Catalog) -> Tristate:
         constrained = domain.not_null or domain.checks
         return Tristate.YES if constrained else _needs_step_rewrite(old, domain.type, catalog)
     domain = find_domain_of_type(old, catalog)
-    if domain:  # PostgreSQL ignores the length that the domain gives to its type
+    if domain:  # PostgreSQL ignores the length that a domain declares for its type
         return _needs_step_rewrite(_MODIFIERS.sub("", domain.type), new, catalog)
     one, other = parse_type(old), parse_type(new)
     if one.is_array or other.is_array:
@@ -158,7 +161,7 @@ def time_precision(type_: SqlType) -> int:
 
 
 def interval_unit(type_: SqlType) -> int:
-    """Return the finest unit of an interval, 0 for the finest of all."""
+    """Return the finest unit of an interval; 0 is the finest of all."""
     return _UNITS.index(type_.fields.rsplit(" ", 1)[-1]) if type_.fields else 0
 
 
@@ -168,17 +171,17 @@ def is_timezone_change(old: str, new: str) -> bool:
 
 
 def is_index_on_column(index: Index, column: str) -> bool:
-    """Whether an index contains a column, or an expression or a WHERE that reads it."""
+    """Whether an index contains a column, or an expression or WHERE clause that reads the column."""
     word = re.compile(rf"\b{re.escape(column)}\b")
     texts = (*index.expressions, index.predicate or "")
     return column in index.columns or column in index.include_columns or any(map(word.search, texts))
 
 
 def objects_rescanned_for(table: Table, column: str, *, is_order_kept: bool) -> tuple[str, ...]:
-    """Return the indexes, checks and foreign keys for which a type change scans the table again.
+    """Return the indexes, checks, and foreign keys for which a type change scans the table again.
 
-    `is_order_kept` is whether neither the rows nor their order change: then indexes on plain columns and foreign keys
-    stay.
+    `is_order_kept` is whether neither the rows nor their order change. If so, indexes on plain columns and foreign keys
+    are kept.
     """
     indexes = (
         index.name

@@ -1,6 +1,6 @@
 """Whether an expression is volatile, so that adding a column with it rewrites the table.
 
-UNKNOWN stands for an unknown function, and for an SQL function, which the planner can fold to a constant.
+The answer is UNKNOWN for an unknown function, and for an SQL function, which the planner can fold to a constant.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from confiture.sql.tristate import Tristate
 
 
 def is_volatile(expression: Any, catalog: Catalog) -> Tristate:
-    """Return whether an expression of the tree is volatile."""
+    """Return whether a parse tree expression is volatile."""
     return max((verdict for _, verdict in find_called_functions(expression, catalog)), default=Tristate.NO)
 
 
 def find_called_functions(expression: Any, catalog: Catalog) -> Iterator[tuple[str, Tristate]]:
-    """Return the functions that an expression calls, by name, each with whether it is volatile."""
+    """Return the functions that an expression calls, by name, and whether each is volatile."""
     for call in find_nodes(expression, pb.FuncCall):
         schema, name = schema_and_name(call.funcname)
         yield name, _function_volatility(schema, name, catalog)
 
 
 def is_expression_volatile(expression: str | None, catalog: Catalog) -> Tristate:
-    """Return whether an expression, given as SQL, is volatile."""
+    """Return whether an expression given as SQL is volatile."""
     if expression is None:
         return Tristate.NO
     try:
@@ -46,7 +46,7 @@ def find_domain_of_type(type_name: str, catalog: Catalog) -> DomainType | None:
 
 
 def is_domain_default_volatile(type_name: str, catalog: Catalog) -> Tristate:
-    """Return whether the default of a domain is volatile, which a column without its own default uses."""
+    """Return whether a domain's default is volatile. A column without its own default uses the domain's default."""
     domain = find_domain_of_type(type_name, catalog)
     return is_expression_volatile(domain.default, catalog) if domain else Tristate.NO
 

@@ -80,11 +80,11 @@ def test_comments_that_are_wrong_are_told(project: Project) -> None:
     project.ddl("a.sql", text)
     found = lint(project, KEY, INDEX, *IGNORES).findings
     assert [(one.span.line, one.rule, one.message) for one in found if one.span] == [
-        (1, "ignore_without_reason", f"the ignore comment gives no reason for {KEY}"),
+        (1, "ignore_without_reason", f"the ignore comment does not give a reason for {KEY}"),
         (3, "unused_ignore", "rule 'requires_primary_kez' does not exist"),
         (5, "unused_ignore", "the ignore comment does not name a rule"),
-        (7, "unused_ignore", f"{INDEX} finds nothing here"),
-        (7, "unused_ignore", f"{KEY} finds nothing here"),
+        (7, "unused_ignore", f"rule {INDEX} reports nothing here"),
+        (7, "unused_ignore", f"rule {KEY} reports nothing here"),
     ]
     assert found[1].hint == "did you mean 'requires_primary_key'?"
 
@@ -291,7 +291,7 @@ def test_revisions_that_git_does_not_know_and_folders_without_git_are_refused(
     repository: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     for revision, message in {
-        "nowhere": "does not know 'nowhere'",
+        "nowhere": "cannot find 'nowhere'",
         "--help": "is not a revision",
         "": "is not a revision",
     }.items():

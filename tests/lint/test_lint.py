@@ -301,7 +301,7 @@ def test_installed_packages_offer_rules(project: Project) -> None:
     assert "A word" in project.process("lint", "--explain", "versions").out
     project.write("site/offered/__init__.py", "import nothing_of_that_name")
     failed = project.process("lint", expect=2)
-    assert "error[bad-plugin]: entry point 'all' of confiture.rules cannot be loaded" in failed.err
+    assert "error[bad-plugin]: entry point 'all' in group confiture.rules cannot be loaded" in failed.err
 
 
 def test_a_file_with_a_nul_is_not_taken_for_its_beginning(project: Project) -> None:

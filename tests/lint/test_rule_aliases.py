@@ -77,7 +77,9 @@ def test_a_comment_by_any_name_is_heeded_and_used(named: Project, name: str) -> 
 
 def test_an_unused_comment_by_a_former_name_is_found(named: Project) -> None:
     named.ddl("a.sql", f"-- confiture: ignore {NAMES[0]} -- a reason\nSELECT 1;\n")
-    assert [one.message for one in lint(named, NAMES[-1], *IGNORES).findings] == [f"{NAMES[0]} finds nothing here"]
+    assert [one.message for one in lint(named, NAMES[-1], *IGNORES).findings] == [
+        f"rule {NAMES[0]} reports nothing here"
+    ]
     # it is not judged here, so it may well be of use
     assert lint(named, *IGNORES).findings == ()
 

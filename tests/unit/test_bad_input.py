@@ -310,13 +310,13 @@ TEMPLATE_MISTAKES = {
     ),
     "condition and SQL": (
         "ddl: [{sql: SELEC, when: prod}]\n",
-        ["1:13 sql-syntax: SELEC -> this place", "1:26 undefined-name: 'prod' -> --var prod="],
+        ["1:13 sql-syntax: SELEC -> this position", "1:26 undefined-name: 'prod' -> --var prod="],
     ),
 }
 
 SQL_MISTAKES = {
-    "one line": ("ddl: [{sql: SELECT 1; SELEC 2}]\n", ['1:23 sql-syntax: at or near "SELEC" -> this place']),
-    "block": ("ddl:\n  - sql: |\n      SELECT 1;\n\n      SELEC 2\n", ["5:7 sql-syntax: SELEC -> this place"]),
+    "one line": ("ddl: [{sql: SELECT 1; SELEC 2}]\n", ['1:23 sql-syntax: at or near "SELEC" -> this position']),
+    "block": ("ddl:\n  - sql: |\n      SELECT 1;\n\n      SELEC 2\n", ["5:7 sql-syntax: SELEC -> this position"]),
     "block with a tag": ("ddl:\n  - sql: !!str |-\n      SELECT 1;\n      SELEC 2", ["4:7 sql-syntax: SELEC -> this"]),
     "block with an anchor": (
         "ddl:\n  - sql: &a # x\n     |\n      SELECT 1;\n      SELEC\n",
@@ -326,48 +326,51 @@ SQL_MISTAKES = {
         "ddl:\n  - sql: |2\n       SELECT 1;\n      SELEC\n",
         ["4:7 sql-syntax: SELEC -> this"],
     ),
-    "block below empty lines": ("ddl:\n  - sql: |  # x\n\n\n      SELEC\n", ["5:7 sql-syntax: SELEC -> this place"]),
+    "block below empty lines": ("ddl:\n  - sql: |  # x\n\n\n      SELEC\n", ["5:7 sql-syntax: SELEC -> this position"]),
     "folded": (
         "ddl:\n  - sql: >\n      SELECT 1;\n\n      SELECT\n       SELEC FROM\n",
         ["6:17 sql-syntax: end of input -> missing"],
     ),
-    "plain over lines": ("ddl:\n  - sql: SELECT 1;\n\n      SELEC 2\n", ["4:7 sql-syntax: SELEC -> this place"]),
-    "single quotes": ("ddl: [{sql: 'SELECT ''é''; SELEC 2'}]\n", ["1:28 sql-syntax: SELEC -> this place"]),
+    "plain over lines": ("ddl:\n  - sql: SELECT 1;\n\n      SELEC 2\n", ["4:7 sql-syntax: SELEC -> this position"]),
+    "single quotes": ("ddl: [{sql: 'SELECT ''é''; SELEC 2'}]\n", ["1:28 sql-syntax: SELEC -> this position"]),
     "single quotes over lines": (
         "ddl:\n  - sql: 'SELECT\n      ''a'';\n\n    SELEC'\n",
         ["5:5 sql-syntax: SELEC -> this"],
     ),
-    "double quotes": ("ddl: [{sql: \"SELECT '\\u00e9\\t\\x20'; SELEC\"}]\n", ["1:37 sql-syntax: SELEC -> this place"]),
+    "double quotes": (
+        "ddl: [{sql: \"SELECT '\\u00e9\\t\\x20'; SELEC\"}]\n",
+        ["1:37 sql-syntax: SELEC -> this position"],
+    ),
     "double quotes over lines": (
         'ddl:\n  - sql: "SELECT 1; \\\n\n      SELEC"\n',
-        ["4:7 sql-syntax: SELEC -> this place"],
+        ["4:7 sql-syntax: SELEC -> this position"],
     ),
     "through an alias": ("vars: {a: &a 'SELECT 1; SELEC'}\nddl: [{sql: *a}]\n", ["1:25 sql-syntax: SELEC -> this"]),
     "behind other letters": (
         "ddl:\n  - sql: |\n      SELECT '日本é😀' SELEC x\n",
-        ['3:27 sql-syntax: near "x" -> this place'],
+        ['3:27 sql-syntax: near "x" -> this position'],
     ),
     "below a loop": (
         "vars: {n: [1, 2, 3]}\nddl:\n  - sql: |\n      {% for x in n %}\n      SELECT {{ x }};\n"
         "      {% endfor %}\n      SELEC 2\n",
-        ["7:7 sql-syntax: SELEC -> this place"],
+        ["7:7 sql-syntax: SELEC -> this position"],
     ),
     "in a loop": (
         "vars: {n: [1, 2, 3]}\nddl:\n  - sql: |\n      SELECT 0;\n      {%- for x in n %}\n\n"
         "      SELEC {{ x }};\n      {%- endfor %}\n",
-        ["7:7 sql-syntax: SELEC -> this place"],
+        ["7:7 sql-syntax: SELEC -> this position"],
     ),
     "below an expression over lines": (
         'vars: {n: "1,\\n2"}\nddl:\n  - sql: |\n      SELECT {{ n }};\n      SELECT {{ 1 +\n        2 }} SELEC x;\n',
-        ['6:20 sql-syntax: near "x" -> this place'],
+        ['6:20 sql-syntax: near "x" -> this position'],
     ),
     "behind an expression": (
         "vars: {n: 12345678}\nddl:\n  - sql: |\n      SELECT {{ n }} SELEC x\n",
-        ['4:28 sql-syntax: near "x" -> this place'],
+        ['4:28 sql-syntax: near "x" -> this position'],
     ),
     "made by an expression": (
         "vars: {n: SELEC 1}\nddl:\n  - sql: |\n      SELECT 1;\n      {{ n }}\n",
-        ["5:7 sql-syntax: SELEC -> this place"],
+        ["5:7 sql-syntax: SELEC -> this position"],
     ),
     "quote that is not closed": (
         'ddl: [{sql: "SELECT \'a"}]\n',
@@ -439,11 +442,11 @@ def _schemas(root: Path) -> None:
 
 
 DDL_MISTAKES = {
-    "syntax": ("CREATE TABLE a (\n  b int,,\n);\n", 'schemas/a.sql:2:9 sql-syntax: near "," -> this place'),
-    "crlf": ("SELECT 1;\r\n\r\nSELEC 2;\r\n", "schemas/a.sql:3:1 sql-syntax: SELEC -> this place"),
-    "byte order mark": (b"\xef\xbb\xbfSELEC 1;\n", "schemas/a.sql:1:1 sql-syntax: SELEC -> this place"),
-    "tabs": ("SELECT 1;\n\t\tSELEC 1;\n", "schemas/a.sql:2:3 sql-syntax: SELEC -> this place"),
-    "other letters": ("SELECT 'é日😀' SELEC x;\n", 'schemas/a.sql:1:20 sql-syntax: near "x" -> this place'),
+    "syntax": ("CREATE TABLE a (\n  b int,,\n);\n", 'schemas/a.sql:2:9 sql-syntax: near "," -> this position'),
+    "crlf": ("SELECT 1;\r\n\r\nSELEC 2;\r\n", "schemas/a.sql:3:1 sql-syntax: SELEC -> this position"),
+    "byte order mark": (b"\xef\xbb\xbfSELEC 1;\n", "schemas/a.sql:1:1 sql-syntax: SELEC -> this position"),
+    "tabs": ("SELECT 1;\n\t\tSELEC 1;\n", "schemas/a.sql:2:3 sql-syntax: SELEC -> this position"),
+    "other letters": ("SELECT 'é日😀' SELEC x;\n", 'schemas/a.sql:1:20 sql-syntax: near "x" -> this position'),
     "empty": ("", "schemas/a.sql:1:1 no-statement: no SQL statement -> add a statement"),
     "only a comment": ("-- later\n", "schemas/a.sql:1:1 no-statement: no SQL statement -> add a statement"),
     "NUL": ("SELECT 1;\n\0", "schemas/a.sql:2:1 sql-syntax: U+0000 -> remove"),
@@ -753,7 +756,7 @@ def test_with_a_mistake_nothing_is_touched(project: Project, command: tuple[str,
           --> migrations/002_b.yaml:1:13
          1 | ddl: [{sql: SELEC 1}]
            |             ^
-          next: check this place and the text before it: a comma, a bracket, a quote, the order of words
+          next: check this position and the text before it for a missing or extra comma, bracket, or quote, and for the order of words
         """)
     assert sorted(project.root.rglob("*")) == before, "not even the embedded server was made"
 

@@ -1,1 +1,1 @@
-"""The lint engine: rules, the contexts that they check, and the conversion of violations to findings."""
+"""The lint engine: rules, the contexts that the rules check, and the conversion of violations to findings."""

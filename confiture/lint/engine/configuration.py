@@ -1,4 +1,4 @@
-"""The active rules and their options: the settings, resolved against the registry."""
+"""The active rules and their options, resolved from the settings and the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from confiture.text import did_you_mean
 
 @record(frozen=True, kw_only=True, slots=True)
 class ActiveRule:
-    """A configured rule: its severity (None: the default of the rule), its options, and the tables that it checks."""
+    """A configured rule: its severity (None for the rule's default), its options, and the tables that it checks."""
 
     rule: Rule
     severity: Severity | None = None
@@ -31,7 +31,10 @@ class ActiveRule:
         return self.severity or violation.severity or self.rule.severity
 
     def applies_to(self, relation: str | None) -> bool:
-        """Whether the patterns select a relation. They are matched against the bare and the qualified name."""
+        """Whether the patterns select a relation.
+
+        The patterns are matched against both the unqualified and the qualified name.
+        """
         if self.tables == ("*",) and not self.exempt:
             return True
         names = () if relation is None else (relation, relation.rpartition(".")[2])
@@ -45,7 +48,7 @@ def _matches(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
 def active_rules(settings: LintSettings, rules: Mapping[str, Rule]) -> tuple[ActiveRule, ...]:
     """Return the rules that are on by default and those that the settings enable, with their configuration.
 
-    A rule with several entries runs once for each of them. Raises InputError with all errors in the entries.
+    A rule with several entries runs once for each entry. Raises InputError, which lists all errors in the entries.
     """
     problems = DiagnosticCollector()
     entries = [_resolve_entry(entry, rules, _make_reporter(settings, problems)) for entry in settings.rules]
@@ -80,7 +83,7 @@ def _make_reporter(settings: LintSettings, problems: DiagnosticCollector) -> _Re
 
 
 def _resolve_entry(entry: RuleSettings, rules: Mapping[str, Rule], report: _Report) -> ActiveRule | None:
-    """Return the configured rule of an entry; None if it is off, or after reporting errors."""
+    """Return the configured rule for an entry; None if the rule is off or the entry has errors, which are reported."""
     rule = rules.get(entry.type)
     if rule is None:
         hint = did_you_mean(entry.type, rules) or "list all rules with `confiture lint --list-rules`"
@@ -116,7 +119,7 @@ def _resolve_entry(entry: RuleSettings, rules: Mapping[str, Rule], report: _Repo
 
 
 def _find_invalid_choice(value: str | list[str], choices: Iterable[str]) -> str | None:
-    """Return the first text that is not one of the choices; None if all are."""
+    """Return the first string that is not one of the choices; None if all are valid."""
     texts = [value] if isinstance(value, str) else value
     return next((text for text in texts if text not in choices), None)
 
@@ -125,7 +128,7 @@ _OPTION_TYPES: Mapping[Any, str] = {
     str: "text",
     int: "a whole number",
     bool: "true or false",
-    list[str]: "a list of texts",
+    list[str]: "a list of strings",
 }
 
 
@@ -162,7 +165,7 @@ _JSON_TYPES: Mapping[Any, str] = {str: "string", int: "integer", bool: "boolean"
 def select_rules(
     actives: Iterable[ActiveRule], names: Iterable[str], rules: Mapping[str, Rule]
 ) -> tuple[ActiveRule, ...]:
-    """Return only the rules of these names; a rule that is not active gets its default configuration.
+    """Return only the rules with these names; a rule that is not active gets its default configuration.
 
     Raises InputError if a rule does not exist, or if it requires options that the settings do not set.
     """
@@ -181,7 +184,7 @@ def select_rules(
 
 
 def find_rule(name: str, rules: Mapping[str, Rule]) -> Rule:
-    """Return the rule of that name. Raises InputError, which suggests the closest name, if there is none."""
+    """Return the rule with that name. Raises InputError, which suggests the closest name, if no rule has that name."""
     if name not in rules:
         hint = did_you_mean(name, rules) or "list all rules with `confiture lint --list-rules`"
         raise InputError(Diagnostic(code="unknown-rule", message=f"unknown rule {name!r}", hint=hint))

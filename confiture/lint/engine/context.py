@@ -26,10 +26,10 @@ from confiture.sql.tenant_flow import TenancyFacts, analyze
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseFacts:
-    """Facts from a database that files do not have.
+    """Facts from a database that are not available from files.
 
-    The major version of the server and the estimated row counts of its tables; for `confiture lint --live` also the
-    schema, the versions of the applied migrations, and a label for the database.
+    The facts are the server's major version and the estimated row counts of the tables. `confiture lint --live` also
+    needs the schema, the versions of the applied migrations, and a label for the database.
     """
 
     version: int
@@ -41,10 +41,10 @@ class DatabaseFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class LintTarget:
-    """The target of a lint run, common to all contexts.
+    """The target of a lint run, shared by all contexts.
 
-    `postgres_version` is the major version of the server that the migrations are written for. `table_rows` are the row
-    counts of its tables as estimated by the planner, empty if no database was queried.
+    `postgres_version` is the major version of the server that the migrations are written for. `table_rows` maps the
+    server's tables to the row counts that the planner estimates; it is empty if no database was queried.
     """
 
     settings: Settings
@@ -53,7 +53,10 @@ class LintTarget:
 
 
 def lint_target(settings: Settings, facts: DatabaseFacts | None) -> LintTarget:
-    """Return the target of lint. Its version is that of the settings, else of the server, else the newest known."""
+    """Return the lint target.
+
+    Its version comes from the settings, else from the server; the default is the newest known version.
+    """
     version = settings.linting.postgres_version or (facts.version if facts else NEWEST_LINTED)
     return LintTarget(settings=settings, postgres_version=version, table_rows=facts.table_rows if facts else {})
 
@@ -61,10 +64,10 @@ def lint_target(settings: Settings, facts: DatabaseFacts | None) -> LintTarget:
 @former_attributes(surroundings="target", misfits="catalog_issues")
 @dataclass(frozen=True, kw_only=True)
 class SchemaContext:
-    """A schema to check. `options` are those of the rule that checks it.
+    """A schema to check. `options` are the options of the rule that checks it.
 
-    `catalog_issues` are the problems of statements in the DDL files: objects that are created twice, or that do not
-    exist. The catalog may still have such a missing object, from a migration or from a later statement.
+    `catalog_issues` are the problems with statements in the DDL files: objects that are created twice, or that do not
+    exist. The catalog may still contain a missing object if a migration or a later statement creates it.
     """
 
     catalog: Catalog
@@ -74,12 +77,15 @@ class SchemaContext:
 
     @cached_property
     def facts(self) -> TenancyFacts:
-        """The facts for the tenancy analysis of queries."""
+        """The facts that the tenancy analysis of queries needs."""
         return TenancyFacts(self.catalog, self.target.settings.tenancy)
 
 
 class StatementCache:
-    """A cache of parsed statements. It keeps only those of the last text, so use texts in order."""
+    """A cache of parsed statements.
+
+    It keeps only the statements from the most recent text, so texts must be requested in order.
+    """
 
     def __init__(self, parse: Parse) -> None:
         self._parse = parse
@@ -87,7 +93,7 @@ class StatementCache:
         self._by_offset: Mapping[int, ParsedStatement] = {}
 
     def statements_by_offset(self, rendered: RenderedSql) -> Mapping[int, ParsedStatement]:
-        """Return the statements of a text by offset."""
+        """Return the statements in SQL text, by offset."""
         if self._rendered is not rendered:
             self._rendered, self._by_offset = (
                 rendered,
@@ -97,10 +103,7 @@ class StatementCache:
 
 
 class SegmentStatements:
-    """The statements of one segment: those that were checked, and those that are still to come.
-
-    Statements are numbered from 0.
-    """
+    """The statements of one segment, both checked and pending. Statements are numbered from 0."""
 
     def __init__(self, segment: Segment, statements: StatementCache) -> None:
         self._planned = [(step, statement.offset) for step in segment.steps for statement in step.statements]
@@ -125,13 +128,13 @@ class SegmentStatements:
         return self._statements.statements_by_offset(step.rendered)[offset]
 
     def add_checked(self, context: StatementContext) -> None:
-        """Add a statement that was checked."""
+        """Add a checked statement."""
         if LockMode.ACCESS_EXCLUSIVE in context.effects.locks.values():
             self._exclusive.append(len(self._checked))
         self._checked.append(context)
 
     def release(self) -> None:
-        """Release the checked statements: each references the transaction and its parse tree."""
+        """Release the checked statements, because each one references the transaction and its parse tree."""
         self._checked.clear()
 
     def statements_before(self, number: int) -> Sequence[StatementContext]:
@@ -139,17 +142,17 @@ class SegmentStatements:
         return _ListPrefix(self._checked, number)
 
     def exclusive_numbers(self, stop: int) -> Iterator[int]:
-        """Return the numbers of statements before `stop` that take an ACCESS EXCLUSIVE lock, in order."""
+        """Return the numbers of statements before `stop` that acquire an ACCESS EXCLUSIVE lock, in order."""
         return iter(self._exclusive[: bisect_left(self._exclusive, stop)])
 
     def numbers_of_kind(self, kinds: Iterable[str], start: int, stop: int) -> Iterator[int]:
-        """Return the numbers of statements of these kinds from `start` to before `stop`, in order."""
+        """Return the numbers of statements of these kinds from `start` up to but excluding `stop`, in order."""
         lists = (self._numbers.get(kind, []) for kind in kinds)
         return merge(*(numbers[bisect_left(numbers, start) : bisect_left(numbers, stop)] for numbers in lists))
 
 
 class _ListPrefix(Sequence["StatementContext"]):
-    """The first items of a list that continues to grow."""
+    """The first items of a list that keeps growing."""
 
     def __init__(self, items: list[StatementContext], length: int) -> None:
         self._items, self._length = items, length
@@ -180,26 +183,26 @@ class StatementAnalysis:
 
     @cached_property
     def effects(self) -> Effects:
-        """The locks, scans and rewrites of the statement."""
+        """The locks, scans, and rewrites of the statement."""
         return find_effects(self._statement, self._catalog, self._target.postgres_version)
 
     @cached_property
     def tenancy(self) -> TenancyVerdict:
-        """The verdict on whether it can leak rows of one tenant to another."""
+        """The verdict on whether the statement can leak one tenant's rows to another."""
         return analyze(self._statement, TenancyFacts(self._catalog, self._target.settings.tenancy))
 
     def assume_no_effects(self) -> None:
-        """Treat the statement as one without effects, because computing them failed."""
+        """Treat the statement as having no effects, because computing the effects failed."""
         self.effects = Effects()
 
 
 @former_attributes(surroundings="target", place="location", earlier_of="earlier_of_kind", later_of="later_of_kind")
 @record(frozen=True, kw_only=True, slots=True)
 class StatementContext:
-    """A statement of a migration, with the catalog as it is before it runs.
+    """A migration statement, with the catalog as it is before the statement runs.
 
-    `created` are the relations that the same migration created, which no other session uses yet. `transaction` has the
-    statements that run in the same transaction, `number` is the number of this one.
+    `created` are the relations that the same migration created, which no other session uses yet. `transaction` contains
+    the statements that run in the same transaction; `number` is the number of this statement.
     """
 
     statement: ParsedStatement
@@ -215,7 +218,7 @@ class StatementContext:
 
     @property
     def earlier(self) -> Sequence[StatementContext]:
-        """The statements that run before it in the same transaction. `earlier_of_kind` is faster for a single kind."""
+        """The statements that run earlier in the same transaction. `earlier_of_kind` is faster for a single kind."""
         return self.transaction.statements_before(self.number)
 
     def earlier_of_kind(self, *kinds: str) -> Iterator[StatementContext]:
@@ -224,18 +227,18 @@ class StatementContext:
         return (earlier[number] for number in self.transaction.numbers_of_kind(kinds, 0, self.number))
 
     def earlier_exclusive(self) -> Iterator[StatementContext]:
-        """Return the earlier statements that take an ACCESS EXCLUSIVE lock, in order."""
+        """Return the earlier statements that acquire an ACCESS EXCLUSIVE lock, in order."""
         earlier = self.earlier
         return (earlier[number] for number in self.transaction.exclusive_numbers(self.number))
 
     def later_of_kind(self, *kinds: str) -> Iterator[ParsedStatement]:
-        """Return the statements of these kinds that run after it in the same transaction, in order."""
+        """Return the statements of these kinds that run later in the same transaction, in order."""
         numbers = self.transaction.numbers_of_kind(kinds, self.number + 1, len(self.transaction))
         return (self.transaction.statement(number) for number in numbers)
 
     @property
     def node(self) -> Any:
-        """The parse tree of the statement, of one of the kinds of the rule."""
+        """The parse tree of the statement. Its kind is one of the rule's kinds."""
         return self.statement.node
 
     @property
@@ -250,12 +253,12 @@ class StatementContext:
 
     @property
     def effects(self) -> Effects:
-        """The locks, scans and rewrites of the statement, as far as they are known without running it."""
+        """The locks, scans, and rewrites that can be determined without running the statement."""
         return self.analysis.effects
 
     @property
     def tenancy(self) -> TenancyVerdict:
-        """The verdict on whether the statement can leak rows of one tenant to another."""
+        """The verdict on whether the statement can leak one tenant's rows to another."""
         return self.analysis.tenancy
 
     def relation(self, range_var: Any) -> Relation | None:
@@ -268,17 +271,19 @@ class StatementContext:
         return relation if isinstance(relation, Table) else None
 
     def name(self, range_var: Any) -> str:
-        """Return a name in the parse tree for messages, with its schema unless that is `public`."""
+        """Format a name in the parse tree for messages, with its schema unless the schema is `public`."""
         relation = self.relation(range_var)
         return str(relation.name if relation else QualifiedName(range_var.schemaname or PUBLIC, range_var.relname))
 
     def is_new(self, range_var: Any) -> bool:
-        """Whether the relation is temporary or was created by this migration, so that no other session waits for it."""
+        """Whether the relation is temporary or was created by this migration, so that no other session can be waiting
+        for it.
+        """
         relation = self.relation(range_var)
         return relation is not None and (relation.name in self.created or _is_temporary(relation))
 
     def rows(self, name: QualifiedName) -> int | None:
-        """Return the number of rows of a table in the queried database; None if it is unknown."""
+        """Return the number of rows in a table of the queried database; None if unknown."""
         return self.target.table_rows.get(name)
 
 

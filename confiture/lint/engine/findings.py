@@ -1,4 +1,4 @@
-"""Conversion of violations to findings: adds locations, applies ignore comments and removes duplicates."""
+"""Conversion of violations to findings: add locations, apply ignore comments, and remove duplicates."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from confiture.models.findings import SEVERITIES, Finding
 
 
 def to_findings(violations: Iterable[LocatedViolation]) -> tuple[Finding, ...]:
-    """Return the findings of violations, without duplicates, by file and line."""
+    """Convert violations to findings without duplicates, sorted by file and line."""
     return dedupe_findings(map(_to_finding, violations))
 
 
 def dedupe_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings without duplicates, by file and line. Of duplicates, the one with a migration is kept."""
+    """Return findings without duplicates, sorted by file and line.
+
+    Among duplicates, the one that names a migration is kept.
+    """
     once: dict[object, Finding] = {}
     for finding in findings:
-        # a migration may run a file that is also read as schema, or that another migration runs too
+        # a migration may run a file that is also part of the schema, or that another migration also runs
         key = (finding.rule, finding.span, finding.relation, finding.subject, finding.message, finding.severity)
         known = once.get(key)
         if known is None or (finding.migration and not known.migration):
@@ -31,7 +34,7 @@ def dedupe_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sort findings by file and line, and by severity at the same location, the worst first."""
+    """Sort findings by file and line; at the same location, put the most severe first."""
     return tuple(sorted(findings, key=_sort_key))
 
 
@@ -65,7 +68,7 @@ def _to_finding(located: LocatedViolation) -> Finding:
 
 
 def _is_templated(violation: Violation) -> bool:
-    """Whether a template rendered the text: other renderings may need a different change, or none."""
+    """Whether the text was rendered from a template. Other renderings may need a different change, or none."""
     return violation.location is None or violation.location.rendered.text != violation.location.rendered.source.text
 
 
@@ -77,9 +80,11 @@ def apply_ignores(
     *,
     all_rules_ran: bool = True,
 ) -> tuple[tuple[Finding, ...], int]:
-    """Return the findings that no ignore comment suppresses, with those about the comments, and the suppressed number.
+    """Return the findings that no ignore comment suppresses, the findings about the comments, and the number
+    suppressed.
 
-    Without `all_rules_ran`, a rule may have found nothing because it did not run: comments are not reported as unused.
+    Unless `all_rules_ran`, a rule may have found nothing because it did not run, so comments are not reported as
+    unused.
     """
     comments = {ignore.span: ignore for ignore in ignores}.values()
     by_path: dict[str, list[IgnoreComment]] = {}
@@ -128,7 +133,7 @@ def _check_comments(
 
 
 def parse_error_findings(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
-    """Return the errors in reading files as findings; a file that several migrations run is reported once."""
+    """Return file reading errors as findings; a file that several migrations run is reported once."""
     for problem in {(one.code, one.span, one.message): one for one in problems}.values():
         yield Finding(
             rule=problem.code,
@@ -142,11 +147,11 @@ def parse_error_findings(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
         )
 
 
-@lru_cache(maxsize=16)  # errors in the same long line share it
+@lru_cache(maxsize=16)  # errors in the same long line share the shortened text
 def _words(line: str) -> str:
     return " ".join(line.split())
 
 
 def is_parse_error(finding: Finding) -> bool:
-    """Whether a finding is an error in reading a file: its code has a dash, unlike the names of rules."""
+    """Whether a finding is a file reading error. Its code contains a dash, unlike rule names."""
     return "-" in finding.rule

@@ -22,10 +22,10 @@ _FILE_COMMENT = re.compile(r"(?:^|(?<=\s))#\s*confiture:\s*ignore\b", re.MULTILI
 
 @record(frozen=True, kw_only=True, slots=True)
 class IgnoreComment:
-    """An ignore comment, with its location and the range of the statement that it covers, as positions in its file.
+    """An ignore comment, with its location in the file and the range of the statement that it covers.
 
-    `first_span` and `last_span` are None if there is no statement. `is_misplaced` is whether it is a comment of the
-    file outside the SQL, which has no effect.
+    `first_span` and `last_span` are None if there is no statement. `is_misplaced` is true for a comment outside the
+    SQL, which has no effect.
     """
 
     rules: tuple[str, ...]
@@ -37,21 +37,22 @@ class IgnoreComment:
     is_misplaced: bool = False
 
     def covers(self, rule: Rule, span: Span) -> bool:
-        """Whether it covers a finding of that rule, under any of its names, at that position."""
+        """Whether the comment covers a finding at that position from a rule with any of these names."""
         if self.first_span is None or self.last_span is None or span.path != self.first_span.path:
             return False
         return self.first_span <= span <= self.last_span and not {rule.name, *rule.aliases}.isdisjoint(self.rules)
 
 
 def has_ignores(rendered: RenderedSql) -> bool:
-    """Whether a text may have ignore comments; false is certain."""
+    """Whether SQL text may contain ignore comments. False is certain; true is not."""
     return _SIGN in rendered.text
 
 
 def find_ignores(rendered: RenderedSql, statements: Sequence[ParsedStatement]) -> Iterable[IgnoreComment]:
-    """Return the ignore comments of a text, with the statements that they cover.
+    """Return the ignore comments in SQL text, with the statements that they cover.
 
-    That is the statement around the comment, else the statement that ends before it on its line, else the next one.
+    A comment covers the statement around it, else the statement that ends before it on the same line, else the next
+    statement.
     """
     if not has_ignores(rendered):
         return
@@ -78,7 +79,7 @@ def misplaced_ignores(rendered: RenderedSql) -> Iterator[IgnoreComment]:
 
 
 def _scan_comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
-    """Return the ignore comments with their offsets. The scanner distinguishes them from quoted text."""
+    """Return the ignore comments with their offsets. The scanner distinguishes comments from quoted text."""
     from confiture.sql.parser import pb, scan_tokens
 
     encoded = text.encode()
@@ -97,7 +98,7 @@ def _find_statement(text: str, offset: int, statements: Sequence[ParsedStatement
 
 
 def unused_ignores(ignore: IgnoreComment, unused: Sequence[str], rules: Mapping[str, Rule]) -> Iterator[Violation]:
-    """Report a misplaced or empty ignore comment, and its `unused` rules."""
+    """Report a misplaced or empty ignore comment, and the `unused` rules that it names."""
     if ignore.is_misplaced:
         message = "the ignore comment is outside the SQL, where it has no effect"
         hint = "move it into the SQL, before the statement: `-- confiture: ignore RULE -- reason`"
@@ -111,7 +112,7 @@ def unused_ignores(ignore: IgnoreComment, unused: Sequence[str], rules: Mapping[
     for name in unused:
         if name in rules:
             yield Violation(
-                location=ignore.location, message=f"{name} finds nothing here", subject=rules[name].stable_name
+                location=ignore.location, message=f"rule {name} reports nothing here", subject=rules[name].stable_name
             )
             continue
         hint = did_you_mean(name, list(rules)) or "list all rules with `confiture lint --list-rules`"
@@ -122,5 +123,5 @@ def ignores_without_reason(ignore: IgnoreComment) -> Iterator[Violation]:
     """Report an ignore comment without a reason."""
     if ignore.rules and not ignore.reason:
         names = ", ".join(ignore.rules)
-        message = f"the ignore comment gives no reason for {names}"
+        message = f"the ignore comment does not give a reason for {names}"
         yield Violation(location=ignore.location, message=message, subject=names)

@@ -1,4 +1,4 @@
-"""Qualifies names in a remedy with the schemas that its statement omits because of a search path."""
+"""Qualification of names in a remedy with the schemas that its statement omits because of a search path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMMENTS = (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT)
 
 
 class _ByteEdit(NamedTuple):
-    """A replacement of a range of bytes."""
+    """A replacement for a range of bytes."""
 
     start: int
     end: int
@@ -28,9 +28,9 @@ class _ByteEdit(NamedTuple):
 
 
 def qualify_fix(remedy: str, catalog: Catalog) -> str:
-    """Return the statements of a remedy with the schema of each relation that a changed search path resolves.
+    """Return the statements of a remedy, with a schema added to each relation that a changed search path resolves.
 
-    A part of the remedy runs in another migration, which has a different search path. With the default search path, the
+    Part of the remedy runs in another migration, which has a different search path. With the default search path, the
     remedy is unchanged.
     """
     if list(catalog.search_path) == [PUBLIC]:
@@ -61,7 +61,7 @@ def _statement_edits(raw: Any, encoded: bytes, catalog: Catalog) -> Iterator[_By
 
 
 def _drop_edit(raw: Any, node: Any, encoded: bytes, catalog: Catalog) -> _ByteEdit:
-    """Return an edit that replaces a whole DROP, because its names have no locations."""
+    """Return an edit that replaces a whole DROP, because the names in it have no locations."""
     for one in node.objects:
         items = one.list.items
         schema = _find_schema(catalog, items[0].string.sval) if len(items) == 1 else None
@@ -74,7 +74,7 @@ def _drop_edit(raw: Any, node: Any, encoded: bytes, catalog: Catalog) -> _ByteEd
 
 
 def _find_schema(catalog: Catalog, name: str) -> str | None:
-    """Return the schema of the relation or index that a bare name refers to; None if it is temporary or unknown."""
+    """Return the schema of the relation or index that an unqualified name refers to; None if temporary or unknown."""
     relation = catalog.relation(None, name) or catalog.relation(PUBLIC, name)
     if relation is None:
         indexed = catalog.find_index(None, name)

@@ -1,4 +1,4 @@
-"""Builds a catalog from DDL files, replays migrations on another one, and runs the rules on both."""
+"""Replay of DDL files and migrations on two separate catalogs, and execution of the rules on both."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RULE_FAILED, NOT_FOLLOWED = "the rule failed", "not-followed"
 
 @record(frozen=True, kw_only=True, slots=True)
 class LocatedViolation:
-    """A violation of a rule, and where it was found: in a statement of a migration, or in a schema."""
+    """A rule violation and its place: a migration statement or a schema."""
 
     active_rule: ActiveRule
     violation: Violation
@@ -44,18 +44,18 @@ class LocatedViolation:
 
     @property
     def lines(self) -> tuple[int, int] | None:
-        """The first and the last line of the statement; None without a statement."""
+        """The first and last lines of the statement; None without a statement."""
         return (self.statement_range[0].span.line, self.statement_range[1].span.line) if self.statement_range else None
 
 
 class _CatalogTracker:
-    """Builds a catalog statement by statement, and continues after statements that cannot be followed."""
+    """Builds a catalog statement by statement, and continues after statements that it cannot apply."""
 
     def __init__(self) -> None:
         self._builder = CatalogBuilder()
         self.ignores: list[IgnoreComment] = []
         self.failures: list[Diagnostic] = []
-        """Statements on which lint failed, because of an error in lint and not in the statements."""
+        """Statements on which lint itself failed. The errors are in lint, not in the statements."""
         self.statements = 0
 
     @property
@@ -64,7 +64,7 @@ class _CatalogTracker:
         return self._builder.catalog
 
     def _apply(self, statement: ParsedStatement) -> frozenset[QualifiedName]:
-        """Apply a statement, and return the relations that it created."""
+        """Apply a statement and return the relations that it created."""
         try:
             return self._builder.apply(statement)
         except Exception as error:
@@ -72,13 +72,13 @@ class _CatalogTracker:
             return frozenset()
 
     def _report_failure(self, statement: ParsedStatement, error: Exception) -> None:
-        message = f"lint cannot follow this statement: {type(error).__name__}: {error}"
-        hint = "report this error together with the SQL; the rules do not know what the statement changes"
+        message = f"lint failed on this statement: {type(error).__name__}: {error}"
+        hint = "report this error together with the SQL; the rules do not see what the statement changes"
         self.failures.append(statement.rendered.diagnostic(statement.offset, NOT_FOLLOWED, message, hint=hint))
 
 
 class SchemaReader(_CatalogTracker):
-    """Builds a catalog from DDL files, one after the other. The texts must parse."""
+    """Builds a catalog from DDL files, one after another. Their SQL must parse."""
 
     def __init__(self, parse: Parse = parse_sql) -> None:
         super().__init__()
@@ -86,11 +86,11 @@ class SchemaReader(_CatalogTracker):
 
     @property
     def catalog_issues(self) -> Sequence[CatalogIssue]:
-        """The problems of statements: objects that are created twice, or that do not exist."""
+        """The problems with statements: objects that are created twice, or that do not exist."""
         return self._builder.issues
 
     def read(self, rendered: RenderedSql) -> None:
-        """Apply a file. Raises the errors of the parser."""
+        """Apply a file. Raises the parser's errors."""
         statements = parse_rendered(rendered, self._parse)
         self._builder.reset_session()
         for statement in statements:
@@ -100,7 +100,7 @@ class SchemaReader(_CatalogTracker):
 
 
 class _CommentedStatements:
-    """The statements of texts that may have ignore comments; others are not kept."""
+    """The statements in SQL text that may contain ignore comments. Other statements are not kept."""
 
     def __init__(self) -> None:
         self._rendered: RenderedSql | None = None
@@ -109,7 +109,7 @@ class _CommentedStatements:
 
     def add(self, statement: ParsedStatement) -> None:
         if statement.rendered is not self._rendered:
-            # search each text once, not once per statement
+            # search each SQL text once, not once per statement
             self._rendered, self._current = statement.rendered, None
             if has_ignores(statement.rendered):
                 key = id(statement.rendered)
@@ -123,7 +123,7 @@ class _CommentedStatements:
 
 
 class MigrationReplay(_CatalogTracker):
-    """Replays migrations on a separate catalog, and runs the statement rules on them."""
+    """Replays migrations on a separate catalog, and runs the statement rules on each statement."""
 
     def __init__(self, active_rules: Iterable[ActiveRule], target: LintTarget, parse: Parse = parse_sql) -> None:
         super().__init__()
@@ -131,10 +131,10 @@ class MigrationReplay(_CatalogTracker):
         self._by_kind = _rules_by_kind(active_rules)
         self._texts = StatementCache(parse)
         self.locks: dict[str, Mapping[QualifiedName, LockMode]] = {}
-        """The locks of checked statements, by text. Statements whose locks cannot be known are omitted."""
+        """The locks of checked statements, by SQL text. Statements whose locks cannot be determined are omitted."""
 
     def start_from(self, catalog: Catalog) -> None:
-        """Start from the schema of a database, which the applied migrations created."""
+        """Start from a database schema, which the applied migrations created."""
         self._builder = CatalogBuilder(catalog)
 
     def apply(self, migration: PlannedMigration) -> None:
@@ -148,9 +148,9 @@ class MigrationReplay(_CatalogTracker):
     def check(
         self, migration: PlannedMigration, created: set[QualifiedName] | None = None
     ) -> Iterator[LocatedViolation]:
-        """Apply a migration, and return the violations in each of its statements.
+        """Apply a migration and return the violations in each of its statements.
 
-        `created` are relations that no other session uses yet; those that the migration creates are added.
+        `created` are relations that no other session uses yet; relations that the migration creates are added.
         """
         created = set() if created is None else created
         commented = _CommentedStatements()
@@ -171,7 +171,7 @@ class MigrationReplay(_CatalogTracker):
         self.ignores += commented.ignores()
 
     def _begin_segment(self, segment: Segment) -> None:
-        """Begin a session with the settings of earlier segments."""
+        """Begin a session with the settings from earlier segments."""
         self._builder.reset_session()
         for setting in segment.settings:
             rendered = RenderedSql(text=setting, source=segment.steps[0].rendered.source)
@@ -210,7 +210,7 @@ class MigrationReplay(_CatalogTracker):
             for violation in _run_check(active, rule.check, _with_options(context, active.options), context.location):
                 if violation.remedy is not None:
                     violation = replace(violation, remedy=qualify_fix(violation.remedy, context.catalog))
-                # without the parse tree, which would be kept alive
+                # omit the parse tree: the reference would keep it in memory
                 yield LocatedViolation(
                     active_rule=active,
                     violation=violation,
@@ -221,7 +221,7 @@ class MigrationReplay(_CatalogTracker):
 
 
 def _rename_in_default(context: StatementContext) -> tuple[QualifiedName, QualifiedName] | None:
-    """Return the old and new name of a relation that a statement renames or moves; None if it does neither."""
+    """Return the old and new names of a relation that a statement renames or moves; None for other statements."""
     kind, node = context.statement.kind, context.node
     is_moved = kind == "alter_object_schema_stmt"
     if not is_moved and (kind != "rename_stmt" or node.subname or not node.HasField("relation")):
@@ -236,7 +236,8 @@ def _rename_in_default(context: StatementContext) -> tuple[QualifiedName, Qualif
 def _apply_rename(renamed: tuple[QualifiedName, QualifiedName] | None, created: set[QualifiedName]) -> None:
     """Update `created` after a rename.
 
-    A renamed new relation is still new. An existing relation that takes the name of a new one is not.
+    A new relation is still new after it is renamed. An existing relation that is renamed to a new relation's name is
+    not.
     """
     if renamed:
         old, new = renamed
@@ -262,7 +263,7 @@ def _run_check(
 ) -> Iterator[Violation]:
     """Return the violations on tables that the rule applies to.
 
-    A rule that fails is reported as a violation too, so that it does not end lint.
+    A rule failure is also reported as a violation, so that it does not stop lint.
     """
     try:
         for violation in check(context):
@@ -274,13 +275,13 @@ def _run_check(
             severity="error",
             subject="failed",
             message=f"{RULE_FAILED}: {type(error).__name__}: {error}",
-            effect="It is unknown whether this is safe.",
+            effect="It is unknown whether this statement is safe.",
             hint="report this error together with the SQL; `severity: off` in the settings disables the rule",
         )
 
 
 def _with_options(context: StatementContext, options: Mapping[str, Any]) -> StatementContext:
-    """Return the context with the options of a rule; computed facts are shared."""
+    """Return the context with a rule's options; computed facts are shared."""
     return replace(context, options=options) if options else context
 
 
@@ -307,9 +308,9 @@ def check_schema(
 
 
 def merge_catalogs(files: Catalog, migrations: Catalog) -> Catalog:
-    """Return the schema of the files, with objects that only the migrations create. For other objects, the files win.
+    """Return the schema from the files, plus the objects that only the migrations create.
 
-    Temporary tables are omitted, because they end with their migration.
+    Objects in both come from the files. Temporary tables are omitted, because they do not outlive their migration.
     """
     lasting = {name: table for name, table in migrations.tables.items() if table.persistence != "temporary"}
     return replace(

@@ -1,7 +1,7 @@
-"""The definition of a rule: its metadata, its check function, and the examples that prove it.
+"""The rule classes: metadata, check function, and the examples that prove each claim.
 
-Each rule is a module in `confiture.lint.rules` with a `RULE`. The registry, `--explain`, its page in docs/rules and
-its tests use it.
+Each rule is a module in `confiture.lint.rules` that defines `RULE`. The registry, `--explain`, the rule's page in
+docs/rules, and its tests use this definition.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Group(StrEnum):
-    """The topic of a rule, used as a heading in the documentation.
+    """A rule's topic, used as a heading in the documentation.
 
     Example::
 
@@ -44,7 +44,7 @@ class Group(StrEnum):
 
 @record(frozen=True, kw_only=True, slots=True)
 class Option:
-    """An option of a rule in the settings. `kind` is the type of its value, `choices` are the allowed strings.
+    """A rule option in the settings. `kind` is the type of the value; `choices` are the allowed strings.
 
     Example::
 
@@ -60,14 +60,14 @@ class Option:
 
 @record(frozen=True, kw_only=True, slots=True)
 class ExpectedEffects:
-    """The effects on a server that the bad example has and the good one does not.
+    """The server effects of the bad example that the good example does not have.
 
-    `locks` are lock modes on existing tables, `scans` are tables that are scanned completely, `rewrites` are tables
-    that are rewritten, `error` is the SQLSTATE with which the example fails.
+    `locks` maps existing tables to lock modes, `scans` are the tables that are scanned completely, `rewrites` are the
+    tables that are rewritten, and `error` is the example's SQLSTATE if it fails.
 
     Example::
 
-        StatementRule(claims=Claims(locks={"w_orders": LockMode.SHARE}), ...)
+        StatementRule(expected_effects=ExpectedEffects(locks={"w_orders": LockMode.SHARE}), ...)
     """
 
     locks: Mapping[str, LockMode] = field(default_factory=dict)
@@ -78,10 +78,10 @@ class ExpectedEffects:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Example:
-    """SQL that demonstrates a rule. `before` creates the existing schema; each text of `sql` is a separate migration.
+    """SQL that demonstrates a rule. `before` creates the existing schema; each string in `sql` is a separate migration.
 
-    `options` are the options of the rule, if it needs any. `versions` are the first and last PostgreSQL versions on
-    which the example runs and has the expected effects (None: no last version).
+    `options` are the rule's options, if it needs any. `versions` are the first and last PostgreSQL versions on which
+    the example runs and has the expected effects (None means no last version).
 
     Example::
 
@@ -99,15 +99,15 @@ class Example:
 @former_fields(place="location")
 @record(frozen=True, kw_only=True, slots=True)
 class Violation:
-    """A violation of a rule. `message` describes the problem, `remedy` is SQL to use instead.
+    """A rule violation. `message` describes the problem; `remedy` is the SQL to use instead.
 
-    `relation` is the name of the affected table or other object, which the patterns in the settings are matched
-    against. `effect`, `hint` and `severity` override those of the rule in special cases; a severity in the settings
-    takes precedence.
+    `relation` is the name of the affected table or other object; the patterns in the settings are matched against it.
+    `effect`, `hint` and `severity` override the rule's values in special cases; a severity in the settings takes
+    precedence.
 
-    `subject` distinguishes violations of a SchemaRule on the same relation: the name of the column, index or policy,
-    and the kind of problem if there are several. It is part of fingerprints, so it must not depend on wording.
-    `statement` is the SQL that a SchemaRule checked, such as that of a view.
+    `subject` distinguishes a SchemaRule's violations on the same relation: it is the name of the column, index, or
+    policy, and the kind of problem if there are several. The subject is part of fingerprints, so it must not depend on
+    wording. `statement` is the SQL that a SchemaRule checked, such as a view's query.
 
     Example::
 
@@ -130,7 +130,10 @@ class Violation:
     severity: Severity | None = None
     edits: tuple[Edit, ...] = ()
     also_at: SourceLocation | None = None
-    """Another location that the violation is about: `--changed-since` shows it if either of them changed."""
+    """A second location that the violation concerns.
+
+    `--changed-since` shows the violation if either location changed.
+    """
 
 
 _FORMER = {
@@ -144,11 +147,11 @@ _FORMER = {
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """The base class of all rules.
+    """The base class for all rules.
 
-    `summary` names the violation in one line, `impact` describes the effect in production, `fix_hint` is an imperative
-    that says what to do instead. A rule that is `off_by_default` runs only if the settings name it. `aliases` are
-    former names, oldest first, which settings, ignore comments, options and baselines can still use.
+    `summary` names the violation in one line, `impact` describes the effect in production, `fix_hint` says in the
+    imperative what to do instead. A rule that is `off_by_default` runs only if the settings name it. `aliases` are
+    former names, oldest first. Settings, ignore comments, options, and baselines can still use former names.
 
     Example::
 
@@ -171,19 +174,19 @@ class Rule:
 
     @property
     def stable_name(self) -> str:
-        """The oldest name, used in fingerprints: it does not change when the rule is renamed."""
+        """The oldest name. Fingerprints use it, because it does not change when the rule is renamed."""
         return self.aliases[0] if self.aliases else self.name
 
 
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class SchemaRule(Rule):
-    """A rule that checks a catalog, read from files or from a database.
+    """A rule that checks a catalog from files or a database.
 
     Example::
 
-        def check(subject):
-            for table in subject.catalog.tables.values():
+        def check(context):
+            for table in context.catalog.tables.values():
                 if table.name.name.endswith("_tmp"):
                     name = str(table.name)
                     yield Violation(location=table.location, relation=name, message=f"{name} is temporary")
@@ -197,13 +200,15 @@ class SchemaRule(Rule):
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class StatementRule(Rule):
-    """A rule that checks each migration statement of `kinds`, which are parse tree names such as `index_stmt`.
+    """A rule that checks migration statements.
+
+    `kinds` are the parse tree names of the statements to check, such as `index_stmt`.
 
     Example::
 
-        def check(subject):
-            if not subject.node.idxname:
-                yield Hit(place=subject.place, message="the index has no name")
+        def check(context):
+            if not context.node.idxname:
+                yield Violation(location=context.location, message="the index has no name")
 
         RULE = StatementRule(name="nameless_index", kinds=frozenset({"index_stmt"}), check=check, ...)
     """
@@ -215,4 +220,4 @@ class StatementRule(Rule):
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class IgnoreCommentRule(Rule):
-    """A rule about ignore comments, which the engine compares with the findings of all other rules."""
+    """A rule about ignore comments. The engine compares these comments with the findings of all other rules."""

@@ -1,1 +1,1 @@
-"""Facts about a statement and its schema that rules use."""
+"""Facts about statements and schemas that rules use."""

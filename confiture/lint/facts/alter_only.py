@@ -10,14 +10,15 @@ from confiture.models.catalog import ConstraintKind, Table, TableKind
 from confiture.sql.parse_tree import alter_commands, get_definition, pb, strings
 
 _DROPS_ALONE = 18
-"""The first version that can drop CHECK and NOT NULL from a partitioned table and keep them on its partitions.
+"""The first version that can drop CHECK and NOT NULL from a partitioned table and keep the constraints on its
+partitions.
 
-From this version on, NOT NULL is a constraint, which partitions cannot have beforehand on their own.
+From this version on, NOT NULL is a constraint, and partitions cannot have it before their parent does.
 """
 
 
 class OnlyError(NamedTuple):
-    """A command that fails: its number (from 0), what it would do, and its SQLSTATE.
+    """A command that fails: its number (from 0), its intended action, and its SQLSTATE.
 
     `action` completes "ALTER TABLE ONLY t cannot ...".
     """
@@ -28,7 +29,7 @@ class OnlyError(NamedTuple):
 
 
 def only_errors(context: StatementContext) -> Iterator[OnlyError]:
-    """Return the commands of an ALTER TABLE ONLY that fail, as far as the catalog knows the table and its children."""
+    """Return the commands in an ALTER TABLE ONLY that fail, if the catalog contains the table and its children."""
     node = context.node
     table = context.table(node.relation)
     if node.relation.inh or table is None or node.objtype != pb.OBJECT_TABLE:
@@ -58,9 +59,9 @@ def _find_error(
         case pb.AT_DropColumn if partitioned and table.column(command.name):
             return OnlyError(number, f"drop column {command.name}")
         case pb.AT_SetNotNull if partitioned and _needs_not_null(context.version, command.name, table, children):
-            return OnlyError(number, f"set NOT NULL for {command.name}")
+            return OnlyError(number, f"set {command.name} to NOT NULL")
         case pb.AT_DropNotNull if partitioned and context.version < _DROPS_ALONE:
-            return OnlyError(number, f"drop NOT NULL of {command.name}")
+            return OnlyError(number, f"drop NOT NULL from {command.name}")
         case pb.AT_DropConstraint if partitioned and context.version < _DROPS_ALONE:
             constraint = table.constraint(command.name)
             is_check = constraint is not None and constraint.kind is ConstraintKind.CHECK
@@ -75,12 +76,12 @@ def _constraint_error(number: int, constraint: Any, partitioned: bool, has_child
         case pb.CONSTR_CHECK if has_children and not constraint.is_no_inherit:
             return OnlyError(number, "add a CHECK constraint")
         case pb.CONSTR_NOTNULL if has_children and not constraint.is_no_inherit:
-            return OnlyError(number, f"add NOT NULL for {strings(constraint.keys)[0]}")
+            return OnlyError(number, f"add NOT NULL to {strings(constraint.keys)[0]}")
     return None
 
 
 def _needs_not_null(version: int, name: str, table: Table, children: tuple[Table, ...]) -> bool:
-    """Whether the column is not NOT NULL yet, so that SET NOT NULL would have to change partitions as well."""
+    """Whether the column is still nullable, so that SET NOT NULL would have to change partitions as well."""
     own = table.column(name)
     if own and own.not_null:
         return False

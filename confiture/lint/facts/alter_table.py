@@ -1,4 +1,4 @@
-"""Facts about an ALTER TABLE: what it adds and drops, and whether it can make other sessions wait."""
+"""Facts about ALTER TABLE statements: their additions and drops, and whether they can make other sessions wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from confiture.sql.catalog.types import is_serial
 from confiture.sql.parse_tree import alter_commands, get_definition, pb, schema_and_name, strings
 
 KEYS: Mapping[Any, str] = {pb.CONSTR_UNIQUE: "UNIQUE", pb.CONSTR_PRIMARY: "PRIMARY KEY"}
-"""The constraints that are backed by a unique index, by their kind in the parse tree."""
+"""The constraints that are backed by a unique index, by parse tree kind."""
 _FIRST_VERSION_WITH_NOT_VALID_FK = 18
 """The first version that can add NOT VALID foreign keys to partitioned tables."""
 _CONSTRAINTS = (*KEYS, pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_NOTNULL, pb.CONSTR_EXCLUSION)
@@ -25,7 +25,7 @@ _CONSTRAINTS = (*KEYS, pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_NOTNULL, pb
 
 @record(frozen=True, kw_only=True, slots=True)
 class AddedConstraint:
-    """A constraint that an ALTER TABLE command adds; `column` is set if it is part of a new column."""
+    """A constraint that an ALTER TABLE command adds. `column` is set if the constraint is part of a new column."""
 
     command_number: int
     """The number of the command, from 0."""
@@ -47,7 +47,7 @@ class AddedConstraint:
 
 
 def can_reach_rows(context: StatementContext) -> bool:
-    """Whether the ALTER may reach rows.
+    """Whether the ALTER may affect rows.
 
     False for foreign tables, for a partitioned table without its partitions, and if PostgreSQL rejects ONLY.
     """
@@ -61,7 +61,9 @@ def can_reach_rows(context: StatementContext) -> bool:
 
 
 def has_concurrent_users(context: StatementContext, range_var: Any) -> bool:
-    """Whether work on a whole table makes other sessions wait: the table is neither new nor known to be small."""
+    """Whether work on a whole table can make other sessions wait, because the table is neither new nor known to be
+    small.
+    """
     if context.is_new(range_var):
         return False
     rows = total_rows(context, resolve_relation_name(context, range_var))
@@ -69,7 +71,7 @@ def has_concurrent_users(context: StatementContext, range_var: Any) -> bool:
 
 
 def total_rows(context: StatementContext, name: QualifiedName) -> int | None:
-    """Return the number of rows of a table and all its partitions; None unless it is known for all of them."""
+    """Return the number of rows in a table and all its partitions; None unless the number is known for all of them."""
     if not context.target.table_rows:
         return None
     table = context.catalog.tables.get(name)
@@ -82,7 +84,7 @@ def total_rows(context: StatementContext, name: QualifiedName) -> int | None:
 
 
 def added_constraints(context: StatementContext) -> Iterator[AddedConstraint]:
-    """Return the constraints that an ALTER TABLE adds, in order; none for a column that IF NOT EXISTS finds."""
+    """Return the constraints that an ALTER TABLE adds, in order, except on columns that IF NOT EXISTS finds."""
     table = context.table(context.node.relation)
     for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_AddConstraint:
@@ -119,7 +121,9 @@ def new_columns(context: StatementContext) -> Mapping[str, Any]:
 
 
 def columns_set_not_null(context: StatementContext) -> Iterator[tuple[int, str]]:
-    """Return the commands (from 0) that make a column NOT NULL and verify it, and the column; not ADD COLUMN."""
+    """Return the number (from 0) and column of each command that makes a column NOT NULL and verifies it, except ADD
+    COLUMN.
+    """
     for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_SetNotNull:
             yield number, command.name
@@ -130,9 +134,9 @@ def columns_set_not_null(context: StatementContext) -> Iterator[tuple[int, str]]
 
 
 def is_validated_immediately(added: AddedConstraint) -> bool:
-    """Whether a CHECK or foreign key is verified against all rows immediately, and could be verified later.
+    """Whether a CHECK or foreign key is verified against all rows immediately, although it could be verified later.
 
-    PostgreSQL does not check a foreign key of a new column without a default, which is NULL in all rows.
+    PostgreSQL does not check a foreign key on a new column without a default, because the column is NULL in all rows.
     """
     constraint = added.constraint
     if constraint.skip_validation or not constraint.is_enforced:
@@ -148,7 +152,10 @@ def rejects_not_valid_fk(context: StatementContext) -> bool:
 
 
 def dropped_constraints(node: Any) -> frozenset[str]:
-    """Return the names of the constraints that an ALTER TABLE drops, which PostgreSQL does before other commands."""
+    """Return the names of the constraints that an ALTER TABLE drops.
+
+    PostgreSQL drops them before it runs other commands.
+    """
     return frozenset(one.name for one in alter_commands(node) if one.subtype == pb.AT_DropConstraint)
 
 
@@ -159,7 +166,9 @@ def has_default_clause(column: Any) -> bool:
 
 
 def has_value_for_existing_rows(context: StatementContext, column: Any) -> bool:
-    """Whether a new column has a value in existing rows: from its default, its domain's default, or generated."""
+    """Whether a new column has a value in existing rows: from its default, from its domain's default, or because it is
+    generated.
+    """
     constraints = [item.constraint for item in column.constraints]
     if any(one.contype in (pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED) for one in constraints) or is_serial(column):
         return True
@@ -171,7 +180,7 @@ def has_value_for_existing_rows(context: StatementContext, column: Any) -> bool:
 
 
 def find_column_domain(context: StatementContext, column: Any) -> DomainType | None:
-    """Return the domain that is the type of a new column, if it is one."""
+    """Return the domain that a new column has as its type, if any."""
     if not column.type_name.names or column.type_name.array_bounds:
         return None
     schema, name = schema_and_name(column.type_name.names)
@@ -185,13 +194,13 @@ def is_not_null_domain(context: StatementContext, column: Any) -> bool:
 
 
 def is_constrained_domain(context: StatementContext, column: Any) -> bool:
-    """Whether the type of a new column is a domain with constraints, including those of its base domains."""
+    """Whether the type of a new column is a domain with constraints, including the constraints of its base domains."""
     domain = find_column_domain(context, column)
     return domain is not None and any(one.checks or one.not_null for one in domain_chain(context, domain))
 
 
 def find_domain(context: StatementContext, schema: str | None, name: str) -> DomainType | None:
-    """Return the domain that a name refers to, if the catalog knows it."""
+    """Return the domain that a name refers to, if the catalog contains it."""
     for candidate in (schema,) if schema else context.catalog.search_path:
         match = context.catalog.types.get(QualifiedName(candidate, name))
         if match:
@@ -216,9 +225,8 @@ def _is_null(expression: Any) -> bool:
 
 
 def affected_tables(context: StatementContext, range_var: Any) -> tuple[Table, ...]:
-    """Return the tables with rows that an ALTER changes: the table, and its partitions and children unless it is ONLY.
-
-    Empty if the catalog does not know the table.
+    """Return the tables with rows that an ALTER changes: the table itself and, without ONLY, its partitions and
+    children. Empty if the catalog does not contain the table.
     """
     table = context.table(range_var)
     if table is None:
@@ -241,7 +249,7 @@ def descendant_partitions(context: StatementContext, range_var: Any) -> tuple[Ta
 
 
 def has_constraint_on_partitions(context: StatementContext, name: str) -> bool:
-    """Whether every partition has a valid constraint of that name: PostgreSQL adopts it and scans nothing."""
+    """Whether every partition has a valid constraint with that name, so that PostgreSQL adopts it and scans nothing."""
     parts = descendant_partitions(context, context.node.relation)
     constraints = [part.constraint(name) for part in parts if is_partitioned(context, context.node.relation)]
     return bool(constraints) and all(one is not None and one.validated for one in constraints)

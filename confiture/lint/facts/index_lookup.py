@@ -12,7 +12,7 @@ _FOR_EQUALITY = ("btree", "hash", "gist", "spgist")
 
 
 def can_look_up_by(index: Index, columns: Collection[str]) -> bool:
-    """Whether the index finds rows by values of these columns: they are its leading keys, in any order."""
+    """Whether the index finds rows by values of these columns, because they are its leading keys in any order."""
     return (
         _is_usable(index, columns)
         and set(index.columns[: len(columns)]) == set(columns)
@@ -21,7 +21,7 @@ def can_look_up_by(index: Index, columns: Collection[str]) -> bool:
 
 
 def usable_prefix(index: Index, columns: Collection[str]) -> tuple[str, ...]:
-    """Return those of the columns that are leading keys of the index, in index order."""
+    """Return the columns among these that are leading keys of the index, in index order."""
     prefix: list[str] = []
     if _is_usable(index, columns):
         for column in index.columns:
@@ -46,7 +46,7 @@ def _is_usable(index: Index, columns: Collection[str]) -> bool:
 
 
 def _is_not_null_predicate(predicate: str, columns: Collection[str]) -> bool:
-    """Whether a partial index contains all rows in which these columns are not NULL: no lookup needs the others."""
+    """Whether a partial index contains all rows in which these columns are not NULL. No lookup needs the other rows."""
     return all(
         term.HasField("null_test")
         and term.null_test.nulltesttype == pb.IS_NOT_NULL

@@ -1,4 +1,4 @@
-"""The objects that DROP, RENAME and SET SCHEMA name, and words for their kinds."""
+"""The objects that DROP, RENAME, and SET SCHEMA name, and the words for their kinds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER_OBJECTS: Mapping[int, str] = {
     pb.OBJECT_DOMAIN: "domain",
     pb.OBJECT_EXTENSION: "extension",
 }
-"""Objects other than relations that clients name."""
+"""The kinds of objects, other than relations, that clients refer to by name."""
 
 _CREATE_NAME_FIELDS: Mapping[str, str] = {
     "create_stmt": "relation",
@@ -61,7 +61,7 @@ def dropped_objects(node: Any) -> Iterator[tuple[str | None, str]]:
 
 
 def resolve_name(context: StatementContext, schema: str | None, name: str) -> QualifiedName:
-    """Return the relation that a name refers to; in `public` if the catalog does not know it."""
+    """Return the relation that a name refers to; assume `public` if the catalog does not contain it."""
     relation = context.catalog.relation(schema, name)
     return relation.name if relation else QualifiedName(schema or PUBLIC, name)
 
@@ -77,7 +77,7 @@ def is_new_object(context: StatementContext, schema: str | None, name: str) -> b
 
 
 def is_recreated(context: StatementContext, schema: str | None, name: str) -> bool:
-    """Whether the same transaction creates an object of that name after the statement."""
+    """Whether the same transaction creates an object with that name after the statement."""
     return any(_is_create_of(one.kind, one.node, schema, name) for one in context.later_of_kind(*_CREATE_NAME_FIELDS))
 
 

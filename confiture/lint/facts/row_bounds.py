@@ -1,6 +1,6 @@
 """Conditions that bound the number of rows that a query returns or a statement changes.
 
-A bound is an equality or a two-sided range over a whole unique key, or a LIMIT. The selectivity of any other condition
+A bound is an equality or a two-sided range over a whole unique key, or a LIMIT. The selectivity of other conditions
 depends on the data.
 """
 
@@ -23,7 +23,7 @@ _LOWER, _UPPER = (">", ">="), ("<", "<=")
 class QueryScope:
     """The scope of a condition: the relation `target` of the parse tree, joined to `sources`.
 
-    `common` are the visible WITH queries by name. `sources` maps each joined item to whether it returns few rows.
+    `common` maps names to the visible WITH queries. `sources` maps each joined item to whether it returns few rows.
     """
 
     subject: StatementContext
@@ -33,7 +33,7 @@ class QueryScope:
 
     @property
     def keys(self) -> tuple[frozenset[str], ...]:
-        """The unique keys of the target as columns; for an unknown table, `id` is assumed to be one."""
+        """The columns of each unique key of the target; for an unknown table, `id` is assumed to be a key."""
         table = self.subject.table(self.target)
         keys = table.unique_keys(deferrable=True) if table else (frozenset({"id"}),)
         return (*keys, _ROW_ADDRESS)
@@ -44,14 +44,16 @@ class QueryScope:
         return str(self.target.alias.aliasname or self.target.relname)
 
     def target_column(self, node: Any) -> str | None:
-        """Return the column of the target if an expression is one; else None."""
+        """Return the target column that an expression is; None for other expressions."""
         if node.WhichOneof("node") != "column_ref":
             return None
         parts = [part.string.sval for part in node.column_ref.fields]
         return parts[-1] if len(parts) == 1 or parts[-2] == self.target_alias else None
 
     def is_fixed(self, node: Any) -> bool:
-        """Whether an expression has few values: it uses no columns, or only columns of joined items with few rows."""
+        """Whether an expression has few values, because it uses no columns, or only columns from joined items with few
+        rows.
+        """
         if node.WhichOneof("node") == "sub_link" and node.sub_link.sub_link_type != pb.EXPR_SUBLINK:
             return has_few_rows(node.sub_link.subselect.select_stmt, self.subject, self.common)
         owners = [one.fields[-2].string.sval if len(one.fields) > 1 else None for one in _column_references(node)]
@@ -61,7 +63,7 @@ class QueryScope:
 
 
 def is_bounded(condition: Any, scope: QueryScope) -> bool:
-    """Whether few rows of the scope's target satisfy a condition."""
+    """Whether only a few rows of the scope's target satisfy a condition."""
     conditions = list(flatten_and(condition))
     if any(_is_false(one) or one.WhichOneof("node") == "current_of_expr" for one in conditions):
         return True
@@ -73,7 +75,9 @@ def is_bounded(condition: Any, scope: QueryScope) -> bool:
 
 
 def has_few_rows(select: Any, context: StatementContext, ctes: Mapping[str, Any]) -> bool:
-    """Whether a query returns few rows: it has a LIMIT, lists values, reads no table, or reads one by a unique key."""
+    """Whether a query returns few rows, because it has a LIMIT, lists values, reads no table, or looks up rows by a
+    unique key.
+    """
     if select.HasField("limit_count"):
         return _is_small_limit(select.limit_count)
     if select.op != pb.SETOP_NONE:
@@ -90,13 +94,13 @@ def has_few_rows(select: Any, context: StatementContext, ctes: Mapping[str, Any]
 
 
 def collect_ctes(node: Any) -> dict[str, Any]:
-    """Return the WITH queries of a statement by name."""
+    """Return the WITH queries in a statement, by name."""
     expressions = (one.common_table_expr for one in node.with_clause.ctes)
     return {one.ctename: one.ctequery for one in expressions}
 
 
 def iter_from_items(items: Iterable[Any]) -> Iterator[Any]:
-    """Return the tables, subqueries and functions of a FROM clause, with joins flattened."""
+    """Return the tables, subqueries, and functions in a FROM clause, with joins flattened."""
     for item in items:
         if item.WhichOneof("node") == "join_expr":
             yield from iter_from_items((item.join_expr.larg, item.join_expr.rarg))
@@ -105,7 +109,7 @@ def iter_from_items(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def find_sources(items: Iterable[Any], context: StatementContext, ctes: Mapping[str, Any]) -> dict[str, bool]:
-    """Return the items of a FROM clause by alias, with whether each has few rows."""
+    """Return, by alias, whether each item in a FROM clause has few rows."""
     return {_item_alias(item): _item_has_few_rows(item, context, ctes) for item in iter_from_items(items)}
 
 
@@ -145,7 +149,7 @@ def _is_false(condition: Any) -> bool:
 
 
 def _fixed_columns(condition: Any, scope: QueryScope) -> frozenset[str]:
-    """Return the columns of the target that a condition limits to few values."""
+    """Return the target columns that a condition limits to a few values."""
     if condition.WhichOneof("node") == "sub_link":
         link = condition.sub_link
         if link.sub_link_type == pb.ANY_SUBLINK and strings(link.oper_name) in ((), ("=",)):
@@ -178,7 +182,7 @@ def _target_columns(node: Any, scope: QueryScope) -> frozenset[str]:
 
 
 def _range_bound_columns(conditions: Iterable[Any], scope: QueryScope) -> frozenset[str]:
-    """Return the columns of the target that conditions bound on both sides."""
+    """Return the target columns that conditions bound on both sides."""
     lower: dict[str, Any] = {}
     upper: dict[str, Any] = {}
     for condition in conditions:

@@ -1,4 +1,4 @@
-"""The UPDATE, DELETE and MERGE in a statement, and whether they change few rows."""
+"""UPDATE, DELETE, and MERGE in a statement, and whether they change only a few rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from confiture.sql.traversal import find_relations_read
 
 _VERBS = {"update_stmt": "UPDATE", "delete_stmt": "DELETE", "merge_stmt": "MERGE"}
 CHANGING = frozenset({*_VERBS, "insert_stmt", "select_stmt"})
-"""The kinds of statements that can change rows; a SELECT can through its WITH queries."""
+"""The kinds of statements that can change rows. A SELECT can do so in its WITH queries."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowChange:
-    """An UPDATE, DELETE or MERGE. `common` are the visible WITH queries by name."""
+    """An UPDATE, DELETE, or MERGE. `common` maps names to the visible WITH queries."""
 
     kind: str
     node: Any
@@ -34,12 +34,12 @@ class RowChange:
 
     @property
     def effect_text(self) -> str:
-        """The verb for its effect on rows."""
+        """The verb that describes the effect on rows."""
         return "remove" if self.kind == "delete_stmt" else "change"
 
 
 def find_row_changes(kind: str, node: Any, ctes: Mapping[str, Any] | None = None) -> Iterator[RowChange]:
-    """Return the changes that a statement makes, those of its WITH queries first."""
+    """Return the changes that a statement makes. Changes in its WITH queries come first."""
     if kind not in CHANGING:
         return
     queries = collect_ctes(node)
@@ -55,7 +55,7 @@ def find_row_changes(kind: str, node: Any, ctes: Mapping[str, Any] | None = None
 
 
 def is_unbounded(change: RowChange, context: StatementContext) -> bool:
-    """Whether a change of a table in use has no bound on its rows in its text."""
+    """Whether a change to a table in use can affect an unlimited number of rows."""
     node, target = change.node, change.node.relation
     table = context.table(target)
     if has_no_users(context, target) or (not _is_view(context, target) and not has_concurrent_users(context, target)):
@@ -72,7 +72,9 @@ def _is_view(context: StatementContext, range_var: Any) -> bool:
 
 
 def has_no_users(context: StatementContext, range_var: Any) -> bool:
-    """Whether no other session uses a relation: it is new or temporary, a view of only such, or a system table."""
+    """Whether no other session uses a relation, because it is new, temporary, a view of only such relations, or a
+    system table.
+    """
     relation = context.relation(range_var)
     if relation is None:
         return is_system_table(resolve_relation_name(context, range_var))
@@ -82,18 +84,18 @@ def has_no_users(context: StatementContext, range_var: Any) -> bool:
 
 
 def is_system_table(name: QualifiedName) -> bool:
-    """Whether a name is that of a PostgreSQL system table, which begins with `pg_`."""
+    """Whether a name is that of a PostgreSQL system table, all of which begin with `pg_`."""
     return name.schema in ("pg_catalog", "information_schema") or name.name.startswith("pg_")
 
 
 def is_new_name(context: StatementContext, name: QualifiedName) -> bool:
-    """Whether the relation of that name is temporary or was created by this migration."""
+    """Whether the relation with that name is temporary or was created by this migration."""
     table = context.catalog.tables.get(name)
     return name in context.created or bool(table and table.persistence == "temporary")
 
 
 def find_read_tables(select: Any, context: StatementContext) -> tuple[QualifiedName, ...]:
-    """Return the tables in use that a query reads, each once; for a view, the tables that it reads."""
+    """Return the tables in use that a query reads, each once; replace a view with the tables that it reads."""
     tables: dict[QualifiedName, None] = {}
     for range_var in find_relations_read(select):
         relation = context.relation(range_var)
@@ -105,12 +107,12 @@ def find_read_tables(select: Any, context: StatementContext) -> tuple[QualifiedN
 
 
 def is_large_read(select: Any, context: StatementContext) -> bool:
-    """Whether a query may read many rows of tables in use."""
+    """Whether a query may read many rows from tables in use."""
     return bool(find_read_tables(select, context)) and not has_few_rows(select, context, {})
 
 
 def integer_primary_key(table: Table | None) -> str | None:
-    """Return the primary key of a table if it is a single integer column; else None."""
+    """Return a table's primary key if it is a single integer column; otherwise None."""
     key = table.primary_key if table else None
     if table is None or key is None or len(key.columns) != 1:
         return None

@@ -1,4 +1,4 @@
-"""Facts about tables: their size, if it was read from a database, their partitions, and their definitions."""
+"""Facts about tables: sizes (if read from a database), partitions, and definitions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from confiture.models.catalog import PUBLIC, Catalog, Persistence, QualifiedName
 from confiture.models.source import SourceLocation
 
 SMALL_ROWS = 1_000
-"""Below this number, any statement on a table finishes quickly."""
+"""Below this number of rows, any statement on a table finishes quickly."""
 LARGE_ROWS = 100_000
-"""From this number on, other sessions notice a read or write of the whole table."""
+"""From this number of rows on, other sessions notice when the whole table is read or written."""
 
 
 Parts = Mapping[QualifiedName, list[Table]]
@@ -20,7 +20,7 @@ Parts = Mapping[QualifiedName, list[Table]]
 
 
 def resolve_relation_name(context: StatementContext, range_var: Any) -> QualifiedName:
-    """Return the relation that a name in the parse tree refers to; in `public` if the catalog does not know it."""
+    """Return the relation that a parse tree name refers to; assume `public` if the catalog does not contain it."""
     relation = context.relation(range_var)
     return relation.name if relation else QualifiedName(range_var.schemaname or PUBLIC, range_var.relname)
 
@@ -52,11 +52,11 @@ def permanent_tables(catalog: Catalog) -> Iterator[Table]:
 
 
 def non_partition_tables(catalog: Catalog) -> Iterator[Table]:
-    """Return all tables except temporary ones and partitions, which are covered by their parent."""
+    """Return all tables except temporary tables and partitions. A partition is covered by its parent."""
     return (table for table in permanent_tables(catalog) if not table.is_partition)
 
 
 def column_location(table: Table, column: str) -> SourceLocation | None:
-    """Return the location of a column's definition, or else of its table's."""
+    """Return the location of a column's definition, or else of its table's definition."""
     definition = table.column(column)
     return (definition.location if definition else None) or table.location

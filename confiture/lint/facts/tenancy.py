@@ -1,4 +1,4 @@
-"""Helpers of the tenancy rules: each rule reports the issues of one kind that the analysis finds."""
+"""Helpers for the tenancy rules. Each rule reports one kind of issue that the analysis finds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SEVERITIES: dict[TenancyGrade, Severity] = {TenancyGrade.ERROR: "error", Tenanc
 
 
 def tenancy_violations(context: StatementContext, *leaks: TenancyIssueKind) -> Iterator[Violation]:
-    """Return the issues of these kinds in a statement; none if the settings do not configure tenancy."""
+    """Return the issues of these kinds in a statement; empty if the settings do not configure tenancy."""
     if not context.target.settings.tenancy.is_set:
         return
     for issue in context.tenancy.issues:
@@ -38,7 +38,7 @@ def tenancy_violations(context: StatementContext, *leaks: TenancyIssueKind) -> I
 
 
 def to_violation(issue: TenancyIssue, severity: Severity | None = None) -> Violation:
-    """Return an issue as a violation, with the corrected statement to paste."""
+    """Convert an issue to a violation, with the corrected statement to paste."""
     return Violation(
         location=issue.location,
         relation=issue.relation,
@@ -49,7 +49,7 @@ def to_violation(issue: TenancyIssue, severity: Severity | None = None) -> Viola
 
 
 def find_statement(location: SourceLocation | None, *kinds: str) -> ParsedStatement | None:
-    """Return the statement of one of these kinds that begins at a location; None if there is none."""
+    """Return the statement of one of these kinds that begins at a location, or None."""
     if location is None:
         return None
     statements = (
@@ -59,7 +59,7 @@ def find_statement(location: SourceLocation | None, *kinds: str) -> ParsedStatem
 
 
 def tenant_tables(context: SchemaContext) -> Iterable[tuple[Table, str]]:
-    """Return the tables with a tenant column, and that column; none if the settings do not configure tenancy."""
+    """Return the tables with a tenant column, and that column; empty if the settings do not configure tenancy."""
     settings = context.target.settings.tenancy
     if not settings.is_set:
         return
@@ -71,6 +71,6 @@ def tenant_tables(context: SchemaContext) -> Iterable[tuple[Table, str]]:
 
 
 def find_tenant_column(context: SchemaContext, name: QualifiedName) -> str | None:
-    """Return the tenant column of the table of that name; None if it has none or is unknown."""
+    """Return the tenant column of the table with that name; None if the column or the table is unknown."""
     table = context.catalog.tables.get(name)
     return tenant_column(table, context.catalog, context.target.settings.tenancy) if table else None

@@ -19,7 +19,7 @@ def without_typmod(type_: str) -> str:
 
 
 def base_type(catalog: Catalog, type_: str) -> str:
-    """Return the base type of a domain, through any number of domains; other types unchanged."""
+    """Return the base type of a domain, resolving nested domains; other types are returned unchanged."""
     visited: set[QualifiedName] = set()
     while True:
         key = parse_type_name(without_typmod(type_))
@@ -31,7 +31,7 @@ def base_type(catalog: Catalog, type_: str) -> str:
 
 
 def canonical_type(text: str) -> str:
-    """Return a type in the spelling of the catalog (`int8` is `bigint`); text that is not a type is unchanged."""
+    """Return a type as the catalog spells it (`int8` becomes `bigint`); other text is returned unchanged."""
     try:
         node = parse_expression(f"NULL::{text}")
     except postgast.PgQueryError:
@@ -42,9 +42,9 @@ def canonical_type(text: str) -> str:
 
 
 def is_of_type(catalog: Catalog, type_: str, expected: str) -> bool:
-    """Whether a column type is the expected type or a domain over it.
+    """Whether a column type is the expected type or a domain over that type.
 
-    An expected type without length or precision matches any length.
+    An expected type without a length or precision matches any length or precision.
     """
     expected_type = canonical_type(expected)
     spellings = {type_, base_type(catalog, type_)}

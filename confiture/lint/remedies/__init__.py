@@ -1,1 +1,1 @@
-"""The replacement SQL that rules suggest."""
+"""Replacement SQL that rules suggest."""

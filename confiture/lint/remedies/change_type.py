@@ -1,4 +1,4 @@
-"""The column type changes of an ALTER TABLE."""
+"""Column type changes in an ALTER TABLE."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from confiture.sql.type_changes import format_type_name
 class TypeChange:
     """An ALTER COLUMN ... TYPE.
 
-    `old_type` is None if the catalog does not know the column. `using` is None without a USING clause.
+    `old_type` is None if the catalog does not contain the column. `using` is None without a USING clause.
     """
 
     column: str
@@ -32,13 +32,16 @@ _WITH_TYPE = frozenset({pb.AT_AlterColumnType, pb.AT_ColumnDefault, pb.AT_DropNo
 
 
 def default_commands(context: StatementContext, column: str) -> Sequence[int]:
-    """Return the commands (from 0) that belong to a type change: those for the default must stay with it."""
+    """Return the numbers (from 0) of the commands that belong to a type change.
+
+    Commands for the column's default must stay with the type change.
+    """
     commands = enumerate(alter_commands(context.node))
     return [number for number, one in commands if one.name == column and one.subtype in _WITH_TYPE]
 
 
 def find_type_changes(context: StatementContext) -> Iterator[TypeChange]:
-    """Return the type changes of an ALTER TABLE, in order."""
+    """Return the type changes in an ALTER TABLE, in order."""
     table = context.table(context.node.relation)
     places = None
     for number, command in enumerate(alter_commands(context.node)):

@@ -1,4 +1,4 @@
-"""SQL that fills a column of a table in use: a trigger for new rows, a backfill for existing rows."""
+"""SQL that fills a column in a table in use: a trigger for new rows and a backfill for existing rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confiture.sql.traversal import find_nodes
 
 
 def fill_trigger_sql(table: QualifiedName, column: str, expression: Any) -> tuple[str, ...]:
-    """Return the function and the trigger that set a column in every written row."""
+    """Return the function and the trigger that set a column whenever a row is written."""
     name = make_object_name(table.name, column, "fill")
     function = qualified_name(QualifiedName(table.schema, name))
     body = (
@@ -27,14 +27,17 @@ def fill_trigger_sql(table: QualifiedName, column: str, expression: Any) -> tupl
 
 
 def backfill_sql(table: QualifiedName, column: str, value: str) -> str:
-    """Return a comment with the UPDATE that fills existing rows; as a single statement it would lock them all."""
+    """Return a comment with the UPDATE that fills existing rows.
+
+    Run as a single statement, the UPDATE would lock all of them.
+    """
     target, name = qualified_name(table), quote_identifier(column)
     update = f"UPDATE {target} SET {name} = {value} WHERE {name} IS NULL AND"  # noqa: S608 - text for users
     return f"-- in a backfill step: {update} {{{{ batch }}}}"
 
 
 def as_new_row_expression(expression: Any) -> Any:
-    """Return an expression over columns of a table as a trigger function needs it: over columns of NEW."""
+    """Rewrite an expression over table columns for a trigger function, so that it reads the columns of NEW."""
     copied = pb.Node()
     copied.CopyFrom(expression)
     for reference in find_nodes(copied, pb.ColumnRef):

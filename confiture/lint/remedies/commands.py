@@ -1,4 +1,4 @@
-"""Statements that have the effect of an ALTER TABLE without its long locks."""
+"""Statements that achieve the effect of an ALTER TABLE without holding long locks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from confiture.sql.effects import find_effects
 from confiture.sql.parse_tree import alter_commands, format_statement, get_definition, pb, strings
 from confiture.sql.traversal import column_names
 
-LATER = "-- in a separate migration, because the locks taken above are held until this one ends:"
+LATER = "-- in a separate migration, because the locks acquired above are held until this migration ends:"
 _LABELS = {
     pb.CONSTR_CHECK: "check",
     pb.CONSTR_FOREIGN: "fkey",
@@ -35,19 +35,19 @@ NOT_NULL_WITHOUT_CHECK = 18
 
 
 def join_lines(*statements: str) -> str:
-    """Return statements and comments as text to paste."""
+    """Join statements and comments into text to paste."""
     return "\n".join(one if one.startswith("--") or one.endswith(";") else f"{one};" for one in statements)
 
 
 def make_range_var(name: QualifiedName) -> Any:
-    """Return the parse node of a table name."""
+    """Return the parse node for a table name."""
     return pb.RangeVar(
         schemaname="" if name.schema == PUBLIC else name.schema, relname=name.name, inh=True, relpersistence="p"
     )
 
 
 def alter_table_sql(relation: Any, *commands: Any, like: Any = None) -> str:
-    """Return an ALTER TABLE with these commands; `like` is a statement whose IF EXISTS it copies."""
+    """Return an ALTER TABLE with these commands. IF EXISTS is copied from the statement `like`."""
     return format_statement("alter_table_stmt", _alter_table_node(relation, commands, like))
 
 
@@ -60,7 +60,7 @@ def _alter_table_node(relation: Any, commands: Iterable[Any], like: Any) -> Any:
 
 
 def make_command(subtype: Any, name: str = "", definition: Any = None) -> Any:
-    """Return an ALTER TABLE command; `definition` is the node that it adds."""
+    """Return an ALTER TABLE command; `definition` is the node to add."""
     command = pb.AlterTableCmd(subtype=subtype, name=name, behavior=pb.DROP_RESTRICT)
     if definition is not None:
         getattr(command, "def").CopyFrom(pb.Node(**definition))
@@ -73,14 +73,14 @@ def validate_constraint_sql(relation: Any, name: str) -> str:
 
 
 def new_constraint_name(context: StatementContext, added: AddedConstraint) -> str:
-    """Return the name of a constraint to be added: the written name, or the one that PostgreSQL chooses."""
+    """Return the name of a constraint to be added: the explicit name, or the one that PostgreSQL chooses."""
     return constraint_name_for(context, added, context.table(context.node.relation))
 
 
 def constraint_name_for(
     context: StatementContext, added: AddedConstraint, table: Table | None, others: Set[str] = frozenset()
 ) -> str:
-    """Return the name of an added constraint, given the names in use in `table`, if any, and `others`."""
+    """Return the name of an added constraint, given the names already used in `table`, if any, and in `others`."""
     own = str(added.constraint.conname)
     columns = _name_columns(added)
     remaining = _drop_dropped_constraints(context.node, table) if table else None
@@ -88,7 +88,9 @@ def constraint_name_for(
 
 
 def _drop_dropped_constraints(node: Any, table: Table) -> Table:
-    """Return a table without the constraints and indexes that an ALTER TABLE drops: PostgreSQL drops them first."""
+    """Return a table without the constraints and indexes that an ALTER TABLE drops, because PostgreSQL drops them
+    first.
+    """
     commands = list(alter_commands(node))
     names = {one.name for one in commands if one.subtype == pb.AT_DropConstraint}
     columns = {one.name for one in commands if one.subtype == pb.AT_DropColumn}
@@ -117,7 +119,9 @@ def constraint_names_by_location(
 def default_constraint_name(
     table: str, kind: Any, columns: Sequence[str], existing: Table | None, others: Set[str] = frozenset()
 ) -> str:
-    """Return the name that PostgreSQL chooses, given the names in use in the table, if it exists, and `others`."""
+    """Return the name that PostgreSQL chooses, given the names already used in the table, if it exists, and in
+    `others`.
+    """
 
     def is_taken(name: str) -> bool:
         if existing and (existing.constraint(name) or any(index.name == name for index in existing.indexes)):
@@ -141,7 +145,7 @@ def _name_columns(added: AddedConstraint) -> Sequence[str]:
 def add_not_valid(context: StatementContext) -> str:
     """Return the statement with each CHECK and foreign key NOT VALID, and the statements that validate them later.
 
-    Constraints of a new column become separate commands: only those can be NOT VALID.
+    Constraints on a new column become separate commands, because only separate commands can be NOT VALID.
     """
     deferred = [one for one in added_constraints(context) if _can_wait(context, one)]
     names = constraint_names_by_location(context, deferred)
@@ -159,9 +163,9 @@ def add_not_valid(context: StatementContext) -> str:
 
 
 def remaining_commands(context: StatementContext, handled: Iterable[AddedConstraint | int]) -> tuple[str, ...]:
-    """Return the statement without the commands (from 0) and constraints that a remedy handles.
+    """Return the statement without the commands (numbered from 0) and constraints that a remedy handles.
 
-    See `cheap_commands` for expensive commands.
+    Expensive commands are treated as in `cheap_commands`.
     """
     numbers = {one for one in handled if isinstance(one, int)}
     commands = []
@@ -175,10 +179,10 @@ def remaining_commands(context: StatementContext, handled: Iterable[AddedConstra
 def cheap_commands(
     context: StatementContext, commands: Iterable[Any], handled: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Return the statement with the commands that neither scan nor rewrite the table, if any.
+    """Return the statement with only the commands that neither scan nor rewrite the table.
 
-    Each other command becomes a comment that points to its own finding, which must be resolved too. New columns named
-    in `handled` are always added, without the constraints that would scan the table.
+    Every other command becomes a comment that points to a separate finding, which must also be resolved. New columns
+    named in `handled` are always added, without the constraints that would scan the table.
     """
     cheap, notes = [], []
     for one in commands:
@@ -206,7 +210,7 @@ def _can_wait(context: StatementContext, added: AddedConstraint) -> bool:
 
 
 def strip_constraints(original: Any, constraints: Iterable[Any]) -> Any:
-    """Return an ADD COLUMN command without some of its constraints."""
+    """Return an ADD COLUMN command without the given constraints."""
     removed = list(constraints)
     if not removed:
         return original
@@ -231,7 +235,7 @@ def _as_not_valid(added: AddedConstraint, name: str) -> Any:
 
 
 def not_null_statements(context: StatementContext, column: str) -> tuple[str, ...]:
-    """Return statements, with LATER between them, that make a column NOT NULL without a scan under a strong lock."""
+    """Return statements, separated by LATER, that make a column NOT NULL without a scan under a strong lock."""
     relation = context.node.relation
     kind = pb.CONSTR_NOTNULL
     known = context.table(relation)
@@ -268,7 +272,7 @@ def _not_null_test(name: str, column: str) -> Any:
 
 
 def key_from_index(relation: Any, constraint: Any, columns: Sequence[str], name: str) -> tuple[str, str]:
-    """Return the statements that build a unique index CONCURRENTLY and make it a key."""
+    """Return the statements that build a unique index CONCURRENTLY and turn it into a key."""
     index = pb.IndexStmt(
         idxname=name,
         relation=relation,
@@ -311,5 +315,5 @@ def attach_index_sql(parent: QualifiedName, part: QualifiedName) -> str:
 
 
 def qualify_with_table_schema(context: StatementContext, name: str) -> QualifiedName:
-    """Return the name of an index or constraint, qualified with the schema of the statement's table."""
+    """Qualify the name of an index or constraint with the schema of the statement's table."""
     return QualifiedName(resolve_relation_name(context, context.node.relation).schema, name)

@@ -1,4 +1,4 @@
-"""Helpers of the rules about building and dropping indexes."""
+"""Helpers for the rules about building and dropping indexes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _TARGETS = frozenset({"INDEX", "TABLE", "SCHEMA", "DATABASE"})
 
 
 def find_concurrently_position(statement: ParsedStatement) -> tuple[int, str]:
-    """Return the position of CONCURRENTLY in the rendered text (from 0), and the word with a space in matching case.
+    """Return the position for CONCURRENTLY in the rendered text (from 0), and the word in matching case with a space.
 
-    It follows the keyword for the kind of object that is built, rebuilt or dropped.
+    CONCURRENTLY follows the keyword for the kind of object that is built, rebuilt, or dropped.
     """
     word = next(word for word in statement_tokens(statement) if word.kind in _TARGETS)
     is_small = statement.rendered.text[word.start : word.end].islower()
@@ -31,25 +31,25 @@ def find_concurrently_position(statement: ParsedStatement) -> tuple[int, str]:
 
 
 def add_concurrently(statement: ParsedStatement, name: str = "") -> str:
-    """Return the statement with CONCURRENTLY, and with `name` for its index if it is set."""
+    """Return the statement with CONCURRENTLY, and with `name` as the index name if `name` is not empty."""
     position, word = find_concurrently_position(statement)
     position -= statement.offset
     return f"{statement.text[:position]}{f'{word} {name}'.rstrip()}{statement.text[position:]};"
 
 
 def concurrently_edit(statement: ParsedStatement) -> tuple[Edit, ...]:
-    """Return the file edit that adds CONCURRENTLY; empty if it is not certain to be correct."""
+    """Return the file edit that adds CONCURRENTLY; empty if the edit is not certain to be correct."""
     return insert_text(statement, *find_concurrently_position(statement))
 
 
 def created_index_name(context: StatementContext) -> str:
-    """Return the name of the index that a CREATE INDEX builds: the written name, or the one that PostgreSQL chooses."""
+    """Return the name of the index that a CREATE INDEX builds: the explicit name, or PostgreSQL's choice."""
     node = context.node
     return node.idxname or default_index_name(context, resolve_relation_name(context, node.relation), node)
 
 
 def default_index_name(context: StatementContext, table: QualifiedName, node: Any) -> str:
-    """Return the name that PostgreSQL chooses for such an index of a table."""
+    """Return the name that PostgreSQL chooses for an index on a table."""
     elements = [one.index_elem for one in (*node.index_params, *node.index_including_params)]
     columns = dedupe_column_names(one.name or column_result_name(one.expr) or "expr" for one in elements)
 
@@ -60,7 +60,10 @@ def default_index_name(context: StatementContext, table: QualifiedName, node: An
 
 
 def exists_on_every_partition(context: StatementContext) -> bool:
-    """Whether every partition has the index of a CREATE INDEX: PostgreSQL attaches those and builds none."""
+    """Whether every partition already has the index that a CREATE INDEX would build.
+
+    PostgreSQL then attaches the existing indexes and builds none.
+    """
     parts = descendant_partitions(context, context.node.relation)
     return bool(parts) and all(any(_is_same_index(one, context.node) for one in part.indexes) for part in parts)
 
@@ -68,7 +71,7 @@ def exists_on_every_partition(context: StatementContext) -> bool:
 def _is_same_index(index: Index, node: Any) -> bool:
     """Whether PostgreSQL accepts an existing index as the one that a CREATE INDEX would build, in any sort order.
 
-    False if the index has more than plain columns.
+    False unless all index keys are plain columns.
     """
     elements = [one.index_elem for one in node.index_params]
     is_plain = all(one.name and not one.opclass and not one.collation for one in elements)
@@ -87,7 +90,7 @@ def _is_same_index(index: Index, node: Any) -> bool:
 
 
 def build_per_partition(context: StatementContext) -> str:
-    """Return statements that build the index of a partitioned table one partition at a time."""
+    """Return statements that build a partitioned table's index one partition at a time."""
     table = context.table(context.node.relation)
     name = created_index_name(context)
     whole = _copy_statement(context.node, context.node.relation, name)
@@ -123,7 +126,7 @@ def _copy_statement(node: Any, relation: Any, name: str) -> Any:
 
 
 def drop_concurrently_sql(context: StatementContext, names: Iterable[QualifiedName]) -> str:
-    """Return one DROP INDEX CONCURRENTLY per index: the command drops only one at a time."""
+    """Return one DROP INDEX CONCURRENTLY per index, because the command can drop only one index."""
     statements = []
     for name in names:
         node = pb.DropStmt(remove_type=pb.OBJECT_INDEX, behavior=pb.DROP_RESTRICT, concurrent=True)
@@ -142,7 +145,8 @@ def _object_node(name: QualifiedName) -> Any:
 def insert_text(statement: ParsedStatement, position: int, text: str) -> tuple[Edit, ...]:
     """Return the edit that inserts text into a statement at `position` (a character of the rendered text, from 0).
 
-    Empty if the file has different text for the statement, because a template renders it: the edit might be wrong.
+    Empty if the statement was rendered from a template and its text in the file differs, because the edit might be
+    wrong.
     """
     rendered = statement.rendered
     file = rendered.source.file
@@ -154,7 +158,7 @@ def insert_text(statement: ParsedStatement, position: int, text: str) -> tuple[E
 
 
 def _file_offset(text: str, location: SourceLocation) -> int:
-    """Return the offset of a location in its file, in characters."""
+    """Return the character offset of a location in its file."""
     span = location.span
     begin = 0
     for _ in range(span.line - 1):

@@ -1,4 +1,4 @@
-"""SQL that creates a partition while its table is in use, without a locked scan of the default partition."""
+"""SQL that creates a partition while the table is in use, without scanning the default partition under a lock."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from confiture.sql.catalog.tables import format_partition_bound
 from confiture.sql.parse_tree import format_expression, format_statement, pb, quote_identifier
 from confiture.sql.proofs import key_column
 
-NO_LONGER_NEEDED = "can be dropped later: the partition bound then implies it"
+NO_LONGER_NEEDED = "can be dropped later, because the partition bound then implies it"
 _EVERYTHING = 2**31 - 1
-"""INCLUDING ALL in the parse tree."""
+"""The parse tree value for INCLUDING ALL."""
 
 
 def is_create_partition(context: StatementContext, node: Any) -> bool:
@@ -26,9 +26,9 @@ def is_create_partition(context: StatementContext, node: Any) -> bool:
 
 
 def default_without_check(context: StatementContext, whole: Any) -> Table | None:
-    """Return the default partition that PostgreSQL scans for rows of a new partition.
+    """Return the default partition that PostgreSQL scans for rows that belong in a new partition.
 
-    None if there is none, or if one of its CHECK constraints may exclude such rows.
+    None if there is no default partition, or if one of its CHECK constraints may exclude these rows.
     """
     parent = context.table(whole)
     for child in context.catalog.partitions(parent.name) if parent else ():
@@ -43,11 +43,13 @@ def default_without_check(context: StatementContext, whole: Any) -> Table | None
 def create_and_attach(context: StatementContext) -> tuple[str, ...]:
     """Return CREATE TABLE and ATTACH PARTITION to use instead of CREATE TABLE ... PARTITION OF.
 
-    Empty if the statement defines columns in a way that LIKE cannot express.
+    Empty if the statement defines columns in a way that LIKE does not support.
     """
     node = context.node
     is_plain = all(one.WhichOneof("node") == "constraint" for one in node.table_elts)
-    if not is_plain or (node.access_method and node.options):  # the formatter writes both together as invalid SQL
+    if not is_plain or (
+        node.access_method and node.options
+    ):  # the formatter would combine both clauses into invalid SQL
         return ()
     parent = node.inh_relations[0].range_var
     table = pb.CreateStmt()
@@ -65,14 +67,17 @@ def create_and_attach(context: StatementContext) -> tuple[str, ...]:
 
 
 def _can_have_identity(context: StatementContext, parent: Any) -> bool:
-    """Whether the partition might get an identity column: PostgreSQL 17 and later cannot attach a table with one."""
+    """Whether the partition might have an identity column.
+
+    PostgreSQL 17 and later cannot attach a table that has one.
+    """
     table = context.table(parent)
     return table is None or any(column.identity for column in table.columns)
 
 
 def with_default_check(context: StatementContext, default: Table, bound: Any, *then: str) -> str | None:
-    """Return the statements that create a partition, after statements that prove the default partition has none of its
-    rows; None if the condition of the bound cannot be written.
+    """Return the statements that create a partition, preceded by statements that prove that the default partition
+    contains none of its rows. None if the bound cannot be written as a condition.
     """
     parent = context.catalog.tables.get(default.parents[0])
     condition = bound_condition(parent.partition_key if parent else None, bound)
@@ -91,7 +96,7 @@ def with_default_check(context: StatementContext, default: Table, bound: Any, *t
 
 
 def bound_condition(key: str | None, bound: Any) -> str | None:
-    """Return the condition for rows within a bound, for a single-column key and a list or range bound; else None."""
+    """Return the condition for rows within a list or range bound on a single-column key; otherwise None."""
     name = key_column(key)
     if name is None or bound.is_default:
         return None

@@ -1,4 +1,4 @@
-"""Singular and plural of common table names. Words that are not listed may be either."""
+"""Singular and plural forms of common table names. Words that are not listed may be singular or plural."""
 
 from __future__ import annotations
 

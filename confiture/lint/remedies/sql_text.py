@@ -1,4 +1,4 @@
-"""Names and statements as text for messages and remedies."""
+"""Formatting of names and statements for messages and remedies."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ NEXT = "-- and so on, each in its own transaction"
 
 
 def qualified_name(name: QualifiedName) -> str:
-    """Return the quoted name of an object, with its schema unless that is `public`."""
+    """Return an object's quoted name, with its schema unless the schema is `public`."""
     bare = quote_identifier(name.name)
     return bare if name.schema == PUBLIC else f"{quote_identifier(name.schema)}.{bare}"
 
 
 def join_identifiers(names: Iterable[str]) -> str:
-    """Return quoted names, separated by commas."""
+    """Return the quoted names, separated by commas."""
     return ", ".join(map(quote_identifier, names))
 
 
 def join_and_truncate(names: Sequence[str], longest: int = 4) -> str:
-    """Return names as a list in a sentence; only the first ones if there are more than `longest`."""
+    """Join names into a list for a sentence; shorten the list if there are more than `longest`."""
     if len(names) > longest:
         return f"{', '.join(names[: longest - 1])} and {len(names) - longest + 1} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,1 +1,1 @@
-"""The rules, one a file; a file's name is its rule's."""
+"""The built-in rules. Each file contains one rule and has the same name as the rule."""

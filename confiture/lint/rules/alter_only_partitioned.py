@@ -1,4 +1,4 @@
-"""ALTER TABLE ONLY on a table whose partitions or child tables PostgreSQL requires to change too."""
+"""ALTER TABLE ONLY for changes that PostgreSQL also requires on partitions or child tables."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ RULE = StatementRule(
     severity="error",
     summary="ALTER TABLE ONLY skips partitions or child tables that must change too",
     impact="The statement fails (42P16).",
-    fix_hint="remove ONLY, so that the partitions change too and lint reports what that locks and scans; or, if the"
-    " parent adopts what its partitions already have, change the partitions first, one by one",
+    fix_hint="remove ONLY, so that the partitions also change and lint reports the resulting locks and scans; or, if"
+    " the parent can adopt objects that its partitions already have, change the partitions first, one by one",
     kinds=frozenset({"alter_table_stmt", "rename_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="42P16"),

@@ -1,4 +1,6 @@
-"""ATTACH PARTITION without a CHECK that proves the bound, and new partitions next to an unproven DEFAULT."""
+"""ATTACH PARTITION without a CHECK that proves the bound, and new partitions next to a default partition that may
+contain their rows.
+"""
 
 from __future__ import annotations
 
@@ -72,10 +74,10 @@ def _check_attached_table(context: StatementContext, partition: Any) -> Iterator
         relation=name,
         severity=None if child else "warning",
         message=f"ATTACH PARTITION scans all of {name} under its lock: no valid CHECK "
-        + ("proves that its rows fit" if child else "is known to prove that its rows fit"),
+        + ("proves that all its rows fit" if child else "is known to prove that all its rows fit"),
         remedy=_remedy(context, partition, key),
-        hint="attach the table before filling it: only an empty table attaches without a scan to a hash partitioned"
-        " table"
+        hint="attach the table before filling it, because attaching a filled table to a hash-partitioned table always"
+        " scans it"
         if partition.bound.strategy == "h"
         else None,
     )
@@ -91,13 +93,13 @@ def _check_default_partition(
             relation=str(default.name),
             message=f"{default.name} is scanned under its lock, because it may contain rows of the new partition",
             effect=effect,
-            hint="first add a CHECK that excludes the new bound to the default partition, and VALIDATE it",
+            hint="first add a CHECK to the default partition that excludes the new bound, and VALIDATE it",
             remedy=with_default_check(context, default, bound, *next_action) if next_action else None,
         )
 
 
 def _remedy(context: StatementContext, partition: Any, key: str | None) -> str | None:
-    """Return SQL that adds and validates a CHECK of the bound before it attaches the partition."""
+    """Return SQL that adds a CHECK for the bound, validates it, and then attaches the partition."""
     condition = bound_condition(key, partition.bound)
     if condition is None:
         return None
@@ -113,9 +115,11 @@ def _remedy(context: StatementContext, partition: Any, key: str | None) -> str |
     )
 
 
-_DEFAULT_PARTITION_IMPACT = "All reads and writes of the default partition wait for its scan (ACCESS EXCLUSIVE lock)."
+_DEFAULT_PARTITION_IMPACT = (
+    "All reads from and writes to the default partition wait for its scan (ACCESS EXCLUSIVE lock)."
+)
 _PARTITIONED_TABLE_IMPACT = (
-    "All reads and writes of the partitioned table and its partitions wait for the scan of the default partition"
+    "All reads from and writes to the partitioned table and its partitions wait for the scan of the default partition"
     " (ACCESS EXCLUSIVE lock)."
 )
 _BEFORE = (
@@ -131,8 +135,10 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="A table is attached as a partition without a CHECK that matches the bound",
-    impact="All reads and writes of the new partition wait until it is completely scanned (ACCESS EXCLUSIVE lock).",
-    fix_hint="add a CHECK of the bound NOT VALID, validate it, then attach the table: ATTACH then scans nothing",
+    impact="All reads from and writes to the new partition wait until it is completely scanned (ACCESS EXCLUSIVE"
+    " lock).",
+    fix_hint="add a CHECK that matches the bound as NOT VALID, validate it, then attach the table: ATTACH then scans"
+    " nothing",
     kinds=frozenset({"alter_table_stmt", "create_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(scans=("w_events_2025",)),

@@ -1,4 +1,4 @@
-"""CASCADE, which drops objects that the statement does not name, and TRUNCATE."""
+"""CASCADE, which also drops objects that the statement does not name, and TRUNCATE."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from confiture.sql.parse_tree import alter_commands, format_statement, pb, quote
 from confiture.sql.tokens import command_offsets, statement_tokens
 
 _TRUNCATE_IMPACT = (
-    "Every session sees an empty table at once, even transactions that began before, and all reads and writes wait "
-    "until the migration commits (ACCESS EXCLUSIVE lock)."
+    "Every session sees an empty table immediately, even in transactions that began earlier, and all reads and writes"
+    " wait until the migration commits (ACCESS EXCLUSIVE lock)."
 )
 _TRUNCATE_HINT = "delete in batches by key range, each in its own transaction, and keep a backup"
-_REFILL_HINT = "change only the rows that differ, with INSERT ... ON CONFLICT and DELETE: readers keep seeing old rows"
+_REFILL_HINT = (
+    "change only the rows that differ, with INSERT ... ON CONFLICT and DELETE: readers keep seeing the old rows"
+)
 _TABLE_OBJECT_TYPES = frozenset({pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE})
-"""No other objects depend on these."""
+"""No other objects depend on objects of these kinds."""
 _DROP_COMMANDS = frozenset({pb.AT_DropColumn, pb.AT_DropConstraint})
 
 
@@ -63,7 +65,7 @@ def _check_drop_cascade(context: StatementContext) -> Iterator[Violation]:
 
 
 def _cascade_location(context: StatementContext) -> SourceLocation:
-    """Return the location of CASCADE, the last word of the statement."""
+    """Return the location of CASCADE, which is the last word in the statement."""
     words = statement_tokens(context.statement)
     return SourceLocation(rendered=context.statement.rendered, offset=words[-1].start) if words else context.location
 
@@ -98,7 +100,7 @@ def _cascade_message(target: str, dependents: list[str]) -> str:
 
 
 def _find_dependents(catalog: Catalog, name: QualifiedName) -> Iterator[tuple[str, str]]:
-    """Return the known dependents of a relation, outermost first: a description, and the SQL that drops it."""
+    """Return the known dependents of a relation, outermost first. Each has a description and the SQL that drops it."""
     for view in catalog.views.values():
         if name in view.relations and name != view.name:
             yield from _find_dependents(catalog, view.name)
@@ -156,9 +158,9 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="error",
     summary="CASCADE drops objects that the statement does not name, or TRUNCATE empties a table",
-    impact="What is dropped depends on the target database, not on the reviewed migration: views, foreign keys and"
-    " triggers that the migration does not name are lost, each under an ACCESS EXCLUSIVE lock.",
-    fix_hint="first drop dependent objects by name; without CASCADE, PostgreSQL lists the remaining ones",
+    impact="The target database, not the reviewed migration, determines which objects are dropped. Views, foreign"
+    " keys, and triggers that the migration does not name are lost, each under an ACCESS EXCLUSIVE lock.",
+    fix_hint="first drop dependent objects by name; without CASCADE, PostgreSQL lists the remaining dependent objects",
     kinds=frozenset({"drop_stmt", "alter_table_stmt", "truncate_stmt", "drop_owned_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),

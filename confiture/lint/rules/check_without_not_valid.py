@@ -31,14 +31,15 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield Violation(
             location=addition.location,
             relation=table,
-            message=f"the new CHECK is verified against all rows of {table}, which blocks reads and writes meanwhile",
+            message=f"the new CHECK is verified against all rows of {table}, blocking reads and writes in the meantime",
             remedy=add_not_valid(context),
             hint=_NEW_COLUMN_HINT if addition.column is not None else None,
         )
 
 
 _NEW_COLUMN_HINT = (
-    "add the column first, then the constraint NOT VALID, and VALIDATE it in a later migration: a CHECK on a new column"
+    "add the column first, then add the constraint as NOT VALID, and VALIDATE it in a later migration: a CHECK on a"
+    " new column"
     " scans the whole table, with or without a default"
 )
 
@@ -47,8 +48,9 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A CHECK constraint is added without NOT VALID",
-    impact="All reads and writes of the table wait until every row is checked (ACCESS EXCLUSIVE lock).",
-    fix_hint="add it NOT VALID, which scans nothing and applies to all new rows, and VALIDATE it in a later migration",
+    impact="All reads from and writes to the table wait until every row is checked (ACCESS EXCLUSIVE lock).",
+    fix_hint="add it as NOT VALID, which scans nothing and applies to all new rows, and VALIDATE it in a later"
+    " migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),

@@ -1,4 +1,6 @@
-"""Several ALTER TABLE statements that each scan or rewrite the whole table, where one is enough."""
+"""Several ALTER TABLE statements that each scan or rewrite the whole table, although a single statement would be
+enough.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,9 @@ _COMBINABLE_COMMANDS = frozenset(
         pb.AT_SetExpression,
     }
 )
-"""Commands that share one pass over the table with other commands of the same statement."""
+"""Commands that can share one pass over the table with other commands in the same statement."""
 _SEPARATE_CONSTRAINTS = (pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY, pb.CONSTR_EXCLUSION)
-"""Constraints that each need a separate pass, to be proven or to build an index."""
+"""Constraints that each need a separate pass, to be verified or to build an index."""
 _DML_KINDS = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "do_stmt", "call_stmt", "copy_stmt")
 
 
@@ -54,7 +56,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _has_combinable_pass(context: StatementContext) -> bool:
-    """Whether the statement scans or rewrites all of its table, by commands that could share the pass."""
+    """Whether the statement scans or rewrites its whole table with commands that could share the pass."""
     table = resolve_relation_name(context, context.node.relation)
     if table not in context.effects.scans | context.effects.rewrites:
         return False
@@ -63,7 +65,7 @@ def _has_combinable_pass(context: StatementContext) -> bool:
 
 
 def _can_combine(context: StatementContext, command: Any) -> bool | None:
-    """Return whether a command shares its pass over the table with others; None if it needs no pass."""
+    """Return whether a command can share its pass over the table with others; None if the command needs no pass."""
     if command.subtype in _COMBINABLE_COMMANDS:
         return True
     if command.subtype == pb.AT_AddConstraint:
@@ -79,9 +81,9 @@ def _can_combine(context: StatementContext, command: Any) -> bool | None:
 
 
 def _is_dependent(node: Any, earlier: Any) -> bool:
-    """Whether a statement drops or retypes something that an earlier statement names.
+    """Whether a statement drops, or changes the type of, something that an earlier statement names.
 
-    In a combined statement, PostgreSQL would do that first.
+    In a combined statement, PostgreSQL would make this change first.
     """
     first = list(alter_commands(earlier))
     added = {get_definition(one).column_def.colname for one in first if one.subtype == pb.AT_AddColumn}
@@ -112,7 +114,7 @@ RULE = StatementRule(
     group=Group.TRANSACTIONS,
     severity="warning",
     summary="Several ALTER TABLE statements each scan or rewrite the whole table",
-    impact="Each statement makes its own pass over the table, and the locks are held for all of them.",
+    impact="Each statement makes a separate pass over the table, and the locks are held during all passes.",
     fix_hint="combine them into one ALTER TABLE with several commands: PostgreSQL then makes a single pass",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

@@ -45,7 +45,7 @@ def _check_drop_index(context: StatementContext) -> Iterable[Violation]:
             location=context.location,
             relation=str(match[0].name),
             message=f"{match[0].name} is partitioned: its index {name} cannot be dropped CONCURRENTLY",
-            hint="drop it without CONCURRENTLY, in a separate migration: all partitions are locked for a moment",
+            hint="drop it without CONCURRENTLY, in a separate migration: all partitions are locked briefly",
             remedy=join_lines(format_statement("drop_stmt", plain)),
         )
 
@@ -55,8 +55,9 @@ RULE = StatementRule(
     group=Group.INDEXES,
     severity="error",
     summary="CREATE or DROP INDEX CONCURRENTLY is used on a partitioned table",
-    impact="The statement fails (0A000); what the migration committed before it is not rolled back.",
-    fix_hint="create it ON ONLY the partitioned table, build an index CONCURRENTLY on each partition, and ATTACH each",
+    impact="The statement fails (0A000); changes that the migration committed earlier are not rolled back.",
+    fix_hint="create the index ON ONLY the partitioned table, build an index CONCURRENTLY on each partition, and"
+    " ATTACH each one",
     kinds=frozenset({"index_stmt", "drop_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="0A000"),

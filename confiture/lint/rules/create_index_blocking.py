@@ -43,7 +43,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_existing_index(context: StatementContext) -> bool:
-    """Whether IF NOT EXISTS finds an index, so that nothing is built."""
+    """Whether IF NOT EXISTS finds an existing index, so that nothing is built."""
     node = context.node
     schema = node.relation.schemaname or None
     return bool(node.if_not_exists and node.idxname and context.catalog.find_index(schema, node.idxname))
@@ -56,15 +56,16 @@ def _partitioned_table_violation(context: StatementContext) -> Violation:
         relation=table,
         message=f"{table} and its partitions cannot be written to until the indexes of all partitions are built",
         remedy=build_per_partition(context),
-        hint="create it ON ONLY the partitioned table, build an index CONCURRENTLY on each partition, and ATTACH each",
+        hint="create the index ON ONLY the partitioned table, build an index CONCURRENTLY on each partition, and"
+        " ATTACH each one",
     )
 
 
 def _edits(context: StatementContext) -> tuple[Edit, ...]:
     """Return the edit that inserts CONCURRENTLY.
 
-    Empty if the relation is unknown, since it may not support CONCURRENTLY, or if the index has no name by which a
-    failed build could be found.
+    Empty if the relation is unknown, since it may not support CONCURRENTLY, or if the index has no explicit name, since
+    a failed build could not be found.
     """
     if not context.node.idxname or context.relation(context.node.relation) is None:
         return ()

@@ -28,7 +28,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     yield Violation(
         location=context.statement.location_at(whole.location),
         relation=parent,
-        message=f"{parent} and its partitions cannot be read or written from the creation of {node.relation.relname}"
+        message=f"{parent} and its partitions cannot be read from or written to from the creation of"
+        f" {node.relation.relname}"
         " until the migration commits",
         remedy=None if is_foreign else _remedy(context),
     )
@@ -53,9 +54,9 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="warning",
     summary="CREATE TABLE ... PARTITION OF locks a partitioned table in use",
-    impact="All reads and writes of the partitioned table wait: first behind the queries that are running, then until"
-    " the migration commits (ACCESS EXCLUSIVE lock).",
-    fix_hint="create a table LIKE the partitioned one and ATTACH it: that blocks neither reads nor writes (SHARE"
+    impact="All reads from and writes to the partitioned table wait: first for the running queries, then until the"
+    " migration commits (ACCESS EXCLUSIVE lock).",
+    fix_hint="create a table LIKE the partitioned table and ATTACH it, which blocks neither reads nor writes (SHARE"
     " UPDATE EXCLUSIVE lock)",
     kinds=frozenset({"create_stmt", "create_foreign_table_stmt"}),
     check=_check,

@@ -26,7 +26,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield Violation(
             location=context.location,
             relation=parent,
-            message=f"{parent} and its partitions cannot be read or written until {child} is detached",
+            message=f"{parent} and its partitions cannot be read from or written to until {child} is detached",
             remedy=None if default else _detach_concurrently_sql(node, partition),
             hint=f"detach it in a separate migration with a short lock_timeout and retries: the default partition "
             f"{default.name} rules out CONCURRENTLY"
@@ -36,7 +36,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _find_default_partition(context: StatementContext) -> Table | None:
-    """Return the default partition, with which PostgreSQL rejects CONCURRENTLY (55000)."""
+    """Return the default partition. PostgreSQL rejects CONCURRENTLY if the table has one (55000)."""
     table = context.table(context.node.relation)
     children = context.catalog.partitions(table.name) if table else ()
     return next((child for child in children if (child.partition_bound or "").upper() == "DEFAULT"), None)
@@ -63,8 +63,8 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="warning",
     summary="DETACH PARTITION runs without CONCURRENTLY",
-    impact="All reads and writes of the partitioned table wait: first behind the queries that are running, then until"
-    " the migration commits (ACCESS EXCLUSIVE lock on both tables).",
+    impact="All reads from and writes to the partitioned table wait: first for the running queries, then until the"
+    " migration commits (ACCESS EXCLUSIVE lock on both tables).",
     fix_hint="detach it CONCURRENTLY, as a separate statement outside any transaction",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

@@ -17,12 +17,15 @@ from confiture.models.settings import Severity
 
 _KINDS_OPTION = "kinds"
 _MIN_COLUMNS_FOR_SUMMARY = 20
-"""Up to this many columns are reported one by one. More share a habit of the schema, which is reported once."""
+"""Up to this many columns are reported one by one.
+
+If there are more, the schema uses the type by habit, which is reported once.
+"""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class _Weakness:
-    """The problem of a type. `problem` completes "the column ..."."""
+    """A problem with a type. `problem` completes "the column ..."."""
 
     severity: Severity
     problem: str
@@ -33,7 +36,7 @@ class _Weakness:
 _WEAKNESSES = {
     "integer_key": _Weakness(
         severity="warning",
-        problem="takes its {type} values from a sequence",
+        problem="gets its {type} values from a sequence",
         impact="Once the sequence passes {most}, every INSERT fails; widening the column then rewrites the whole table"
         " and every table that references it, under ACCESS EXCLUSIVE locks.",
         fix_hint="change it to bigint while the table is small",
@@ -41,21 +44,21 @@ _WEAKNESSES = {
     "money": _Weakness(
         severity="warning",
         problem="is of type money",
-        impact="How a stored value is displayed depends on lc_monetary: another locale shows other amounts.",
-        fix_hint="use numeric with a scale, and a column for the currency",
+        impact="The display of a stored value depends on lc_monetary: a different locale shows a different amount.",
+        fix_hint="use numeric with a scale, and a separate column for the currency",
     ),
     "timetz": _Weakness(
         severity="warning",
         problem="is a time of day with a time zone",
-        impact="Without a date, it is unknown whether daylight saving time applies: one value can mean different"
+        impact="Without a date, it is unknown whether daylight saving time applies, so one value can mean different"
         " instants.",
         fix_hint="use timestamptz for an instant and time for a time of day",
     ),
     "char": _Weakness(
         severity="info",
         problem="is of type {type}",
-        impact="PostgreSQL pads each value with blanks to the full length; they take up space and are returned with"
-        " it.",
+        impact="PostgreSQL pads each value with blanks to the full length; the blanks take up space and are returned"
+        " with the value.",
         fix_hint="use text, with CHECK (length(...) = ...) if the length matters",
     ),
     "timestamp": _Weakness(
@@ -67,20 +70,22 @@ _WEAKNESSES = {
     "json": _Weakness(
         severity="info",
         problem="is of type json",
-        impact="Each access parses the text again. json has no equality operator: no DISTINCT, GROUP BY or GIN index.",
+        impact="Each access parses the text again. json has no equality operator, so it does not support DISTINCT,"
+        " GROUP BY, or GIN indexes.",
         fix_hint="use jsonb, unless the text must be preserved exactly",
     ),
     "serial": _Weakness(
         severity="info",
         problem="is a serial column",
-        impact="Its sequence needs separate privileges, and an INSERT with an explicit value does not advance it.",
+        impact="The sequence needs separate privileges, and an INSERT with an explicit value does not advance the"
+        " sequence.",
         fix_hint="use GENERATED ALWAYS AS IDENTITY",
     ),
     "varchar": _Weakness(
         severity="info",
         problem="is of type {type}",
         impact="An INSERT fails on the first longer value, and shortening the column scans or rewrites the table.",
-        fix_hint="use text, with a CHECK, which can be changed, if the length matters",
+        fix_hint="use text; if the length matters, add a CHECK, which can be changed later",
     ),
 }
 _BY_TYPE = {
@@ -103,7 +108,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _find_weak_columns(context: SchemaContext) -> Mapping[str, Sequence[tuple[Table, TableColumn]]]:
-    """Return the columns by kind of problem."""
+    """Return the columns, grouped by kind of problem."""
     enabled_kinds = set(context.options[_KINDS_OPTION])
     columns: dict[str, list[tuple[Table, TableColumn]]] = defaultdict(list)
     for table in non_partition_tables(context.catalog):
@@ -128,7 +133,7 @@ def _find_kinds(column: TableColumn) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _type_kinds(type_: str, from_sequence: bool, is_numbered: bool) -> frozenset[str]:
-    """Return the problems of a type. Cached, since a large schema has few types in very many columns."""
+    """Return the problems of a type. Cached, since a large schema uses few types in very many columns."""
     bare = without_typmod(type_).removesuffix("[]")
     kinds = set()
     if bare in _MAX_VALUES and is_numbered:
@@ -157,7 +162,7 @@ def _violation(table: Table, column: TableColumn, kind: str) -> Violation:
 
 
 def _summary_violation(table: Table, column: TableColumn, kind: str) -> Violation:
-    """Return one violation for a habit of the whole schema."""
+    """Return a single violation that covers the whole schema."""
     violation = _violation(table, column, kind)
     return replace(violation, message=f"{violation.message}, like at least {_MIN_COLUMNS_FOR_SUMMARY} other columns")
 

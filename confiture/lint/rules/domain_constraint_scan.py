@@ -1,4 +1,4 @@
-"""A domain constraint that is checked against all rows of the tables that use the domain, or begin to use it."""
+"""Domain constraints that are checked against all rows of the tables that already use, or start to use, the domain."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from confiture.sql.parse_tree import get_definition, pb, schema_and_name
 from confiture.sql.traversal import find_nodes
 
 _ADD, _VALIDATE, _SET_NOT_NULL = "C", "V", "O"
-"""PostgreSQL's codes for the kinds of ALTER DOMAIN that scan tables."""
+"""PostgreSQL's codes for the ALTER DOMAIN subcommands that scan tables."""
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -45,7 +45,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _check_add_column(context: StatementContext) -> Iterable[Violation]:
-    """Report new columns whose domain has constraints: PostgreSQL rewrites the table, with any default or none."""
+    """Report new columns whose domain has constraints. PostgreSQL rewrites the table, with or without a default."""
     table = context.name(context.node.relation)
     for column in new_columns(context).values():
         domain = find_column_domain(context, column)
@@ -57,9 +57,10 @@ def _check_add_column(context: StatementContext) -> Iterable[Violation]:
                 relation=table,
                 message=f"{table} is rewritten, because {column.colname} has the domain type {domain.name}, which has"
                 " constraints",
-                effect="All reads and writes of the table wait until every row is rewritten (ACCESS EXCLUSIVE lock).",
-                hint=f"give the column the type {chain[-1].type}, and add the constraints of the domain to the table"
-                " as a CHECK, NOT VALID at first",
+                effect="All reads from and writes to the table wait until every row is rewritten (ACCESS EXCLUSIVE"
+                " lock).",
+                hint=f"give the column the type {chain[-1].type}, and add the domain's constraints to the table as a"
+                " CHECK that is NOT VALID at first",
             )
 
 
@@ -74,18 +75,18 @@ def _check_alter_domain(context: StatementContext) -> Iterable[Violation]:
         return
     tables = list(dict.fromkeys(str(table.name) for table, _ in uses))
     domain_name = str(domain.name) if domain else ".".join(filter(None, (schema, name)))
-    scanned = ", ".join(tables) or f"every table with a column of type {domain_name}"
+    scanned = ", ".join(tables) or f"every table that has a column of type {domain_name}"
     location = get_definition(node).constraint.location if node.subtype == _ADD else -1
     yield Violation(
         location=context.statement.location_at(location) if location > 0 else context.location,
         relation=domain_name,
-        message=f"all rows of {scanned} are checked against the domain {domain_name}, which blocks writes meanwhile",
+        message=f"all rows of {scanned} are checked against the domain {domain_name}, blocking writes in the meantime",
         remedy=_remedy(uses, get_definition(node).constraint) if uses and node.subtype != _VALIDATE else None,
     )
 
 
 def _find_columns_of_domain(context: StatementContext, domain: DomainType) -> Iterator[tuple[Table, str]]:
-    """Return the columns of a domain's type, or of a domain over it, in tables in use."""
+    """Return the columns in tables in use that have the domain, or a domain over it, as their type."""
     types = {str(one) for one in _find_derived_domains(context, domain.name)}
     for table in context.catalog.tables.values():
         is_new = table.name in context.created or table.persistence is Persistence.TEMPORARY
@@ -94,7 +95,7 @@ def _find_columns_of_domain(context: StatementContext, domain: DomainType) -> It
 
 
 def _find_derived_domains(context: StatementContext, name: QualifiedName) -> Set[QualifiedName]:
-    """Return a domain and the domains over it."""
+    """Return a domain and all domains derived from it."""
     names = {name}
     domains = [one for one in context.catalog.types.values() if isinstance(one, DomainType)]
     while True:
@@ -105,7 +106,7 @@ def _find_derived_domains(context: StatementContext, name: QualifiedName) -> Set
 
 
 def _remedy(uses: Iterable[tuple[Table, str]], constraint: Any) -> str:
-    """Return table constraints to use instead, which can be validated while writes continue."""
+    """Return replacement table constraints, which can be validated while writes continue."""
     added, proven = [], []
     for table, column in uses:
         if table.is_partition:
@@ -125,7 +126,7 @@ def _remedy(uses: Iterable[tuple[Table, str]], constraint: Any) -> str:
 
 
 def _as_column_constraint(constraint: Any, column: str) -> Any:
-    """Return the condition of a domain constraint as a condition on a column."""
+    """Convert the condition of a domain constraint to a condition on a column."""
     reference = pb.Node(column_ref=pb.ColumnRef(fields=[pb.Node(string=pb.String(sval=column))]))
     if constraint.contype != pb.CONSTR_CHECK:
         return pb.Node(null_test=pb.NullTest(arg=reference, nulltesttype=pb.IS_NOT_NULL))
@@ -142,10 +143,10 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A domain constraint is checked against all rows of the tables that use the domain",
-    impact="Writes to every table that uses the domain wait until all rows of all these tables are checked (SHARE"
+    impact="Writes to every table that uses the domain wait until all rows in all these tables are checked (SHARE"
     " lock).",
-    fix_hint="add the constraint to the tables instead, NOT VALID, and validate it while writes continue; or add it to"
-    " the domain NOT VALID and do not validate it: it applies to new values",
+    fix_hint="add the constraint to the tables instead, as NOT VALID, and validate it while writes continue; or add"
+    " it to the domain as NOT VALID and do not validate it: it then applies only to new values",
     kinds=frozenset({"alter_domain_stmt", "alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.SHARE}, scans=("w_orders",)),

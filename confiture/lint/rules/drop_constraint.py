@@ -27,7 +27,7 @@ from confiture.sql.tokens import command_offsets
 from confiture.sql.traversal import column_names
 
 _DROP_CONSTRAINT, _DROP_NOT_NULL = "X", "N"
-"""PostgreSQL's codes for the kinds of ALTER DOMAIN that drop something."""
+"""PostgreSQL's codes for the ALTER DOMAIN subcommands that drop something."""
 _KINDS = {
     pb.CONSTR_PRIMARY: ConstraintKind.PRIMARY_KEY,
     pb.CONSTR_UNIQUE: ConstraintKind.UNIQUE,
@@ -68,7 +68,7 @@ def _describe_lost_not_null(context: StatementContext, column: str) -> str | Non
 
 
 def _describe_lost_constraint(context: StatementContext, command: Any) -> str | None:
-    """Return what is no longer guaranteed; None if the same, or a new, constraint still applies to the rows."""
+    """Describe the lost guarantee; None if the same constraint, or a new one, still applies to the rows."""
     table_name = context.name(context.node.relation)
     table = context.table(context.node.relation)
     constraint = table.constraint(command.name) if table else None
@@ -91,7 +91,7 @@ def _describe_lost_constraint(context: StatementContext, command: Any) -> str | 
 
 
 def _not_null_column(table: Table | None, constraint: str) -> str | None:
-    """Return the column that a NOT NULL constraint is on."""
+    """Return the column of a NOT NULL constraint."""
     columns = table.columns if table else ()
     return next((column.name for column in columns if column.not_null_constraint == constraint), None)
 
@@ -106,7 +106,7 @@ def _describe_constraint(constraint: Constraint) -> str:
 
 
 def _is_still_guaranteed(context: StatementContext, table: Table, constraint: Constraint) -> bool:
-    """Whether the table still guarantees the same by other means."""
+    """Whether the table still provides the same guarantee by other means."""
     others = [one for one in table.constraints if one.name != constraint.name]
     match constraint.kind:
         case ConstraintKind.CHECK:
@@ -126,7 +126,10 @@ def _is_still_guaranteed(context: StatementContext, table: Table, constraint: Co
 
 
 def _is_redundant_check(context: StatementContext, table: Table, constraint: Constraint) -> bool:
-    """Whether a CHECK only tests IS NOT NULL on columns that are NOT NULL: it was there to prove that."""
+    """Whether a CHECK only tests IS NOT NULL on columns that are NOT NULL.
+
+    Such a CHECK served only to prove NOT NULL.
+    """
     here = {column for _, column in columns_set_not_null(context)}
     not_null = {column.name for column in table.columns if column.not_null} | here
     parts = list(split_and(constraint.expression or ""))
@@ -134,7 +137,7 @@ def _is_redundant_check(context: StatementContext, table: Table, constraint: Con
 
 
 def _is_successor(newer: Constraint, constraint: Constraint) -> bool:
-    """Whether a newer, valid CHECK is on the same columns: the way to change a CHECK without blocking writes."""
+    """Whether a newer, valid CHECK covers the same columns. This is how a CHECK is changed without blocking writes."""
     return newer.kind is ConstraintKind.CHECK and newer.validated and set(newer.columns) == set(constraint.columns)
 
 
@@ -176,7 +179,7 @@ def _later_statements(context: StatementContext) -> Iterator[ParsedStatement]:
 
 @lru_cache(maxsize=8)
 def _parse_text(rendered: RenderedSql) -> tuple[ParsedStatement, ...]:
-    """Return the statements of a text. Cached, since a migration with many drops asks for the same text many times."""
+    """Return the statements in SQL text. Cached, since a migration with many drops parses the same text many times."""
     return parse_rendered(rendered)
 
 
@@ -255,9 +258,9 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="warning",
     summary="A constraint, NOT NULL or unique index is dropped and not replaced",
-    impact="Rows that violate it can be written, and readers may rely on the absence of such rows.",
-    fix_hint="first change what relies on it, then drop it in a later release; to restore it, every violating row must"
-    " be fixed",
+    impact="Rows that violate the constraint can be written, although readers may rely on their absence.",
+    fix_hint="first change the code that relies on the constraint, then drop it in a later release; restoring it"
+    " later requires fixing every violating row",
     kinds=frozenset({"alter_table_stmt", "alter_domain_stmt", "drop_stmt"}),
     check=_check,
     bad=Example(

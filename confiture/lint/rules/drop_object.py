@@ -21,7 +21,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.parse_tree import alter_commands, get_definition, pb, quote_identifier
 from confiture.sql.tokens import command_offsets
 
-_CLIENT_IMPACT = "Clients that still use it fail as soon as the migration commits."
+_CLIENT_IMPACT = "Clients that still use the object fail as soon as the migration commits."
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -68,7 +68,7 @@ def _check_drop(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_trigger_function(context: StatementContext, schema: str | None, name: str) -> bool:
-    """Whether only triggers can call the function. A trigger that uses it prevents the drop."""
+    """Whether only triggers can call the function. A trigger that uses the function prevents the drop."""
     if context.node.remove_type != pb.OBJECT_FUNCTION:
         return False
     names = [QualifiedName(one, name) for one in ((schema,) if schema else context.catalog.search_path)]
@@ -95,7 +95,8 @@ def _check_drop_column(context: StatementContext) -> Iterable[Violation]:
         if table and column and column.not_null and column.default is None and not (column.identity or in_key):
             name = quote_identifier(column.name)
             remedy = (
-                "-- first, so that the next release does not have to write it; drop it once no release reads it\n"
+                "-- first, so that the next release does not have to write the column; drop it once no release reads"
+                " it\n"
                 f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {name} DROP NOT NULL;"
             )
         yield Violation(
@@ -124,8 +125,8 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="error",
     summary="A table, column or other object that clients may still use is dropped",
-    impact="The rows or values are lost for good, clients that still use the object fail at once, and the table is"
-    " locked in ACCESS EXCLUSIVE mode until the migration commits.",
+    impact="The rows or values are permanently lost, clients that still use the object fail immediately, and the"
+    " table is locked in ACCESS EXCLUSIVE mode until the migration commits.",
     fix_hint="drop it one release after the last release that uses it (contract phase), keep a backup of its contents,"
     " and give the reason in an ignore comment",
     kinds=frozenset({"drop_stmt", "alter_table_stmt", "drop_owned_stmt"}),

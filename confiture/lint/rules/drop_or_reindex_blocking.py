@@ -40,7 +40,8 @@ def _check_drop_index(context: StatementContext) -> Iterable[Violation]:
         yield Violation(
             location=context.location,
             relation=owner_name or dropped[0],
-            message=f"{owner_name or f'the table of {index_names}'} cannot be read or written while {index_names} "
+            message=f"{owner_name or f'the table of {index_names}'} cannot be read from or written to while"
+            f" {index_names} "
             f"{'is' if len(dropped) == 1 else 'are'} dropped",
             remedy=None if context.node.behavior == pb.DROP_CASCADE else remedy,
             edits=_edits(context) if owner_name and len(indexes) == 1 else (),
@@ -48,15 +49,15 @@ def _check_drop_index(context: StatementContext) -> Iterable[Violation]:
 
 
 def _find_owner(context: StatementContext, schema: str | None, name: str) -> Table | View | None:
-    """Return the relation that an index is on; None if the catalog does not know it."""
+    """Return the relation of an index; None if the catalog does not contain it."""
     match = context.catalog.find_index(schema, name)
     return match[0] if match else None
 
 
 def _is_blocking(context: StatementContext, owner: Table | View) -> bool:
-    """Whether CONCURRENTLY would avoid blocking: not if the table is new or partitioned.
+    """Whether CONCURRENTLY would avoid blocking.
 
-    An index of a partitioned table cannot be dropped CONCURRENTLY.
+    False if the table is new or partitioned: an index on a partitioned table cannot be dropped CONCURRENTLY.
     """
     is_whole = isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
     return not is_whole and not context.is_new(make_range_var(owner.name))
@@ -114,8 +115,8 @@ RULE = StatementRule(
     summary="DROP INDEX or REINDEX runs without CONCURRENTLY",
     impact="DROP INDEX needs an ACCESS EXCLUSIVE lock on the table: it waits for every running query, and all later"
     " queries wait behind it. The lock is held until the transaction ends.",
-    fix_hint="add CONCURRENTLY: Confiture runs the statement outside the transaction, and completes one that was"
-    " interrupted",
+    fix_hint="add CONCURRENTLY: Confiture runs the statement outside the transaction, and completes the operation if"
+    " it was interrupted",
     kinds=frozenset({"drop_stmt", "reindex_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),

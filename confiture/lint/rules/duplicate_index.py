@@ -1,4 +1,4 @@
-"""Indexes that another index of the same table makes redundant."""
+"""Indexes that another index on the same table makes redundant."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _DuplicatePair(NamedTuple):
     redundant: Index
     kept_index: Index
     is_identical: bool
-    """Whether both have the same keys, rather than one a prefix of the other's."""
+    """Whether both indexes have the same keys. If not, the keys of one are a prefix of the other's."""
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
@@ -52,13 +52,13 @@ def _find_pairs(indexes: Sequence[Index]) -> Iterable[_DuplicatePair]:
 
 
 def _first_key(index: Index) -> _Key:
-    """Return the first of `_index_keys`."""
+    """Return the first key in `_index_keys`."""
     column = index.columns[0]
     return _index_keys(index)[0] if index.key_options or column is None else (column, "")
 
 
 def _is_exclusion_index(index: Index) -> bool:
-    """Whether the index belongs to an exclusion constraint, whose operators the catalog does not record."""
+    """Whether the index belongs to an exclusion constraint. The catalog does not record the constraint's operators."""
     return index.constraint is not None and not index.unique
 
 
@@ -75,12 +75,14 @@ def _pairs_in_group(group: Sequence[Index]) -> Iterable[_DuplicatePair]:
 
 
 def _drop_preference(index: Index) -> tuple[bool, bool, int]:
-    """Sort key that puts the indexes to drop first: no constraint, not unique, fewer columns."""
+    """Return a sort key that puts the indexes to drop first: those without a constraint, not unique, with fewer
+    columns.
+    """
     return (index.constraint is not None, index.unique, len(index.columns))
 
 
 def _is_covered_by(covering: Index, index: Index, keys_by_name: Mapping[str, tuple[_Key, ...]]) -> bool:
-    """Whether `covering` does everything that the index does. `keys_by_name` has the keys of both, by index name."""
+    """Whether `covering` serves every purpose of the index. `keys_by_name` contains the keys of both, by index name."""
     keys, others = keys_by_name[index.name], keys_by_name[covering.name]
     if index.unique:
         same_rule = covering.unique and covering.nulls_not_distinct == index.nulls_not_distinct
@@ -102,7 +104,10 @@ def _index_keys(index: Index) -> tuple[_Key, ...]:
 
 
 def _in_ascending_order(keys: tuple[_Key, ...]) -> tuple[_Key, ...]:
-    """Return the keys with the first one ascending: an index can be scanned in both directions."""
+    """Return the keys, reversed if necessary so that the first one is ascending.
+
+    An index can be scanned in both directions.
+    """
     if "DESC" not in keys[0][1] or not _reverse_options(keys[0][1])[0]:
         return keys
     return tuple((column, _reverse_options(options)[1]) for column, options in keys)
@@ -118,7 +123,7 @@ def _reverse_options(options: str) -> tuple[bool, str]:
 
 
 def _can_be_inherited(index: Index, other_index: Index) -> bool:
-    """Whether an index of a partition may be attached to an index of the partitioned table."""
+    """Whether an index on a partition may be attached to an index on the partitioned table."""
     return (index.method, _index_keys(index), index.predicate) == (
         other_index.method,
         _index_keys(other_index),
@@ -147,7 +152,7 @@ def _remedy(owner: Table | View, index: Index) -> str:
     constraint = _find_constraint(owner, index)
     if constraint:
         return f"ALTER TABLE {qualified_name(owner.name)} DROP CONSTRAINT {quote_identifier(constraint.name)};"
-    # PostgreSQL cannot drop an index of a partitioned table CONCURRENTLY
+    # PostgreSQL cannot drop an index on a partitioned table CONCURRENTLY
     is_whole = isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
     how = "INDEX" if is_whole else "INDEX CONCURRENTLY"
     return f"DROP {how} {qualified_name(QualifiedName(owner.name.schema, index.name))};"

@@ -25,7 +25,7 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="error",
     summary="An object is created twice",
-    impact="The second of the two statements to run fails.",
+    impact="Whichever of the two statements runs second fails.",
     fix_hint="keep one of them, or rename the other",
     check=_check,
     expected_effects=ExpectedEffects(error="42P07"),

@@ -56,9 +56,10 @@ RULE = StatementRule(
     group=Group.TRANSACTIONS,
     severity="info",
     summary="DO, EXECUTE, CALL or a function with dynamic SQL hides statements from lint",
-    impact="No rule has checked the statements inside: what they lock, scan and drop is only known once they run.",
+    impact="No rule has checked the statements inside: the objects that they lock, scan, or drop are known only when"
+    " they run.",
     fix_hint="write plain statements, with a template if they repeat; or check the dry run, which executes the block"
-    " and shows its locks, rows and time",
+    " and reports its locks, row counts, and duration",
     kinds=frozenset({"do_stmt", "execute_stmt", "call_stmt", "select_stmt"}),
     check=_check,
     bad=Example(

@@ -26,7 +26,7 @@ _DML_KINDS = (
     "create_function_stmt",
 )
 _FIRST_VERSION_WITH_NEW_TYPE = 17
-"""From this version on, new labels of a type created in the same transaction can be used at once."""
+"""From this version on, new labels of a type created in the same transaction can be used immediately."""
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -56,14 +56,14 @@ def _is_new_type(enum: QualifiedName, context: StatementContext) -> bool:
 
 
 def _resolve_type(nodes: Any, catalog: Catalog) -> QualifiedName:
-    """Return the type that a list of names refers to; in `public` if the catalog does not know it."""
+    """Return the type that a list of names refers to; assume `public` if the catalog does not contain it."""
     schema, name = schema_and_name(nodes)
     candidates = [QualifiedName(one, name) for one in ((schema,) if schema else catalog.search_path)]
     return next((one for one in candidates if one in catalog.types), QualifiedName(schema or PUBLIC, name))
 
 
 class _EnumColumns:
-    """The columns of the enum's type, in the catalog and in tables that later statements create."""
+    """The columns whose type is the enum, in the catalog and in tables that later statements create."""
 
     def __init__(self, enum: QualifiedName, catalog: Catalog) -> None:
         self._enum = enum
@@ -71,7 +71,7 @@ class _EnumColumns:
         self._created: dict[str, list[tuple[str, bool]]] = {}
 
     def is_enum(self, type_name: Any) -> bool:
-        """Whether a type of the parse tree is the enum, or an array of it."""
+        """Whether a type in the parse tree is the enum or an array of it."""
         return _resolve_type(type_name.names, self._catalog) == self._enum if type_name.names else False
 
     def add_table(self, statement: Any) -> None:
@@ -80,7 +80,7 @@ class _EnumColumns:
         self._created[statement.relation.relname] = [(one.colname, self.is_enum(one.type_name)) for one in columns]
 
     def columns_by_table(self, range_var: Any) -> list[tuple[str, bool]]:
-        """Return the columns of a table in order, and whether each has the enum's type."""
+        """Return a table's columns in order, and whether each has the enum as its type."""
         table = self._catalog.table(range_var.schemaname or None, range_var.relname)
         if table is None:
             return self._created.get(range_var.relname, [])
@@ -88,7 +88,7 @@ class _EnumColumns:
 
 
 def _find_label_uses(statement: ParsedStatement, label: str, columns: _EnumColumns) -> Iterator[int]:
-    """Return the locations at which a statement converts the label to the enum."""
+    """Return the locations where a statement converts the label to the enum."""
     nodes = list(walk(statement.node))
     tables = _columns_by_alias(nodes, columns)
     for node in nodes:
@@ -117,7 +117,7 @@ def _find_label_uses(statement: ParsedStatement, label: str, columns: _EnumColum
 
 
 def _columns_by_alias(nodes: list[Any], columns: _EnumColumns) -> Mapping[str, list[tuple[str, bool]]]:
-    """Return the columns of each table that a statement names, by its alias or name."""
+    """Return the columns of each table that a statement names, by table alias or name."""
     range_vars = [node for node in nodes if node.DESCRIPTOR.name == "RangeVar"]
     policies = [node.table for node in nodes if node.DESCRIPTOR.name == "CreatePolicyStmt"]
     return {one.alias.aliasname or one.relname: columns.columns_by_table(one) for one in (*range_vars, *policies)}
@@ -181,7 +181,7 @@ RULE = StatementRule(
     severity="error",
     summary="A new enum label is used in the transaction that adds it",
     impact="The statement fails (55P04): a label cannot be used before the transaction that adds it commits.",
-    fix_hint="add the label in a separate migration, which commits before the next one begins",
+    fix_hint="add the label in a separate migration, which commits before the next migration begins",
     kinds=frozenset({"alter_enum_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="55P04"),

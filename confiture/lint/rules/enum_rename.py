@@ -42,9 +42,10 @@ RULE = StatementRule(
     group=Group.TYPES,
     severity="warning",
     summary="An enum label is renamed",
-    impact="Clients and functions that still write or compare the old label fail (22P02) once this commits.",
-    fix_hint="add the new label, write it from the next release on, and update the old rows in batches; the old label"
-    " stays, because labels cannot be dropped",
+    impact="Clients and functions that still write the old label, or compare with it, fail (22P02) once the rename"
+    " commits.",
+    fix_hint="add the new label, write it from the next release on, and update existing rows in batches; the old"
+    " label stays, because labels cannot be dropped",
     kinds=frozenset({"alter_enum_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="22P02"),

@@ -1,4 +1,4 @@
-"""EXCLUDE constraints that are added to a table in use."""
+"""EXCLUDE constraints added to a table in use."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=addition.location,
                 relation=table,
-                message=f"the exclusion constraint builds its index and checks all rows of {table}, which blocks reads"
-                " and writes meanwhile",
+                message=f"the exclusion constraint builds its index and checks all rows of {table}, blocking reads"
+                " and writes in the meantime",
             )
 
 
@@ -33,10 +33,11 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="An exclusion constraint is added to an existing table",
-    impact="All reads and writes of the table wait until the index is built and every row is checked (ACCESS EXCLUSIVE"
+    impact="All reads from and writes to the table wait until the index is built and every row is checked (ACCESS"
+    " EXCLUSIVE"
     " lock).",
-    fix_hint="create a new table with the constraint, fill it in batches and swap the names, or add the constraint"
-    " while the table is idle: PostgreSQL cannot add one without the lock",
+    fix_hint="create a new table with the constraint, fill it in batches, and swap the names; or add the constraint"
+    " while the table is idle, because PostgreSQL cannot add an exclusion constraint without the lock",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_shipments": LockMode.ACCESS_EXCLUSIVE}, scans=("w_shipments",)),

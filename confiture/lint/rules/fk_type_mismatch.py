@@ -54,7 +54,7 @@ def _plain_type(catalog: Catalog, column: TableColumn) -> str:
 
 
 def _find_impact(own: str, theirs: str) -> str | None:
-    """Return the impact of a type difference; None if it has none, or if a type is unknown."""
+    """Return the impact of a type difference; None if there is no impact, or if a type is unknown."""
     families = _FAMILIES.get(own), _FAMILIES.get(theirs)
     if own == theirs or None in families:
         return None
@@ -72,20 +72,24 @@ def _integer_impact(own: str, theirs: str) -> str | None:
     order = list(_INTEGERS)
     if order.index(own) > order.index(theirs):
         return None
-    return f"A row whose key exceeds {_INTEGERS[own]} cannot be referenced: the INSERT fails."
+    return f"A row whose key exceeds {_INTEGERS[own]} cannot be referenced, because the INSERT fails."
 
 
-_PADDING_IMPACT = "Only one side is padded with blanks: every check converts it, and trailing blanks affect the result."
-_DATE_IMPACT = "The check compares instants with dates or local times: the result depends on the session's time zone."
-_NUMBER_IMPACT = "Every check and join converts one side, whose index then cannot be used."
+_PADDING_IMPACT = (
+    "Only one side is padded with blanks: every check converts that side, and trailing blanks affect the result."
+)
+_DATE_IMPACT = (
+    "The check compares instants with dates or local times, so the result depends on the session's time zone."
+)
+_NUMBER_IMPACT = "Every check and join converts one side, so the index on that side cannot be used."
 
 RULE = SchemaRule(
     name="fk_type_mismatch",
     group=Group.TYPES,
     severity="warning",
     summary="A foreign key references a column of a different type",
-    impact="The referencing column cannot store some referenced values, or finds them slowly.",
-    fix_hint="give the column the type of the referenced column",
+    impact="The referencing column cannot store some of the referenced values, or lookups are slow.",
+    fix_hint="give the referencing column the same type as the referenced column",
     check=_check,
     bad=Example(
         sql=(

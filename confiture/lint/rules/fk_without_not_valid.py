@@ -50,7 +50,7 @@ def _blocking_violation(context: StatementContext, added: AddedConstraint, by_pa
     return Violation(
         location=added.location,
         relation=table,
-        message=f"all rows of {table} are looked up in {target}, which blocks writes to {both} meanwhile",
+        message=f"all rows of {table} are looked up in {target}, blocking writes to {both} in the meantime",
         remedy=_per_partition_remedy(context, added) if by_partition else add_not_valid(context),
         hint=_BY_PARTITION_HINT if by_partition else None,
     )
@@ -69,7 +69,7 @@ def _rejected_violation(context: StatementContext, added: AddedConstraint) -> Vi
 
 
 def _is_merged_with_partitions(context: StatementContext, added: AddedConstraint) -> bool:
-    """Whether every partition already has the same foreign key: PostgreSQL adopts it and scans nothing."""
+    """Whether every partition already has the same foreign key, so that PostgreSQL adopts it and scans nothing."""
     parts = descendant_partitions(context, context.node.relation)
     return bool(parts) and all(any(_is_same_key(context, added, key) for key in part.foreign_keys) for part in parts)
 
@@ -103,8 +103,8 @@ def _per_partition_remedy(context: StatementContext, added: AddedConstraint) -> 
 
 
 _BY_PARTITION_HINT = (
-    "add it NOT VALID to each partition, VALIDATE it there in a later migration, then add it to the partitioned table,"
-    " which adopts those of its partitions"
+    "add it as NOT VALID to each partition, VALIDATE each in a later migration, then add the foreign key to the"
+    " partitioned table, which adopts the foreign keys of its partitions"
 )
 
 RULE = StatementRule(
@@ -113,7 +113,8 @@ RULE = StatementRule(
     severity="error",
     summary="A foreign key is added without NOT VALID",
     impact="INSERT, UPDATE and DELETE on both tables wait until every row is checked (SHARE ROW EXCLUSIVE locks).",
-    fix_hint="add it NOT VALID, which scans nothing and applies to all new rows, and VALIDATE it in a later migration",
+    fix_hint="add it as NOT VALID, which scans nothing and applies to all new rows, and VALIDATE it in a later"
+    " migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(

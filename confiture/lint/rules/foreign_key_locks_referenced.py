@@ -1,4 +1,4 @@
-"""Foreign keys that are created or dropped with their table and lock the referenced table."""
+"""Foreign keys that lock the referenced table when they are created or dropped with their own table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ATTRIBUTES = {
     pb.CONSTR_ATTR_ENFORCED: ("is_enforced", True),
     pb.CONSTR_ATTR_NOT_ENFORCED: ("is_enforced", False),
 }
-"""The attributes that follow a column constraint in the parse tree, and their fields in a table constraint."""
+"""Attributes that follow a column constraint in the parse tree, and the corresponding table constraint fields."""
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -70,8 +70,8 @@ def _check_create_table(context: StatementContext) -> Iterator[Violation]:
             location=context.statement.location_at(constraint.location),
             relation=parent,
             severity="warning" if work else "info",
-            message=f"{parent} cannot be written to until this commits: {node.relation.relname} references it"
-            + (", and slow statements may follow in the same transaction" if work else ""),
+            message=f"{parent} cannot be written to until this migration commits, because {node.relation.relname}"
+            " references it" + (", and slow statements may follow in the same transaction" if work else ""),
             remedy=_split_keys_sql(context, keys),
         )
 
@@ -87,7 +87,7 @@ def _foreign_keys_in(node: Any) -> Iterator[tuple[Any, str | None]]:
 
 
 def _split_keys_sql(context: StatementContext, keys: list[tuple[Any, str | None]]) -> str:
-    """Return SQL that creates the table, then adds and validates its foreign keys, each in a separate migration."""
+    """Return SQL that creates the table, then adds and validates each foreign key in a separate migration."""
     node = context.node
     table = pb.CreateStmt()
     table.CopyFrom(node)
@@ -104,7 +104,7 @@ def _split_keys_sql(context: StatementContext, keys: list[tuple[Any, str | None]
         if column and not key.fk_attrs:
             key.fk_attrs.append(pb.Node(string=pb.String(sval=column)))
         if key.is_enforced and (context.version >= _FIRST_VERSION_WITH_NOT_VALID_FK or not node.HasField("partspec")):
-            # the table may be filled by then
+            # the table may already contain rows by then
             key.conname = key.conname or default_constraint_name(
                 node.relation.relname, key.contype, strings(key.fk_attrs), None, names
             )
@@ -119,7 +119,7 @@ def _split_keys_sql(context: StatementContext, keys: list[tuple[Any, str | None]
 
 
 def _remove_constraint(nodes: Any, constraint: Any, key: Any) -> None:
-    """Remove a constraint from a list, and set DEFERRABLE and other attributes that follow it on `key`."""
+    """Remove a constraint from a list, and copy DEFERRABLE and other attributes that follow the constraint to `key`."""
     remaining, inside = [], False
     for one in nodes:
         if one.constraint == constraint:
@@ -154,7 +154,7 @@ def _check_drop_constraint(context: StatementContext) -> Iterator[Violation]:
     dropped = [key for key in table.foreign_keys if key.name in names or not columns.isdisjoint(key.columns)]
     keys = [(table, key) for key in dropped if _is_lock_noticeable(context, key, {table.name})]
     noticeable = {key.name for _, key in keys}
-    # commands that only drop such a key already do what the hint suggests
+    # a command that only drops such a key already follows the hint
     own = [n for n, one in enumerate(commands) if one.subtype == pb.AT_DropConstraint and one.name in noticeable]
     yield from _check_dropped_keys(
         context, keys, remaining_commands(context, own), alone=len(commands) == len(names) == 1
@@ -170,7 +170,8 @@ def _check_dropped_keys(
 ) -> Iterator[Violation]:
     """Report all foreign keys that a statement drops from tables in use as one violation.
 
-    `other_effects` are the statements for the rest of what it does. `alone` is whether it only drops one constraint.
+    `other_effects` are the statements for everything else that the statement does. `alone` is whether the statement
+    only drops one constraint.
     """
     if not keys:
         return
@@ -188,7 +189,8 @@ def _check_dropped_keys(
         location=context.location,
         relation=targets[0],
         severity="info" if alone else "warning",
-        message=f"{join_and_truncate(targets, len(targets))} cannot be read or written until this commits: {reason}",
+        message=f"{join_and_truncate(targets, len(targets))} cannot be read from or written to until this migration"
+        f" commits, because {reason}",
         effect=_DROP_IMPACT,
         hint=None if alone else _DROP_KEYS_FIRST_HINT,
         remedy=None if alone else join_lines(*apart, *((LATER, *other_effects) if other_effects else ())),
@@ -198,14 +200,14 @@ def _check_dropped_keys(
 def _is_lock_noticeable(context: StatementContext, key: Constraint, dropped_tables: set[QualifiedName]) -> bool:
     if key.target is None or key.target in dropped_tables or key.target in context.created:
         return False
-    # if a partition is dropped, its parent keeps the key
+    # if a partition is dropped, the parent keeps the key
     return context.effects.locks.get(key.target) is LockMode.ACCESS_EXCLUSIVE
 
 
 _DROP_KEYS_FIRST_HINT = "drop the foreign keys first, each in a separate migration"
 _DROP_IMPACT = (
-    "Dropping a foreign key removes its triggers from the referenced table, whose reads and writes all wait until this"
-    " commits (ACCESS EXCLUSIVE lock)."
+    "Dropping a foreign key removes its triggers from the referenced table. All reads from and writes to the"
+    " referenced table wait until the migration commits (ACCESS EXCLUSIVE lock)."
 )
 
 RULE = StatementRule(
@@ -214,9 +216,11 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="warning",
     summary="A foreign key that is created or dropped with its table locks the referenced table",
-    impact="Every INSERT, UPDATE and DELETE on the referenced table waits until this commits (SHARE ROW EXCLUSIVE"
+    impact="Every INSERT, UPDATE and DELETE on the referenced table waits until the migration commits (SHARE ROW"
+    " EXCLUSIVE"
     " lock).",
-    fix_hint="create the table without the foreign key, and add the key in a separate migration, which commits at once",
+    fix_hint="create the table without the foreign key, and add the key in a separate migration, which commits"
+    " immediately",
     kinds=frozenset({"create_stmt", "drop_stmt", "alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_customers": LockMode.SHARE_ROW_EXCLUSIVE}),

@@ -1,4 +1,4 @@
-"""Serial, identity and stored generated columns that are new or get a new expression, which computes every row."""
+"""Serial, identity, and stored generated columns that are added or get a new expression, which rewrites every row."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def _check_set_expression(context: StatementContext, table: str) -> Iterator[Vio
                 location=command_offsets(context.statement)[number],
                 relation=table,
                 message=f"{table} is rewritten to recompute {one.name} in every row",
-                hint=f"keep the column and use the new expression for another one: {_TRIGGER_HINT}",
+                hint=f"keep the column and use the new expression for another column: {_TRIGGER_HINT}",
             )
 
 
 def _can_be_virtual(context: StatementContext, column: Any, generated: Any) -> bool:
-    """Whether the column can be virtual: not with user-defined types or functions."""
+    """Whether the column can be virtual, which rules out user-defined types and functions."""
     known = load_built_in_functions()
     built_in = known.volatile | known.not_volatile
     return (
@@ -97,7 +97,9 @@ def _trigger_remedy(context: StatementContext, column: Any, generated: Any) -> s
 
 
 def _sequence_remedy(context: StatementContext, column: Any, identity: Any) -> str:
-    """Return SQL that adds the column with a sequence as its default, fills it in batches, then makes it as written."""
+    """Return SQL that adds the column with a sequence as its default, fills the column in batches, then completes its
+    definition.
+    """
     table, name = resolve_relation_name(context, context.node.relation), quote_identifier(column.colname)
     sequence = qualified_name(QualifiedName(table.schema, make_object_name(table.name, column.colname, "seq")))
     altered = f"ALTER TABLE {qualified_name(table)}"
@@ -126,7 +128,7 @@ def _other_commands(context: StatementContext, column: Any) -> tuple[str, ...]:
 
 
 def _add_column_sql(context: StatementContext, column: Any) -> str:
-    """Return ADD COLUMN with only the name and the type."""
+    """Return ADD COLUMN with only the column's name and type."""
     type_word = strings(column.type_name.names)[-1]
     type_name = SERIALS.get(type_word) if is_serial(column) else format_type_name(column.type_name, context.catalog)
     table = qualified_name(resolve_relation_name(context, context.node.relation))
@@ -134,7 +136,10 @@ def _add_column_sql(context: StatementContext, column: Any) -> str:
 
 
 _TRIGGER_HINT = "add a plain column, fill new rows with a trigger, and fill existing rows in batches"
-_VIRTUAL_HINT = f"make it VIRTUAL, which computes it on read and rules out an index; or, to store it, {_TRIGGER_HINT}"
+_VIRTUAL_HINT = (
+    "make the column VIRTUAL, which computes the value on read and rules out an index; or, to store it,"
+    f" {_TRIGGER_HINT}"
+)
 _BEFORE = (
     "CREATE TABLE w_orders (id bigint PRIMARY KEY, amount numeric);"
     " INSERT INTO w_orders SELECT i, i FROM generate_series(1, 100) i"
@@ -145,7 +150,7 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="A serial, identity or stored generated column is added or recomputed",
-    impact="All reads and writes of the table wait until every row is rewritten (ACCESS EXCLUSIVE lock).",
+    impact="All reads from and writes to the table wait until every row is rewritten (ACCESS EXCLUSIVE lock).",
     fix_hint="add a plain column with a sequence as its default, and fill existing rows in batches",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

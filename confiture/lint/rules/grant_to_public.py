@@ -1,4 +1,4 @@
-"""Privileges that are granted to PUBLIC."""
+"""Privileges granted to PUBLIC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PUBLIC_ROLE = "public"
 _DEFAULT_PRIVILEGES = frozenset(
     {("function", "execute"), ("type", "usage"), ("database", "connect"), ("database", "temporary")}
 )
-"""The privileges that PostgreSQL grants to PUBLIC by default: granting them again changes nothing."""
+"""The privileges that PostgreSQL grants to PUBLIC by default. Granting them again changes nothing."""
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
@@ -37,7 +37,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _privilege_sql(privilege: str) -> str:
-    """Return a privilege in the syntax of GRANT, with its column if it has one."""
+    """Return a privilege in GRANT syntax, with its column, if any."""
     name, _, column = privilege.removesuffix(")").partition(" (")
     return f"{name.upper()} ({quote_identifier(column)})" if column else name.upper()
 

@@ -14,7 +14,7 @@ from confiture.sql.parser import scan_tokens
 
 _LONG_NAME = re.compile(r'"[^"]{64,}"|(?<![\w$])[\w$]{64,}')
 _POSSIBLY_LONG_NAME = re.compile(r'"[^"]{16,}"|(?<![\w$])[\w$]{16,}')
-"""Matches names that may have 64 bytes in non-ASCII text, where a character has up to four."""
+"""Matches names that may be 64 bytes long, since a non-ASCII character takes up to four bytes."""
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -31,7 +31,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             offset = context.statement.offset + len(encoded[: token.start].decode())
             yield Violation(
                 location=SourceLocation(rendered=context.statement.rendered, offset=offset),
-                message=f"{name} has {length} bytes; PostgreSQL truncates it to {truncate_identifier(name)}",
+                message=f"{name} is {length} bytes long; PostgreSQL truncates it to {truncate_identifier(name)}",
             )
 
 
@@ -44,8 +44,8 @@ RULE = StatementRule(
     group=Group.SCHEMA,
     severity="warning",
     summary="A name is longer than 63 bytes",
-    impact="PostgreSQL truncates the name with only a notice: two long names can collide, and catalog queries for the"
-    " full name find nothing.",
+    impact="PostgreSQL truncates the name and only issues a notice. Two long names can collide, and catalog queries"
+    " for the full name find nothing.",
     fix_hint="shorten it to 63 bytes",
     kinds=frozenset(
         {

@@ -1,4 +1,4 @@
-"""Invalid indexes: their build was interrupted, or an index of a partition is missing."""
+"""Invalid indexes, left by an interrupted build or a missing partition index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Index, QualifiedName, Table, TableKind, View
 
 _REINDEX_COPY_NAME = re.compile(r"_cc(new|old)\d*\Z")
-"""The suffix of the second index that REINDEX CONCURRENTLY works with."""
+"""The suffix of the second index that REINDEX CONCURRENTLY creates."""
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
@@ -36,10 +36,10 @@ def _partitioned_violation(owner: Table | View, index: Index) -> Violation:
         relation=str(owner.name),
         subject=index.name,
         message=f"{index.name} was created ON ONLY {owner.name}, and not every partition has an attached index",
-        effect="Queries that the index is for scan a partition without it sequentially; if it is unique, neither ON"
-        " CONFLICT nor a foreign key can use it.",
-        hint="build the index CONCURRENTLY on each partition that lacks it, and attach each with ALTER INDEX ... ATTACH"
-        " PARTITION; the last one makes the index valid",
+        effect="Queries that could use the index scan partitions without it sequentially; if the index is unique,"
+        " neither ON CONFLICT nor a foreign key can use it.",
+        hint="build the index CONCURRENTLY on each partition that lacks it, and attach each new index with ALTER"
+        " INDEX ... ATTACH PARTITION; attaching the last one makes the index valid",
     )
 
 
@@ -50,7 +50,7 @@ def _failed_build_violation(owner: Table | View, index: Index) -> Violation:
         location=index.location,
         relation=str(owner.name),
         subject=index.name,
-        message=f"{index.name} of {owner.name} is invalid: its CONCURRENTLY build was interrupted, or is still running",
+        message=f"{index.name} of {owner.name} is invalid: its CONCURRENTLY build was interrupted or is still running",
         remedy=f"DROP INDEX CONCURRENTLY {name};" if is_copy else f"REINDEX INDEX CONCURRENTLY {name};",
     )
 
@@ -61,10 +61,10 @@ RULE = SchemaRule(
     group=Group.INDEXES,
     severity="warning",
     summary="An index is invalid",
-    impact="No query uses the index, every write to the table still updates it, and CREATE INDEX IF NOT EXISTS accepts"
-    " it as the existing index.",
-    fix_hint="rebuild or drop it; a migration that builds it CONCURRENTLY needs neither: Confiture drops the remains"
-    " of an interrupted build first, and checks the index afterwards",
+    impact="No query uses the index, every write to the table still updates the index, and CREATE INDEX IF NOT EXISTS"
+    " accepts it as the existing index.",
+    fix_hint="rebuild or drop the index; a migration that builds it CONCURRENTLY needs neither, because Confiture"
+    " first drops the remains of an interrupted build, and checks the index afterwards",
     check=_check,
     bad=Example(
         sql=(

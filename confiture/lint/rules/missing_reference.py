@@ -36,14 +36,14 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _is_in_unknown_schema(catalog: Catalog, issue: CatalogIssue) -> bool:
-    """Whether the object is in a schema that no file creates, so that something else creates it."""
+    """Whether the object is in a schema that no file creates, which implies that something else creates it."""
     schema = issue.object.partition(".")[0]
     is_relation = catalog.relation(None, schema) is not None
     return "." in issue.object and schema not in catalog.schemas and not is_relation
 
 
 def _is_known_name(catalog: Catalog, text: str) -> bool:
-    """Whether an object of that name exists in the end: migrations need not run files in path order."""
+    """Whether an object with that name exists at the end, since migrations need not run files in path order."""
     schema, _, bare = text.rpartition(".")
     name = QualifiedName(schema or PUBLIC, bare)
     return (
@@ -64,7 +64,7 @@ def _is_known_column(catalog: Catalog, owner: str, column: str) -> bool:
     return any(column == getattr(one, "name", one) for one in relation.columns)
 
 
-_PARTITION_BY_HINT = "create the parent table with PARTITION BY: only such a table can have partitions"
+_PARTITION_BY_HINT = "create the parent table with PARTITION BY: only a partitioned table can have partitions"
 _SCHEMA_HINT = "create the schema before its objects, unless something outside these files creates it"
 
 RULE = SchemaRule(
@@ -72,7 +72,7 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="error",
     summary="A statement references an object that does not exist",
-    impact="The statement fails, and so does the migration that runs the file.",
+    impact="The statement fails, and so does any migration that runs the file.",
     fix_hint="correct the name, or create the object first",
     check=_check,
     expected_effects=ExpectedEffects(error="42P01"),

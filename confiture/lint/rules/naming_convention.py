@@ -19,7 +19,7 @@ _SNAKE_CASE = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
 class _Prefixes(NamedTuple):
-    """The prefixes that the settings set; None for a prefix that they do not set."""
+    """The prefixes from the settings; None for a prefix that is not set."""
 
     write: str | None
     read: str | None
@@ -27,7 +27,7 @@ class _Prefixes(NamedTuple):
 
 
 class _NamedObject(NamedTuple):
-    """A name; `description` precedes it in messages."""
+    """A name; in messages, `description` precedes the name."""
 
     description: str
     name: str
@@ -55,7 +55,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 class _NamingIssue(NamedTuple):
-    """A problem of a name; `subject` is the convention, and the name if it is not the table's."""
+    """A problem with a name. `subject` is the convention, and also the name unless it is the table name."""
 
     place: SourceLocation | None
     subject: str
@@ -73,7 +73,7 @@ def _check_prefix(table: Table, prefixes: _Prefixes) -> Iterator[_NamingIssue]:
 
 
 def _allowed_prefixes(table: Table, prefixes: _Prefixes) -> tuple[str | None, tuple[str, ...]]:
-    """Return the side of the table's folder, if its name shows one, and the prefixes that the table may have."""
+    """Return the side that the table's folder indicates, if any, and the prefixes that the table may have."""
     reading = tuple(prefix for prefix in (prefixes.read, prefixes.static) if prefix)
     folders = table.location.rendered.source.file.path.lower().rpartition("/")[0] if table.location else ""
     is_write, is_read = bool(_WRITE_FOLDER.search(folders)), bool(_READ_FOLDER.search(folders))
@@ -81,7 +81,7 @@ def _allowed_prefixes(table: Table, prefixes: _Prefixes) -> tuple[str | None, tu
         return "write", (prefixes.write,)
     if is_read and not is_write and prefixes.read:
         return "read", reading
-    # with only one prefix set, names of the other side are free
+    # if only one prefix is set, names on the other side are not restricted
     return None, (prefixes.write, *reading) if prefixes.write and prefixes.read else ()
 
 
@@ -125,16 +125,16 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="warning",
     summary="A name breaks the project's naming convention",
-    impact="The name does not show the purpose of the table, and patterns such as r_* miss it.",
-    fix_hint="rename it before other code uses it",
+    impact="The name does not show the table's purpose, and patterns such as r_* do not match it.",
+    fix_hint="rename it before other code depends on it",
     options={
-        "write_side_prefix": Option(description="The prefix of tables on the write side."),
-        "read_side_prefix": Option(description="The prefix of read models."),
-        "static_prefix": Option(description="The prefix of read models that do not belong to a tenant."),
-        "style": Option(description="The style of names.", choices=("snake_case",)),
+        "write_side_prefix": Option(description="The prefix for tables on the write side."),
+        "read_side_prefix": Option(description="The prefix for read models."),
+        "static_prefix": Option(description="The prefix for read models that do not belong to a tenant."),
+        "style": Option(description="The naming style.", choices=("snake_case",)),
         "number": Option(description="Whether table names are plural or singular.", choices=("plural", "singular")),
         "max_length": Option(
-            description="The maximum length of table, column, index and constraint names in bytes.", kind=int
+            description="The maximum length of table, column, index, and constraint names, in bytes.", kind=int
         ),
     },
     off_by_default=True,

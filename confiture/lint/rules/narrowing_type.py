@@ -1,4 +1,4 @@
-"""ALTER COLUMN ... TYPE to a type that cannot hold all values of the old one."""
+"""ALTER COLUMN ... TYPE to a type that cannot hold all values of the old type."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_cast_only(change: TypeChange) -> bool:
-    """Whether USING only casts the column, rather than making values fit."""
+    """Whether USING only casts the column and does not make values fit."""
     node = change.using
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
@@ -55,13 +55,16 @@ def _is_cast_only(change: TypeChange) -> bool:
 
 
 def _is_truncating_cast(using: Any) -> bool:
-    """Whether a cast is to a text type with a length: an explicit cast truncates, an assignment fails."""
+    """Whether the target of a cast is a text type with a length.
+
+    An explicit cast truncates the value; an assignment fails.
+    """
     casts = find_nodes(using, pb.TypeCast)
     return any(cast.type_name.typmods and strings(cast.type_name.names)[-1] in _TEXT_TYPES for cast in casts)
 
 
 def _check_first_remedy(context: StatementContext, change: TypeChange) -> str | None:
-    """Return SQL that first proves with a CHECK that all values fit, then changes the type."""
+    """Return SQL that adds a CHECK to prove that all values fit, then changes the type."""
     condition = _fit_condition(change)
     if condition is None:
         return None
@@ -96,7 +99,7 @@ def _fit_condition(change: TypeChange) -> str | None:
 
 
 _TRUNCATION_IMPACT = (
-    "Digits, parts of a time and characters that do not fit are lost without an error once this commits."
+    "Digits, time fractions, and characters that do not fit are lost without an error when the migration commits."
 )
 _BEFORE = (
     "CREATE TABLE w_customers (id bigint PRIMARY KEY, country varchar(40));"
@@ -108,8 +111,9 @@ RULE = StatementRule(
     group=Group.TYPES,
     severity="error",
     summary="ALTER COLUMN ... TYPE changes a column to a narrower type",
-    impact="The migration fails at the first value that does not fit (22001, 22003), after it has locked the table.",
-    fix_hint="first prove that all values fit: add a CHECK NOT VALID, then VALIDATE it; often the CHECK is enough",
+    impact="The migration fails at the first value that does not fit (22001, 22003), after locking the table.",
+    fix_hint="first prove that all values fit: add a CHECK as NOT VALID, then VALIDATE it; often the CHECK alone is"
+    " enough",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="22001"),

@@ -1,4 +1,4 @@
-"""Strong locks that are requested without a timeout, because the migration disabled it."""
+"""Strong locks requested without a timeout, because the migration has disabled it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confiture.text import shorten_sql
 
 _SETTING = "lock_timeout"
 _MAX_TIMEOUT_MS = 60_000
-"""A longer timeout is as bad as none, since other sessions wait behind the statement."""
+"""A longer timeout is as bad as none, because other sessions queue behind the statement."""
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _KINDS = (
     "alter_table_stmt",
@@ -54,7 +54,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _blocked_tables(context: StatementContext) -> list[QualifiedName]:
-    """Return the tables in use whose reads or writes the statement blocks."""
+    """Return the tables in use that the statement blocks for reads or writes."""
     strong = (BlockedAccess.READS, BlockedAccess.WRITES)
     indexes = context.catalog.index_owners
     return [
@@ -76,12 +76,12 @@ def _is_timeout_disabled(context: StatementContext) -> bool:
     node = context.node
     if context.statement.kind == "select_stmt":
         return _is_too_long(_set_config_value(node))
-    # without a value, the server default applies, which waits forever unless it was configured
+    # without a value, the server default applies, and statements wait forever unless it was configured
     return _is_too_long(node.args[0].a_const) if node.kind == pb.VAR_SET_VALUE else True
 
 
 def _set_config_value(select: Any) -> Any:
-    """Return the value that a SELECT assigns to lock_timeout with set_config; None if it does not."""
+    """Return the value that a SELECT assigns to lock_timeout with set_config, if any."""
     for target in select.target_list:
         call = target.res_target.val.func_call
         name = strings(call.funcname)[-1:]
@@ -96,7 +96,7 @@ def _is_too_long(constant: Any) -> bool:
 
 
 def _parse_milliseconds(constant: Any) -> float | None:
-    """Return a value of the setting in milliseconds; None if it cannot be parsed."""
+    """Convert a value of the setting to milliseconds; return None if the value cannot be parsed."""
     if constant.WhichOneof("val") == "ival":
         return float(constant.ival.ival)
     text = (constant.fval.fval or constant.sval.sval).strip()
@@ -113,10 +113,10 @@ RULE = StatementRule(
     name="no_lock_timeout",
     group=Group.TRANSACTIONS,
     severity="warning",
-    summary="A strong lock is requested after the migration disabled lock_timeout",
-    impact="While the statement waits behind one long query, every later query of the table waits too, and only the "
-    "blocking budget (database.max_blocking) ends the wait.",
-    fix_hint="leave lock_timeout to Confiture, which sets it (database.lock_timeout, or that of the step) and retries",
+    summary="A strong lock is requested after the migration has disabled lock_timeout",
+    impact="While the statement waits for one long query, every later query on the table waits too, and only the"
+    " blocking budget (database.max_blocking) ends the wait.",
+    fix_hint="leave lock_timeout to Confiture, which sets it (from database.lock_timeout or the step) and retries",
     kinds=frozenset(_KINDS),
     check=_check,
     bad=Example(before=_BEFORE, sql=("SET lock_timeout = 0; ALTER TABLE w_orders ADD COLUMN note text",)),

@@ -42,7 +42,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _nullable_columns(context: StatementContext, added: AddedConstraint, table: Table) -> list[str]:
-    """Return the index columns without proof that they contain no nulls; set_not_null_scan reports SET NOT NULL."""
+    """Return the index columns not proven to be free of nulls. SET NOT NULL is left to set_not_null_scan."""
     index = next((one for one in table.indexes if one.name == added.constraint.indexname), None)
     columns = [column for column in index.columns if column] if index else []
     elsewhere = {column for _, column in columns_set_not_null(context)}
@@ -70,9 +70,9 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="PRIMARY KEY USING INDEX is added over nullable columns",
-    impact="The primary key makes the columns NOT NULL: all reads and writes of the table wait until every row is"
-    " scanned (ACCESS EXCLUSIVE lock), although the index exists.",
-    fix_hint="first make the columns NOT NULL without a scan under that lock; then adding the primary key is quick",
+    impact="The primary key makes the columns NOT NULL. All reads from and writes to the table wait until every row"
+    " is scanned (ACCESS EXCLUSIVE lock), although the index exists.",
+    fix_hint="first make the columns NOT NULL without a scan under this lock; adding the primary key is then quick",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),

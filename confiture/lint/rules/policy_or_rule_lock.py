@@ -1,4 +1,4 @@
-"""Changes of policies, row security, rules and triggers, which lock the table."""
+"""Changes to policies, row security, rules, and triggers, which lock the table."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         if not context.is_new(relation):
             table = context.name(relation)
             writes = verb == "CREATE TRIGGER" or verb in _TRIGGER_COMMANDS.values()
-            blocked = "writes to" if writes else "reads and writes of"
+            blocked = "writes to" if writes else "reads from and writes to"
             yield Violation(
                 location=context.location,
                 relation=table,
@@ -54,7 +54,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _find_changes(context: StatementContext) -> Iterator[tuple[str, Any]]:
-    """Return each change, as the SQL command, and its table."""
+    """Return the SQL command and the table of each change."""
     node, kind = context.node, context.statement.kind
     if kind == "alter_table_stmt":
         # report the command with the stronger lock
@@ -77,7 +77,8 @@ def _find_changes(context: StatementContext) -> Iterator[tuple[str, Any]]:
 
 
 _TRIGGER_IMPACT = (
-    "All writes of the table wait: first behind those that are running, then until this commits (SHARE ROW EXCLUSIVE"
+    "All writes to the table wait: first for the running statements, then until the migration commits (SHARE ROW"
+    " EXCLUSIVE"
     " lock)."
 )
 _BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id uuid NOT NULL)"
@@ -87,10 +88,11 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="info",
     summary="A policy, row security, a rule or a trigger is changed on a table in use",
-    impact="All reads and writes of the table wait: first behind those that are running, then until this commits "
+    impact="All reads from and writes to the table wait: first for the running statements, then until the migration"
+    " commits "
     "(ACCESS EXCLUSIVE lock).",
-    fix_hint="keep slow statements out of the same transaction; nothing is scanned or rewritten, so a short"
-    " lock_timeout with retries, which is Confiture's default, is enough",
+    fix_hint="keep slow statements out of the transaction; nothing is scanned or rewritten, so a short lock_timeout"
+    " with retries (Confiture's default) is enough",
     kinds=frozenset({"alter_table_stmt", "drop_stmt", *_STATEMENTS}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),

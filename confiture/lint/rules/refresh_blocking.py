@@ -23,19 +23,19 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     yield Violation(
         location=context.location,
         relation=view,
-        message=f"{view} cannot be read until its query has run",
+        message=f"{view} cannot be read until its query finishes",
         remedy="REFRESH MATERIALIZED VIEW CONCURRENTLY"
         f" {qualified_name(resolve_relation_name(context, node.relation))};"
         if possible
         else None,
         hint=None
         if possible
-        else f"create a unique index on plain columns of {view} without WHERE, which CONCURRENTLY needs",
+        else f"create a unique index on plain columns of {view} without WHERE, because CONCURRENTLY requires one",
     )
 
 
 def _is_unique_for_refresh(index: Index) -> bool:
-    """Whether REFRESH ... CONCURRENTLY can identify rows by the index."""
+    """Whether REFRESH ... CONCURRENTLY can use the index to identify rows."""
     return index.unique and index.valid and index.predicate is None and None not in index.columns
 
 
@@ -51,9 +51,9 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="REFRESH MATERIALIZED VIEW runs without CONCURRENTLY",
-    impact="All reads of the view wait until its query has run and the migration commits (ACCESS EXCLUSIVE lock).",
-    fix_hint="refresh it CONCURRENTLY, which does not block reads and can run in a transaction; it needs a unique"
-    " index",
+    impact="All reads from the view wait until the query finishes and the migration commits (ACCESS EXCLUSIVE lock).",
+    fix_hint="refresh it CONCURRENTLY, which does not block reads and can run in a transaction; CONCURRENTLY requires"
+    " a unique index",
     kinds=frozenset({"refresh_mat_view_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"r_sales": LockMode.ACCESS_EXCLUSIVE}, rewrites=("r_sales",)),

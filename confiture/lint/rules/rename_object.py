@@ -1,4 +1,4 @@
-"""Renames of objects that running clients use."""
+"""Renames of objects in use by running clients."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from confiture.sql.tokens import statement_tokens
 _FIRST_VERSION_WITH_SECURITY_INVOKER = 15
 """From this version on, a view can check the privileges of the querying role."""
 _COLUMN_HINT = (
-    "add a column with the new name, write both from the next release on, fill old rows in batches, read the new"
-    " column, and drop the old one a release later"
+    "add a column with the new name, write both columns from the next release on, fill existing rows in batches, read"
+    " the new column, and drop the old column one release later"
 )
 
 
@@ -44,7 +44,7 @@ def _check_rename_relation(context: StatementContext, new_schema: str | None) ->
         return
     relation = context.relation(node.relation)
     if isinstance(relation, Sequence) and relation.owner:
-        return  # the default of the owning column does not depend on the name
+        return  # the default of the owning column does not depend on the sequence name
     new = QualifiedName(new_schema, old.name) if new_schema else QualifiedName(old.schema, node.newname)
     yield Violation(
         location=context.statement.location_at(node.relation.location),
@@ -61,7 +61,7 @@ def _is_index(context: StatementContext, range_var: Any) -> bool:
 
 
 def _is_name_reused(context: StatementContext, old: QualifiedName) -> bool:
-    """Whether the same transaction gives the old name to another object: a view, or a table that replaces it."""
+    """Whether the same transaction reuses the old name for another object: a view, or a replacement table."""
     for later in context.later_of_kind("view_stmt", "create_stmt", "create_table_as_stmt", "rename_stmt"):
         node = later.node
         if later.kind == "rename_stmt":
@@ -82,7 +82,7 @@ def _keep_old_name_sql(context: StatementContext, old: QualifiedName, new: Quali
         return _create_view_sql(new, old)
     supports_invoker = context.version >= _FIRST_VERSION_WITH_SECURITY_INVOKER
     if isinstance(relation, Table) and relation.row_security and not supports_invoker:
-        return None  # the view would read as its owner, who bypasses the policies
+        return None  # the view would read with the privileges of its owner, who bypasses the policies
     options = " WITH (security_invoker = true)" if supports_invoker else ""
     return "\n".join(
         [f"{context.statement.text.strip()};", _create_view_sql(old, new, options), *_grant_statements(context, old)]
@@ -96,7 +96,7 @@ def _create_view_sql(name: QualifiedName, relation: QualifiedName, options: str 
 
 
 def _grant_statements(context: StatementContext, table: QualifiedName) -> Iterator[str]:
-    """Return the grants of the table, for the view that takes its name."""
+    """Return the GRANT statements that give the view with the old name the table's privileges."""
     for grant in sorted(context.catalog.grants):
         if grant.kind == "table" and grant.object == str(table):
             grantee = grant.grantee if grant.grantee == "public" else quote_identifier(grant.grantee)
@@ -113,7 +113,7 @@ def _check_rename_column(context: StatementContext) -> Iterator[Violation]:
         location=_old_name_location(context),
         relation=old_name,
         message=f"{old_name}.{node.subname} is renamed to {node.newname}: clients that still use {node.subname} fail",
-        hint=_COLUMN_HINT if not isinstance(relation, View) else "recreate the view with both names",
+        hint=_COLUMN_HINT if not isinstance(relation, View) else "recreate the view with both columns",
         remedy=_add_new_column_sql(relation, node) if isinstance(relation, Table) else None,
     )
 
@@ -162,8 +162,8 @@ def _check_rename_other(context: StatementContext, kind: str) -> Iterator[Violat
         relation=old_name,
         message=f"{kind} {old_name} is {'moved' if moves else 'renamed'} to {new}:"
         f" clients that still use {old_name} fail",
-        effect="Clients that still use the old name fail from the commit until they are replaced.",
-        hint=f"create a {kind} with the new name next to it, and drop the old one once no release uses it",
+        effect="Clients that still use the old name fail from the commit on, until they are replaced.",
+        hint=f"create a second {kind} with the new name, and drop the old one once no release uses it",
     )
 
 
@@ -188,8 +188,8 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="warning",
     summary="A table, column or other object that running clients use is renamed",
-    impact="Clients that still use the old name fail from the commit until they are replaced; the table is locked in"
-    " ACCESS EXCLUSIVE mode until the commit.",
+    impact="Clients that still use the old name fail from the commit on, until they are replaced; the table is locked"
+    " in ACCESS EXCLUSIVE mode until the commit.",
     fix_hint="create a view with the old name and the table's grants in the same transaction, and drop it once no"
     " release uses it",
     kinds=frozenset({"rename_stmt", "alter_object_schema_stmt"}),

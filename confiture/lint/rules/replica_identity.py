@@ -17,8 +17,8 @@ from confiture.sql.tokens import command_offsets
 
 _NOTHING, _FULL = "n", "f"
 _FULL_EFFECT = (
-    "Every UPDATE and DELETE writes the whole old row to the WAL, and a subscriber without a suitable index scans its "
-    "whole table for each of them."
+    "Every UPDATE and DELETE writes the whole old row to the WAL, and a subscriber without a suitable index scans its"
+    " whole table for each change."
 )
 
 
@@ -54,7 +54,7 @@ def _check_new_identity(
         yield Violation(
             location=location,
             relation=table_name,
-            message=f"logical replication identifies rows of {table_name} by all their columns",
+            message=f"logical replication identifies rows of {table_name} by comparing all columns",
             effect=_FULL_EFFECT,
             remedy=default,
         )
@@ -81,7 +81,7 @@ def _lost_identity_violation(table: Table, location: SourceLocation) -> Violatio
 
 
 def _is_identity_dropped(table: Table, command: Any) -> bool:
-    """Whether a command drops the key or index of the replica identity, or a column of it."""
+    """Whether a command drops the key or index of the replica identity, or one of its columns."""
     key = table.primary_key.name if table.primary_key else None
     identity_index = f"index {key}" if table.replica_identity == "default" else table.replica_identity
     index = next((one for one in table.indexes if identity_index == f"index {one.name}"), None)
@@ -123,7 +123,7 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="warning",
     summary="The replica identity of a table is removed or weakened",
-    impact="If the table is published, every UPDATE and DELETE of it fails (55000).",
+    impact="If the table is published, every UPDATE and DELETE fails (55000).",
     fix_hint="keep the primary key, or set a unique index over NOT NULL columns with REPLICA IDENTITY USING INDEX",
     kinds=frozenset({"alter_table_stmt", "drop_stmt"}),
     check=_check,

@@ -42,7 +42,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _required_columns(context: StatementContext) -> set[str]:
-    """Return the columns that the statement makes NOT NULL or part of a primary key."""
+    """Return the columns that the statement makes NOT NULL or adds to a primary key."""
     columns = {column for _, column in columns_set_not_null(context)}
     for addition in added_constraints(context):
         if addition.kind in _REQUIRING_CONSTRAINTS and not addition.constraint.skip_validation:
@@ -75,7 +75,7 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A NOT NULL column is added without a default",
-    impact="If the table has rows, the statement fails (23502) after it has locked the table (ACCESS EXCLUSIVE lock).",
+    impact="If the table contains rows, the statement fails (23502) after locking the table (ACCESS EXCLUSIVE lock).",
     fix_hint="add a constant default, which rewrites nothing; or add the column without NOT NULL, fill it in batches,"
     " then make it NOT NULL",
     kinds=frozenset({"alter_table_stmt"}),

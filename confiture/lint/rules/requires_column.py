@@ -31,7 +31,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -> Iterable[Violation]:
-    """Report differences of an existing column from the settings."""
+    """Report differences between an existing column and the settings."""
     column_type, not_null = context.options["column_type"], context.options["not_null"]
     has_type = not column_type or is_of_type(context.catalog, column.type, column_type)
     may_be_null = not_null and not _is_not_null(context.catalog, column)
@@ -62,7 +62,7 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="error",
     summary="A table lacks a column that the settings require",
-    impact="Code that relies on the column in every table fails on this one.",
+    impact="Code that expects the column in every table fails on this table.",
     fix_hint="add the column, or exclude the table with `except`",
     options={
         "column": Option(description="The name of the column.", required=True),

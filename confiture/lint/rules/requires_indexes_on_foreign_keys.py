@@ -32,7 +32,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _inherited_foreign_keys(catalog: Catalog, table: Table) -> tuple[Constraint, ...]:
-    """Return the foreign keys that a partition inherits: they are checked on the partitioned table."""
+    """Return the foreign keys that a partition inherits. The rule checks them on the partitioned table."""
     if not table.is_partition:
         return ()
     parents = [catalog.tables[name] for name in table.parents if name in catalog.tables]
@@ -46,7 +46,7 @@ def _inherited_foreign_keys(catalog: Catalog, table: Table) -> tuple[Constraint,
 
 
 def _is_unique_in_target(catalog: Catalog, table: Table, key: Constraint) -> bool:
-    """Whether an index on some columns is as selective as one on all, since the columns they reference are unique."""
+    """Whether an index on only these columns is as selective as one on all, as the referenced columns are unique."""
     target = catalog.tables.get(key.target) if key.target else None
     if target is None or len(key.columns) < 2:
         return False
@@ -77,7 +77,7 @@ def _violation(context: SchemaContext, table: Table, key: Constraint) -> Violati
 
 
 def _find_index_behind_tenant(context: SchemaContext, table: Table, key: Constraint) -> Index | None:
-    """Return the index that could be used if the tenant were part of the foreign key."""
+    """Return the index that could be used if the foreign key included the tenant."""
     tenant = context.target.settings.tenancy.column
     if tenant in key.columns:
         return None
@@ -90,7 +90,7 @@ def _remedy(catalog: Catalog, table: Table, key: Constraint) -> str:
 
 
 def _create_index_statements(catalog: Catalog, table: Table, key: Constraint) -> Iterator[str]:
-    """Return the statements that create the index: CONCURRENTLY, and for a partitioned table one per partition."""
+    """Return the statements that create the index CONCURRENTLY; for a partitioned table, one per partition."""
     name = _new_index_name(catalog, table, key)
     parts = catalog.partitions(table.name)
     how, only = (
@@ -120,8 +120,8 @@ RULE = SchemaRule(
     severity="warning",
     summary="A foreign key has no index on the referencing columns",
     impact="Every DELETE of a referenced row, and every UPDATE of its key, scans the whole referencing table for"
-    " references and holds its locks meanwhile.",
-    fix_hint="add an index that begins with the columns of the foreign key: PostgreSQL does not create one",
+    " references and holds its locks in the meantime.",
+    fix_hint="add an index that begins with the foreign key columns: PostgreSQL does not create one automatically",
     check=_check,
     bad=Example(
         sql=(

@@ -22,7 +22,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _has_key(parts: Parts, table: Table) -> bool:
-    """Whether a table, or each of the tables with its rows, has a primary key."""
+    """Whether a table, or each table that stores its rows, has a primary key."""
     if table.primary_key:
         return True
     below = parts.get(table.name, ())
@@ -30,7 +30,7 @@ def _has_key(parts: Parts, table: Table) -> bool:
 
 
 def _can_be_primary_key(table: Table, index: Index) -> bool:
-    """Whether a unique index can become the primary key, since it identifies every row."""
+    """Whether a unique index identifies every row, so that it can become the primary key."""
     columns = [column and table.column(column) for column in index.columns]
     return (
         index.unique
@@ -63,8 +63,8 @@ def _violation_with_key(table: Table, key: Index) -> Violation:
         location=table.location,
         relation=str(table.name),
         message=f"{table.name} has no primary key, only a unique index",
-        effect="Once the table is published for logical replication, every UPDATE and DELETE fails until it has a"
-        " replica identity. Features that need a primary key, such as batched backfills, do not work.",
+        effect="Once the table is published for logical replication, every UPDATE and DELETE fails until the table"
+        " has a replica identity. Features that need a primary key, such as batched backfills, do not work.",
         hint=hint,
         remedy=remedy,
     )
@@ -74,7 +74,7 @@ def _violation(catalog: Catalog, table: Table) -> Violation:
     inherits = _find_parent_with_key(catalog, table.parents)
     message = f"{table.name} has no primary key"
     if inherits:
-        message += f": it does not inherit that of {inherits}"
+        message += f": it does not inherit the primary key of {inherits}"
     return Violation(location=table.location, relation=str(table.name), message=message)
 
 
@@ -87,8 +87,8 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="warning",
     summary="A table has no primary key",
-    impact="Rows cannot be identified: batched backfills and upserts have no key to use, and once the table is"
-    " published for logical replication, every UPDATE and DELETE fails.",
+    impact="Rows cannot be identified: batched backfills and upserts have no key to use. Once the table is published"
+    " for logical replication, every UPDATE and DELETE fails.",
     fix_hint="add one; without a natural key, add id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     check=_check,
     bad=Example(sql=("CREATE TABLE w_orders (id bigint)",)),

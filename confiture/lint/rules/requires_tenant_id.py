@@ -32,7 +32,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _is_exempt(settings: Settings, name: QualifiedName) -> bool:
-    """Whether the settings exempt the table from tenancy; patterns of the rule take precedence over `tenancy`."""
+    """Whether the settings exempt the table from tenancy. The rule's patterns take precedence over `tenancy`."""
     tenancy = settings.tenancy
     own = (entry for entry in settings.linting.rules if entry.type in (RULE.name, *RULE.aliases))
     has_patterns = any(entry.tables is not None for entry in own)
@@ -46,7 +46,7 @@ def _is_match(name: QualifiedName, patterns: Iterable[str]) -> bool:
 
 
 def _find_tenant_registries(catalog: Catalog, column: str) -> set[QualifiedName]:
-    """Return the tables that tenant columns reference: each of their rows is a tenant."""
+    """Return the tables that tenant columns reference. Each row in these tables is a tenant."""
     return {
         key.target
         for table in catalog.tables.values()
@@ -67,7 +67,7 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="error",
     summary="A tenant table has no tenant column",
-    impact="Rows do not record their tenant: no query, policy or check can separate the tenants.",
+    impact="The rows do not record their tenant, so no query, policy, or check can separate the tenants.",
     fix_hint="add the tenant column, fill it, and make it NOT NULL; or exclude the table with `except`",
     off_by_default=True,
     check=_check,

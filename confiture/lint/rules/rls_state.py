@@ -28,8 +28,8 @@ def _disabled_violation(table: Table) -> Violation:
         location=table.policies[0].location or table.location,
         relation=str(table.name),
         subject="disabled",
-        message=f"{table.name} has policies, but its row security is off",
-        effect="The policies have no effect: every role that can read the table reads the rows of all tenants.",
+        message=f"{table.name} has policies, but row security is disabled",
+        effect="The policies have no effect: every role that can read the table can read the rows of all tenants.",
         hint="enable it",
         remedy=f"ALTER TABLE {qualified_name(table.name)} ENABLE ROW LEVEL SECURITY;",
         severity="error",
@@ -61,7 +61,9 @@ def _check_open_policies(table: Table) -> Iterable[Violation]:
 
 
 def _is_restricted(table: Table, policy: Policy) -> bool:
-    """Whether a restrictive policy applies to the same command, so that a permissive policy may allow all rows."""
+    """Whether a restrictive policy applies to the same command, which makes it safe for a permissive policy to allow
+    all rows.
+    """
     return any(not other.permissive and _is_same_command(policy.command, other.command) for other in table.policies)
 
 
@@ -74,7 +76,7 @@ def _is_true(expression: str | None) -> bool:
 
 
 def _is_unrestricted(policy: Policy) -> bool:
-    """Whether a policy limits neither reads nor writes."""
+    """Whether a policy restricts neither reads nor writes."""
     checked = policy.with_check if policy.with_check is not None else policy.using
     if policy.command == "insert":
         return _is_true(policy.with_check)
@@ -82,7 +84,7 @@ def _is_unrestricted(policy: Policy) -> bool:
 
 
 def _is_override_of(policy: Policy, other: Policy) -> bool:
-    """Whether `other` allows nothing that `policy` does not allow anyway: permissive policies are combined with OR."""
+    """Whether `policy` already allows everything that `other` allows. Permissive policies are combined with OR."""
     if other is policy or not other.permissive or _is_true(other.using) or _is_true(other.with_check):
         return False
     if policy.command not in ("all", other.command) or not _is_unrestricted(policy):
@@ -98,8 +100,8 @@ def _override_violation(table: Table, policy: Policy, overridden: Sequence[Polic
         subject=f"overrides others: {policy.name}",
         message=f"policy {policy.name} of {table.name} allows every row, so that {others}"
         f" {'has' if len(overridden) == 1 else 'have'} no effect",
-        effect="Permissive policies are combined with OR: a row is allowed if one of them is true, and this one always"
-        " is.",
+        effect="Permissive policies are combined with OR: a row is allowed if any of them is true, and this policy"
+        " always is.",
         hint=f"drop {policy.name}, or make the others AS RESTRICTIVE",
     )
 
@@ -111,7 +113,7 @@ def _open_violation(table: Table, policy: Policy) -> Violation:
         relation=str(table.name),
         subject=f"open to all: {policy.name}",
         message=f"policy {policy.name} of {table.name} lets every role {what} every row",
-        effect="The policy limits nothing: for these statements, row security is effectively disabled.",
+        effect="The policy restricts nothing: for these statements, row security is effectively disabled.",
         hint="restrict the policy to roles (TO ...), or limit the rows",
     )
 
@@ -121,8 +123,8 @@ RULE = SchemaRule(
     group=Group.SECURITY,
     severity="warning",
     summary="Row security does not enforce its policies",
-    impact="Rows that the policies should separate are not separated.",
-    fix_hint="enable row security on tables that have policies, and make each policy limit something",
+    impact="Rows that the policies are meant to separate are not separated.",
+    fix_hint="enable row security on tables that have policies, and make each policy restrict the rows",
     check=_check,
     bad=Example(
         sql=(

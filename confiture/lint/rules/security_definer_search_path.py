@@ -1,4 +1,4 @@
-"""SECURITY DEFINER functions whose names are resolved by the search_path of the caller."""
+"""SECURITY DEFINER functions that resolve names with the caller's search_path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Function
 
 _SQL_BODY = re.compile(r"\s*(BEGIN\s+ATOMIC|RETURN)\b", re.IGNORECASE)
-"""The beginning of an SQL function body whose names PostgreSQL resolved at creation."""
+"""The beginning of an SQL function body in which PostgreSQL resolved all names at creation."""
 _LANGUAGES_WITHOUT_NAMES = ("c", "internal")
 
 
@@ -44,9 +44,10 @@ RULE = SchemaRule(
     group=Group.SECURITY,
     severity="warning",
     summary="A SECURITY DEFINER function does not set search_path",
-    impact="The caller's search_path decides which tables, functions and operators its names resolve to: a role that"
-    " can create such an object in any schema can run code with the privileges of the function's owner.",
-    fix_hint="set search_path to the schemas that it needs, none of them writable by others, with pg_temp last",
+    impact="The caller's search_path determines which tables, functions, and operators the function uses. A role that"
+    " can create these objects in any schema can run code with the privileges of the function's owner.",
+    fix_hint="set search_path to the schemas that the function needs, none of them writable by other roles, with"
+    " pg_temp last",
     check=_check,
     bad=Example(
         sql=(

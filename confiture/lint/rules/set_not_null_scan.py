@@ -1,4 +1,4 @@
-"""SET NOT NULL without a constraint that proves the absence of nulls."""
+"""SET NOT NULL without a constraint that proves that there are no nulls."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def _new_column_violation(context: StatementContext, command: int, column: str) 
         relation=table,
         message=f"all rows of {table} are scanned for nulls in the new column {column}, although its default rules"
         " them out",
-        hint="write NOT NULL in ADD COLUMN instead, where the default proves it",
+        hint="write NOT NULL in ADD COLUMN instead, where the default is the proof",
     )
 
 
 def _is_proven(context: StatementContext, column: str, counts: Callable[[Constraint], bool]) -> bool:
-    """Whether the constraints for which `counts` is true, assumed valid, prove that all rows have a value."""
+    """Whether the constraints for which `counts` is true prove, if valid, that all rows have a value."""
     tables = affected_tables(context, context.node.relation)
     return bool(tables) and all(
         _is_proven_for(context, _validate_constraints(table, counts), column) for table in tables
@@ -71,7 +71,7 @@ def _is_proven_for(context: StatementContext, table: Table, column: str) -> bool
     target = table.column(column)
     if target is None or target.not_null or not _is_composite(context, target.type):
         return is_proved_not_null(table, column)
-    return False  # for a composite value, IS NOT NULL tests that all of its fields have a value
+    return False  # for a composite value, IS NOT NULL is true only if all fields have a value
 
 
 def _is_composite(context: StatementContext, kind: str) -> bool:
@@ -93,13 +93,13 @@ def _violation(context: StatementContext, command: int, column: str) -> Violatio
     place = command_offsets(context.statement)[command]
     others = remaining_commands(context, [command])
     table = context.name(relation)
-    message = f"all rows of {table} are scanned for nulls in {column}, which blocks reads and writes meanwhile"
+    message = f"all rows of {table} are scanned for nulls in {column}, blocking reads and writes in the meantime"
     if _is_proven(context, column, lambda one: one.validated):
         return Violation(
             location=place,
             relation=table,
-            message=f"{message}: PostgreSQL drops the CHECK that proves their absence first, in any order of the"
-            " commands",
+            message=f"{message}: PostgreSQL drops the CHECK that proves their absence first, regardless of the"
+            " command order",
             hint="drop the CHECK in a separate ALTER TABLE after the one with SET NOT NULL",
         )
     waiting = _find_unvalidated_proof(context, column)
@@ -108,7 +108,7 @@ def _violation(context: StatementContext, command: int, column: str) -> Violatio
             location=place,
             relation=table,
             message=f"{message}: {waiting} would prove their absence, but is not validated",
-            hint="VALIDATE the constraint in an earlier statement; then SET NOT NULL scans nothing",
+            hint="VALIDATE the constraint in an earlier statement; SET NOT NULL then scans nothing",
             remedy=join_lines(*others, validate_constraint_sql(relation, waiting), set_not_null_sql(relation, column)),
         )
     return Violation(location=place, relation=table, message=message, remedy=_remedy(context, command, column))
@@ -120,7 +120,7 @@ def _remedy(context: StatementContext, command: int, column: str) -> str | None:
     if context.version < NOT_NULL_WITHOUT_CHECK and target and _is_composite(context, target.type):
         return None
     others, steps = remaining_commands(context, [command]), not_null_statements(context, column)
-    # a new primary key may include the column
+    # the column may be part of a new primary key
     waits = any(one.kind == pb.CONSTR_PRIMARY for one in added_constraints(context))
     return join_lines(*steps, *others) if waits else join_lines(*others, *steps)
 
@@ -143,7 +143,7 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="SET NOT NULL scans the whole table",
-    impact="All reads and writes of the table wait until every row is checked for nulls (ACCESS EXCLUSIVE lock).",
+    impact="All reads from and writes to the table wait until every row is checked for nulls (ACCESS EXCLUSIVE lock).",
     fix_hint="first add a constraint that rules out nulls: NOT NULL ... NOT VALID (PostgreSQL 18), or CHECK (... IS NOT"
     " NULL) NOT VALID, and VALIDATE it in a later migration",
     kinds=frozenset({"alter_table_stmt"}),

@@ -67,8 +67,8 @@ def _check_index(context: StatementContext) -> Iterable[Violation]:
         location=context.location,
         relation=str(indexed[0].name) if indexed else None,
         message=f"SET TABLESPACE copies the whole index {context.node.relation.relname}",
-        effect="Queries of its table wait until the whole index is copied (ACCESS EXCLUSIVE lock on the index).",
-        hint="build a new index there CONCURRENTLY under another name, then drop this one",
+        effect="Queries on the table wait until the whole index is copied (ACCESS EXCLUSIVE lock on the index).",
+        hint="build a new index in that tablespace CONCURRENTLY under another name, then drop the old index",
     )
 
 
@@ -79,9 +79,9 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="SET LOGGED, UNLOGGED, TABLESPACE or ACCESS METHOD copies a table in use",
-    impact="All reads and writes of the table wait until it is completely copied (ACCESS EXCLUSIVE lock).",
-    fix_hint="do it in a maintenance window or with pg_repack; or create a new table, fill it in batches and move"
-    " clients to it",
+    impact="All reads from and writes to the table wait until the whole table is copied (ACCESS EXCLUSIVE lock).",
+    fix_hint="run the statement in a maintenance window, or use pg_repack; or create a new table, fill it in batches,"
+    " and move clients to it",
     kinds=frozenset({"alter_table_stmt", "alter_table_move_all_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),

@@ -37,7 +37,8 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="warning",
     summary="A template uses a built-in name without the prefix `confiture.`",
-    impact="Text that is meant for another template, such as a mail with {{ name }}, is changed without an error."
+    impact="Text that is meant for another template engine, such as an e-mail with {{ name }}, is changed without an"
+    " error."
     " The names without the prefix stop working in the next release.",
     fix_hint="if the built-in is meant, write {{ confiture.name }} etc.; otherwise use {% raw %}...{% endraw %} or a"
     " plain .sql file, which is not rendered",

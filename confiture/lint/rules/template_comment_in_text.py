@@ -17,7 +17,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     for index in find_comments_in_quotes(source.text):
         yield Violation(
             location=template_location(source, index),
-            message="the template removes this comment from a quoted text",
+            message="the template removes this comment from quoted text",
         )
 
 
@@ -25,8 +25,8 @@ RULE = StatementRule(
     name="template_comment_in_text",
     group=Group.DATA,
     severity="warning",
-    summary="A quoted SQL text contains a template comment",
-    impact="Rendering removes {# ... #} from the text, so other data is written than the file shows.",
+    summary="Quoted SQL text contains a template comment",
+    impact="Rendering removes {# ... #} from the text, so the data written differs from the file.",
     fix_hint="write {% raw %}...{% endraw %} around the text, or move the comment out of the quotes",
     kinds=ALL_STATEMENTS,
     check=_check,

@@ -1,4 +1,4 @@
-"""UPDATE, DELETE, MERGE and ON CONFLICT that reach rows of other tenants."""
+"""UPDATE, DELETE, MERGE, and ON CONFLICT that affect other tenants' rows."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     aliases=("tenant_reach",),
     group=Group.TENANCY,
     severity="error",
-    summary="Rows of one tenant change rows of another",
-    impact="A row of one tenant updates or deletes a row of another tenant.",
+    summary="One tenant's rows change another tenant's rows",
+    impact="One tenant's row causes another tenant's row to be updated or deleted.",
     fix_hint="compare the tenant columns too",
     kinds=CHANGING,
     check=_check,

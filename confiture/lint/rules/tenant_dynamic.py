@@ -1,4 +1,4 @@
-"""Functions that build SQL at run time: which tenants it reads is unknown before."""
+"""Functions that build SQL at run time. The tenants that this SQL reads are unknown until it runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RULE = SchemaRule(
     severity="info",
     summary="A function builds SQL at run time",
     impact="Whether the statement separates tenants is unknown until it runs.",
-    fix_hint="write plain statements, or prove them with `confiture tenancy prove`",
+    fix_hint="write plain statements, or prove isolation with `confiture tenancy prove`",
     check=_check,
     bad=Example(
         sql=(

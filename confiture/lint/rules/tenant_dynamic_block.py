@@ -1,4 +1,4 @@
-"""DO blocks that build SQL at run time: which tenants it reads is unknown before."""
+"""DO blocks that build SQL at run time. The tenants that this SQL reads are unknown until it runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RULE = StatementRule(
     severity="info",
     summary="A DO block builds SQL at run time",
     impact="Whether the statement separates tenants is unknown until it runs.",
-    fix_hint="write plain statements, which lint analyzes and a dry run proves",
+    fix_hint="write plain statements: lint analyzes them, and a dry run proves isolation",
     kinds=frozenset({"do_stmt"}),
     check=_check,
     bad=Example(

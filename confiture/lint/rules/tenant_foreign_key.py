@@ -27,8 +27,9 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="warning",
     summary="A foreign key between tenant tables omits the tenant",
-    impact="A row can reference a row of another tenant, and queries that follow the key read it.",
-    fix_hint="add the tenant to the key: UNIQUE (tenant, id) there, FOREIGN KEY (tenant, ...) here",
+    impact="A row can reference another tenant's row, and queries that follow the key read that row.",
+    fix_hint="add the tenant to both keys: UNIQUE (tenant, id) on the referenced table, FOREIGN KEY (tenant, ...) on"
+    " this table",
     off_by_default=True,
     check=_check,
     bad=Example(

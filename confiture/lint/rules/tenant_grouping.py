@@ -1,4 +1,4 @@
-"""Aggregates, DISTINCT and windows over the rows of several tenants."""
+"""Aggregates, DISTINCT, and windows over rows of several tenants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="error",
     summary="An aggregate, DISTINCT or window combines rows of several tenants",
-    impact="One tenant reads results computed from rows of other tenants.",
+    impact="One tenant reads results computed from other tenants' rows.",
     fix_hint="add the tenant column to GROUP BY, DISTINCT ON or PARTITION BY",
     kinds=CHANGING,
     check=_check,

@@ -1,4 +1,4 @@
-"""Joins of tenant tables that do not compare the tenants."""
+"""Joins between tenant tables that do not compare the tenants."""
 
 from __future__ import annotations
 

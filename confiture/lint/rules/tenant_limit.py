@@ -1,4 +1,4 @@
-"""LIMIT and OFFSET over the rows of all tenants."""
+"""LIMIT and OFFSET over rows from all tenants."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RULE = StatementRule(
     name="tenant_limit",
     group=Group.TENANCY,
     severity="warning",
-    summary="LIMIT or OFFSET counts rows of all tenants",
-    impact="Whether a tenant gets its rows depends on how many rows other tenants have.",
+    summary="LIMIT or OFFSET counts rows across all tenants",
+    impact="The number of other tenants' rows determines whether a tenant gets its own rows.",
     fix_hint="limit within each tenant, with a LATERAL subquery or row_number() OVER (PARTITION BY tenant)",
     kinds=CHANGING,
     check=_check,

@@ -36,9 +36,10 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="warning",
     summary="A tenant table has no row security, or its owner bypasses it",
-    impact="One missing condition in a query exposes the rows of all tenants: nothing else separates them.",
-    fix_hint="enable it, with a policy that compares the tenant column; FORCE it if the application owns the table",
-    options={"forced": Option(description="Whether row security must apply to owners too.", kind=bool, default=False)},
+    impact="One missing condition in a query exposes all tenants' rows, because nothing else separates the tenants.",
+    fix_hint="enable row security, with a policy that compares the tenant column; FORCE it if the application owns"
+    " the table",
+    options={"forced": Option(description="Whether row security must also apply to owners.", kind=bool, default=False)},
     off_by_default=True,
     check=_check,
     bad=Example(

@@ -23,7 +23,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _is_generated(table: Table, key: Constraint) -> bool:
-    """Whether the database generates the values of the key, so that tenants cannot choose them."""
+    """Whether the database generates the key values, so that tenants cannot choose them."""
     columns = [table.column(name) for name in key.columns]
     return all(column is not None and bool(column.identity or column.default) for column in columns)
 
@@ -33,7 +33,7 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="info",
     summary="A unique key of a tenant table omits the tenant",
-    impact="A value of one tenant is rejected for all others, which reveals to them that it exists.",
+    impact="A value in use by one tenant is rejected for all others, which reveals that the value exists.",
     fix_hint="put the tenant first in the key; keys whose values the database generates need no change",
     off_by_default=True,
     check=_check,

@@ -1,4 +1,4 @@
-"""Tenant columns that are not written from the tenant of the source rows."""
+"""Tenant columns that are not set to the tenant of the source rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RULE = StatementRule(
     name="tenant_wrong_source",
     group=Group.TENANCY,
     severity="error",
-    summary="The tenant is not that of the source rows",
-    impact="Rows of one tenant are stored as rows of another, who can then read them.",
-    fix_hint="write the tenant column of the source rows",
+    summary="The tenant is not copied from the source rows",
+    impact="One tenant's rows are stored as another's, and the other tenant can read them.",
+    fix_hint="copy the tenant column from the source rows",
     kinds=CHANGING,
     check=_check,
     bad=Example(

@@ -31,7 +31,7 @@ RULE = SchemaRule(
     severity="info",
     summary="An index has too many key columns",
     impact="The index becomes almost as large as the table and slows down every write; its last columns rarely help.",
-    fix_hint="keep the columns that narrow the search, and move columns that are only read to INCLUDE",
+    fix_hint="keep the columns that narrow the search, and move columns that queries only return to INCLUDE",
     options={_MAX_COLUMNS_OPTION: Option(description="The maximum number of key columns.", kind=int, default=4)},
     check=_check,
     bad=Example(

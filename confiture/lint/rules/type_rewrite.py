@@ -46,9 +46,10 @@ def _check_rescans(context: StatementContext, table: str, change: TypeChange) ->
             location=change.location,
             relation=table,
             message=f"{table} is scanned under its lock to rebuild {' and '.join(names)} for {change.column}",
-            effect="All reads and writes of the table wait until it is completely scanned (ACCESS EXCLUSIVE lock).",
-            hint="drop a CHECK first and add it NOT VALID afterwards; drop an index first and build it CONCURRENTLY"
-            " afterwards",
+            effect="All reads from and writes to the table wait until the whole table is scanned (ACCESS EXCLUSIVE"
+            " lock).",
+            hint="drop a CHECK first and add it again as NOT VALID afterwards; drop an index first and build it"
+            " CONCURRENTLY afterwards",
         )
 
 
@@ -61,7 +62,7 @@ def _needs_rewrite(context: StatementContext, change: TypeChange) -> Tristate:
 
 
 def _is_utc_session(context: StatementContext) -> bool:
-    """Whether the last SET TimeZone of the transaction sets it to UTC."""
+    """Whether the last SET TimeZone in the transaction sets UTC."""
     zone = ""
     for one in context.earlier_of_kind("variable_set_stmt"):
         if one.node.name.lower() == "timezone":
@@ -100,7 +101,7 @@ def _utc_remedy(context: StatementContext, change: TypeChange) -> str:
 
 
 def _new_column_remedy(context: StatementContext, change: TypeChange) -> str:
-    """Return SQL that adds a column of the new type and fills it with a trigger and a backfill."""
+    """Return SQL that adds a column with the new type and fills it with a trigger and a backfill."""
     table = resolve_relation_name(context, context.node.relation)
     column = make_object_name(change.column, None, "new")
     value = change.using if change.using is not None else _cast_node(change)
@@ -132,9 +133,10 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="ALTER COLUMN ... TYPE rewrites the table",
-    impact="All reads and writes of the table wait until its rows and indexes are rewritten (ACCESS EXCLUSIVE lock).",
+    impact="All reads from and writes to the table wait until all rows and indexes are rewritten (ACCESS EXCLUSIVE"
+    " lock).",
     fix_hint="add a second column, fill new rows with a trigger and existing rows in batches, then move clients to it;"
-    " changes from varchar to a longer varchar or text, and of numeric to more digits of the same scale, rewrite"
+    " changes from varchar to text or a longer varchar, and from numeric to more digits with the same scale, rewrite"
     " nothing",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

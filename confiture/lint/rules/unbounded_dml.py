@@ -1,4 +1,4 @@
-"""Changes of all rows of a table in use, and inserts from large tables, in one transaction."""
+"""Changes to all rows of a table in use, and inserts from large tables, in one transaction."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from confiture.sql.parse_tree import format_statement, pb
 from confiture.sql.tenant_flow.expressions import find_aggregates
 
 _FILL_IMPACT = (
-    "The transaction lasts as long as the whole insert: until it commits, vacuum cannot remove rows of any table that "
-    "became dead meanwhile, and after a failure everything starts over."
+    "The transaction stays open for the whole insert. Until it commits, vacuum cannot remove rows that become dead in"
+    " any table, and a failure means starting over."
 )
 
 _GROUPED_HINT = (
-    "write it as a `backfill:` step whose batch key determines the groups; if groups span all rows, run it when a long "
-    "transaction does no harm, and give the reason in an ignore comment"
+    "write it as a `backfill:` step whose batch key determines the groups; if a group can span all rows, run the"
+    " statement when a long transaction does no harm, and give the reason in an ignore comment"
 )
 
 
@@ -51,7 +51,9 @@ def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alo
     if change.kind == "merge_stmt":
         message = f"MERGE may change {whole} in one transaction"
     elif change.node.HasField("where_clause"):
-        message = f"{change.verb} may {change.effect_text} {whole} in one transaction: its WHERE does not bound them"
+        message = (
+            f"{change.verb} may {change.effect_text} {whole} in one transaction: the WHERE clause does not bound them"
+        )
     else:
         message = f"{change.verb} {change.effect_text}s {whole} in one transaction"
     return Violation(
@@ -83,7 +85,7 @@ def _is_grouped(select: Any) -> bool:
 
 
 def _first_batch_sql(context: StatementContext, change: RowChange) -> str | None:
-    """Return the change for the first range of keys; None unless the key is an integer column."""
+    """Return the statement for the first key range; None unless the key is an integer column."""
     key = integer_primary_key(context.table(change.node.relation))
     if key is None or change.kind == "merge_stmt" or change.node is not context.node:
         return None
@@ -122,7 +124,7 @@ RULE = StatementRule(
     severity="warning",
     summary="UPDATE, DELETE or MERGE has no bound on its rows, or INSERT reads all of a large table",
     impact="Every changed row stays locked until the migration commits, and other sessions that change it wait that"
-    " long; the old row versions are left behind as dead rows, which vacuum cannot remove before the commit.",
+    " long. The old row versions remain as dead rows, which vacuum cannot remove before the commit.",
     fix_hint="write it as a `backfill:` step, which runs in batches, each in its own transaction; for a table that"
     " stays small, use an ignore comment",
     kinds=CHANGING,

@@ -1,4 +1,4 @@
-"""UNIQUE and PRIMARY KEY constraints that are added without an existing index."""
+"""UNIQUE and PRIMARY KEY constraints added without an existing index."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield Violation(
             location=addition.location,
             relation=table,
-            message=f"the {KEYS[addition.kind]} constraint builds its index, which blocks reads and writes of {table}"
-            " meanwhile",
+            message=f"the {KEYS[addition.kind]} constraint builds its index, blocking reads from and writes to"
+            f" {table} in the meantime",
             remedy=_by_partition_remedy(context) if partitioned else _by_index_remedy(context),
             hint=_OVERLAPS_HINT
             if addition.constraint.without_overlaps
@@ -60,7 +60,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_attached(context: StatementContext, added: AddedConstraint) -> bool:
-    """Whether every partition already has such a key: PostgreSQL attaches its index and builds none."""
+    """Whether every partition already has such a key, so that PostgreSQL attaches them and builds none."""
     parts = descendant_partitions(context, context.node.relation)
     kind = _KINDS[added.kind]
     return bool(parts) and all(
@@ -77,9 +77,9 @@ def _added_keys(context: StatementContext) -> list[AddedConstraint]:
 def _by_index_remedy(context: StatementContext) -> str | None:
     keys = _added_keys(context)
     if any(one.column is not None and one.kind == pb.CONSTR_PRIMARY for one in keys):
-        return None  # the column needs distinct values first, which only the author can choose
+        return None  # the column needs distinct values first, and only the author can choose them
     if any(one.constraint.without_overlaps for one in keys):
-        return None  # PostgreSQL cannot make such a key from an index
+        return None  # PostgreSQL cannot create such a key from an index
     names = constraint_names_by_location(context, keys)
     relation = context.node.relation
     return join_lines(
@@ -137,7 +137,7 @@ def _partition_statements(
 
 
 def _parent_key_sql(relation: Any, added: AddedConstraint, name: str) -> str:
-    """Return SQL that adds the key to ONLY a partitioned table: indexes of its partitions are attached later."""
+    """Return SQL that adds the key to ONLY the partitioned table. Its partitions' indexes are attached later."""
     only = pb.RangeVar()
     only.CopyFrom(relation)
     only.inh = False
@@ -148,13 +148,13 @@ def _parent_key_sql(relation: Any, added: AddedConstraint, name: str) -> str:
 
 
 _BY_PARTITION_HINT = (
-    "add it to ONLY the partitioned table, build a unique index CONCURRENTLY on each partition, make it a constraint"
-    " there, and ATTACH it"
+    "add the key to ONLY the partitioned table; on each partition, build a unique index CONCURRENTLY, turn it into a"
+    " constraint, and ATTACH it"
 )
 
 _OVERLAPS_HINT = (
-    "create a new table with the key, fill it in batches and swap the names, or add the key while the table is idle:"
-    " PostgreSQL cannot add one without the lock"
+    "create a new table with the key, fill it in batches, and swap the names; or add the key while the table is idle,"
+    " because PostgreSQL cannot add such a key without the lock"
 )
 
 RULE = StatementRule(
@@ -162,7 +162,7 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A UNIQUE or PRIMARY KEY constraint builds its index under an ACCESS EXCLUSIVE lock",
-    impact="All reads and writes of the table wait until the whole index is built (ACCESS EXCLUSIVE lock).",
+    impact="All reads from and writes to the table wait until the whole index is built (ACCESS EXCLUSIVE lock).",
     fix_hint="build a unique index CONCURRENTLY, then add the constraint with USING INDEX, which is quick",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

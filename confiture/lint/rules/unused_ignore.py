@@ -8,9 +8,9 @@ RULE = IgnoreCommentRule(
     name="unused_ignore",
     group=Group.COMMENTS,
     severity="warning",
-    summary="An ignore comment names a rule that finds nothing there, or that does not exist",
-    impact="The comment claims a hazard that does not exist, and would hide the next one in this statement.",
-    fix_hint="remove the comment, or the name of the rule from it",
+    summary="An ignore comment names a rule that reports nothing there, or that does not exist",
+    impact="The comment claims a hazard that does not exist, and would hide a future hazard in this statement.",
+    fix_hint="remove the comment, or remove the rule name from it",
     bad=Example(
         sql=(
             "-- confiture: ignore requires_primary_key -- rows are only ever appended\n"

@@ -23,7 +23,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     else:
         return
     if not tables:
-        what = "every table that was clustered before" if verb == "CLUSTER" else "every table of the database"
+        what = "every table that was clustered before" if verb == "CLUSTER" else "every table in the database"
         yield Violation(location=context.location, message=f"{verb} rewrites {what}")
     for table in tables:
         if has_concurrent_users(context, table):
@@ -47,8 +47,9 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="VACUUM FULL or CLUSTER rewrites a table in use",
-    impact="All reads and writes of the table wait until it is completely rewritten (ACCESS EXCLUSIVE lock).",
-    fix_hint="use plain VACUUM to make the space reusable, or pg_repack or pg_squeeze to release it without the lock",
+    impact="All reads from and writes to the table wait until the whole table is rewritten (ACCESS EXCLUSIVE lock).",
+    fix_hint="use plain VACUUM to make the space reusable, or pg_repack or pg_squeeze to return it to the operating"
+    " system without the lock",
     kinds=frozenset({"vacuum_stmt", "cluster_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),

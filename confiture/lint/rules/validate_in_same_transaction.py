@@ -1,4 +1,4 @@
-"""VALIDATE CONSTRAINT in the transaction that added the constraint NOT VALID."""
+"""VALIDATE CONSTRAINT in the transaction that adds the constraint as NOT VALID."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=command_offsets(context.statement)[number],
                 relation=table,
-                message=f"{command.name} is validated in the transaction that adds it to {table}, whose lock is held"
-                " during the scan",
+                message=f"{command.name} is validated in the transaction that adds it to {table}, so the lock on the"
+                " table is held during the scan",
                 effect=_FOREIGN_KEY_IMPACT if is_key else None,
                 remedy=_remedy(context, command.name),
             )
@@ -56,7 +56,7 @@ def _remedy(context: StatementContext, name: str) -> str:
 
 
 def _not_valid_constraints(context: StatementContext) -> Iterator[tuple[str, AddedConstraint]]:
-    """Return the constraints that the transaction added NOT VALID to the same table, by name."""
+    """Return the constraints that the transaction has added to the same table as NOT VALID, by name."""
     table = resolve_relation_name(context, context.node.relation)
     for other in (*context.earlier_of_kind("alter_table_stmt"), context):
         if resolve_relation_name(context, other.node.relation) == table:
@@ -75,8 +75,8 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A NOT VALID constraint is validated in the transaction that adds it",
-    impact="All reads and writes of the table wait until every row is checked: the ACCESS EXCLUSIVE lock of ADD is held"
-    " until the transaction ends.",
+    impact="All reads from and writes to the table wait until every row is checked, because the ACCESS EXCLUSIVE lock"
+    " from ADD CONSTRAINT is held until the transaction ends.",
     fix_hint="VALIDATE it in a later migration: on its own, VALIDATE blocks neither reads nor writes",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

@@ -70,7 +70,7 @@ def _find_default(column: Any) -> Any:
 
 
 def _remedy(context: StatementContext) -> str:
-    """Return SQL that sets each volatile default after adding its column, and fills existing rows."""
+    """Return SQL that adds each column, then sets its volatile default, and fills existing rows."""
     relation, commands = context.node.relation, []
     deferred: set[str] = set()
     fills: list[str] = []
@@ -101,7 +101,7 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="ADD COLUMN with a volatile default rewrites the table",
-    impact="All reads and writes of the table wait until every row is rewritten (ACCESS EXCLUSIVE lock).",
+    impact="All reads from and writes to the table wait until every row is rewritten (ACCESS EXCLUSIVE lock).",
     fix_hint="add the column without the default, set the default, and fill existing rows in batches; constants and"
     " stable functions such as now() rewrite nothing",
     kinds=frozenset({"alter_table_stmt"}),

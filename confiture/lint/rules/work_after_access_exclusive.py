@@ -46,7 +46,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_reported_elsewhere(context: StatementContext) -> bool:
-    """Whether the work is a hazard in any transaction: another finding then has the remedy."""
+    """Whether the work is a hazard in any transaction. If so, another finding contains the remedy."""
     kind, node = context.statement.kind, context.node
     if kind not in ("index_stmt", "alter_table_stmt") or context.is_new(node.relation):
         return False
@@ -54,20 +54,20 @@ def _is_reported_elsewhere(context: StatementContext) -> bool:
 
 
 def _tables_still_locked(earlier: StatementContext, context: StatementContext) -> list[QualifiedName]:
-    """Return the tables in use that stay locked by an earlier statement, and not by the current one."""
+    """Return the tables in use that stay locked by an earlier statement and are not locked by the current one."""
     own = {name for name, mode in context.effects.locks.items() if mode is LockMode.ACCESS_EXCLUSIVE}
     return [name for name in _exclusive_locks(earlier) if name not in own and not is_new_name(context, name)]
 
 
 def _is_already_reported(earlier: StatementContext, context: StatementContext) -> bool:
-    """Whether a statement in between already reports the locks of the earlier statement."""
+    """Whether an intermediate statement already reports the earlier statement's locks."""
     numbers = context.transaction.numbers_of_kind(_KINDS, earlier.number + 1, context.number)
     between = (context.earlier[number] for number in numbers)
     return any(_tables_still_locked(earlier, one) and next(_slow_work(one), None) for one in between)
 
 
 def _exclusive_locks(context: StatementContext) -> Iterator[QualifiedName]:
-    """Return the tables and views that a statement locked in ACCESS EXCLUSIVE mode and that still exist."""
+    """Return the tables and views that a statement locked in ACCESS EXCLUSIVE mode, if they still exist."""
     for name, mode in context.effects.locks.items():
         if mode is LockMode.ACCESS_EXCLUSIVE:
             known = context.catalog.relation(*name)
@@ -76,7 +76,7 @@ def _exclusive_locks(context: StatementContext) -> Iterator[QualifiedName]:
 
 
 def _is_named_in(context: StatementContext, relation: QualifiedName) -> bool:
-    """Whether a statement other than DROP names a relation unknown to the catalog, and not as an index."""
+    """Whether a statement other than DROP names a relation missing from the catalog, other than as an index."""
     if context.statement.kind == "drop_stmt" or relation in context.catalog.index_owners:
         return False
     named = find_nodes(context.node, pb.RangeVar)
@@ -84,7 +84,7 @@ def _is_named_in(context: StatementContext, relation: QualifiedName) -> bool:
 
 
 def _slow_work(context: StatementContext) -> Iterator[str]:
-    """Return what is slow about a statement, as phrases that follow `this statement`."""
+    """Return the slow work of a statement, as phrases that follow `this statement`."""
     kind, node = context.statement.kind, context.node
     for change in find_row_changes(kind, node):
         if is_unbounded(change, context):
@@ -93,7 +93,7 @@ def _slow_work(context: StatementContext) -> Iterator[str]:
     if target is not None:
         yield f"fills {context.name(target)}"
     elif kind == "select_stmt":
-        # checks read what they need for their proof: reported only if that is known to be large
+        # a check reads the rows that it needs, so it is reported only if the table is known to be large
         large = [name for name in sorted(context.effects.scans) if is_large(context, name)]
         if large:
             yield f"reads all {context.rows(large[0]):,} rows of {large[0]}"
@@ -105,7 +105,7 @@ def _slow_work(context: StatementContext) -> Iterator[str]:
 
 
 def _filled_relation(context: StatementContext) -> Any:
-    """Return the relation that a statement fills with an unbounded number of rows; None if there is none."""
+    """Return the relation that a statement fills with an unbounded number of rows, if any."""
     node = context.node
     match context.statement.kind:
         case "insert_stmt" if is_large_read(node.select_stmt.select_stmt, context):
@@ -120,7 +120,7 @@ def _filled_relation(context: StatementContext) -> Any:
 
 
 def _is_on_empty_table(context: StatementContext) -> bool:
-    """Whether the statement alters a table that the transaction created and did not fill, so that it scans nothing."""
+    """Whether the statement scans nothing because it alters a table that the transaction created and did not fill."""
     if context.statement.kind != "alter_table_stmt":
         return False
     table = resolve_relation_name(context, context.node.relation)
@@ -134,7 +134,7 @@ def _is_on_empty_table(context: StatementContext) -> bool:
 
 
 def _is_validation_of_new(context: StatementContext) -> bool:
-    """Whether the statement only validates constraints of the same transaction, which another rule reports."""
+    """Whether the statement only validates constraints added in the same transaction, which another rule reports."""
     if context.statement.kind != "alter_table_stmt":
         return False
     commands = list(alter_commands(context.node))
@@ -159,9 +159,9 @@ RULE = StatementRule(
     group=Group.TRANSACTIONS,
     severity="warning",
     summary="A slow statement runs while the transaction holds an ACCESS EXCLUSIVE lock",
-    impact="All reads and writes of the locked table wait until this statement is done and the transaction commits:"
-    " the ACCESS EXCLUSIVE lock is held until then.",
-    fix_hint="move the statement that locks and the slow statement to separate migrations",
+    impact="All reads from and writes to the locked table wait until this statement finishes and the transaction"
+    " commits, because the ACCESS EXCLUSIVE lock is held until then.",
+    fix_hint="move the locking statement and the slow statement to separate migrations",
     kinds=_KINDS,
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),

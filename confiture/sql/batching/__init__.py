@@ -1,7 +1,7 @@
-"""Statements that run in batches: reading them, checking that they can be split, and that they can be repeated.
+"""Batched statements: analysis, and checks that they can be split and repeated.
 
-A batch sees only its own rows of the driving table. Therefore all rows that the query combines (groups, DISTINCT,
-windows) must be in the same batch.
+A batch sees only its own rows of the driving table. Therefore, all rows that the query combines (in groups, DISTINCT,
+or windows) must be in the same batch.
 """
 
 from confiture.sql.batching.groups import batching_problem

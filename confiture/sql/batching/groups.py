@@ -1,4 +1,6 @@
-"""Statements that cannot be split into batches: those that combine rows of several batches, or change the batch key."""
+"""Detection of statements that cannot be split into batches, because they combine rows from several batches or change
+the batch key.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def batching_problem(statement: ParsedStatement, alias: str, key: Sequence[str])
 
 
 def _check_groups_within_key(statement: ParsedStatement, query: Any, alias: str, key: Sequence[str]) -> None:
-    """Raise SqlProblem if the query combines rows of several batches."""
+    """Raise SqlProblem if the query combines rows from several batches."""
     outputs = [target.res_target for target in query.target_list]
     if query.group_clause:
         grouped = {driving_column(item, outputs, alias) for item in query.group_clause}
@@ -45,7 +47,7 @@ def _check_groups_within_key(statement: ParsedStatement, query: Any, alias: str,
             {driving_column(one, outputs, alias) for one in columns},
             key,
             "DISTINCT",
-            "rows of different batches would not be merged",
+            "rows from different batches would not be merged",
         )
     if query.HasField("limit_count") or query.HasField("limit_offset"):
         message = "LIMIT and OFFSET would apply to each batch separately"
@@ -56,7 +58,7 @@ def _check_groups_within_key(statement: ParsedStatement, query: Any, alias: str,
 
 
 def _check_key_unchanged(statement: ParsedStatement, alias: str, key: Sequence[str]) -> None:
-    """Raise SqlProblem if an UPDATE changes the key by which it is batched."""
+    """Raise SqlProblem if an UPDATE changes its own batch key."""
     node = statement.node
     assigned = [target.res_target.name for target in node.target_list if target.res_target.name in key]
     if assigned and alias_in_query(node.relation) == alias:

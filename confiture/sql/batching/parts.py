@@ -1,4 +1,4 @@
-"""The parts of a batched statement: its query, its batch condition, its tables and columns."""
+"""The parts of a batched statement: its query, batch condition, tables, and columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARK = BATCH.strip('"')
 
 
 def insert_query(statement: ParsedStatement) -> Any | None:
-    """Return the SELECT of an INSERT; None if there is none, or if it is VALUES or a set operation."""
+    """Return the SELECT of an INSERT; None if the INSERT has no query, or if the query is VALUES or a set operation."""
     if statement.kind != "insert_stmt" or not statement.node.HasField("select_stmt"):
         return None
     query = statement.node.select_stmt.select_stmt
@@ -25,12 +25,14 @@ def is_batch_condition(column: Any) -> bool:
 
 
 def alias_in_query(table: Any) -> str:
-    """Return the alias of a table in a statement, or its name."""
+    """Return a table's alias in a statement, or its name if it has no alias."""
     return str(table.alias.aliasname or table.relname)
 
 
 def driving_column(node: Any, outputs: Sequence[Any], alias: str) -> str | None:
-    """Return the column of the driving table that an expression is: directly, or by position or name in the output."""
+    """Return the driving table's column that an expression refers to, either directly or by its position or name in the
+    output.
+    """
     kind = node.WhichOneof("node")
     if kind == "a_const" and node.a_const.HasField("ival"):
         position = node.a_const.ival.ival

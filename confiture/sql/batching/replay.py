@@ -1,4 +1,4 @@
-"""Whether a statement can be repeated for rows that other sessions have written meanwhile."""
+"""Whether a statement can be repeated for rows that other sessions have written in the meantime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from confiture.sql.traversal import find_nodes
 
 
 def replay_problem(statement: ParsedStatement, source: TableRef) -> SqlProblem | None:
-    """Return why rows cannot be filled again after other sessions have written them; None if they can."""
+    """Return why rows cannot be filled again after other sessions have written them; None if refilling is safe."""
     written = statement.node.relation if statement.kind == "insert_stmt" else None
     reads = [
         table
@@ -25,14 +25,15 @@ def replay_problem(statement: ParsedStatement, source: TableRef) -> SqlProblem |
             "not-captured",
             f"the statement reads {source} more than once: a write to one row can affect rows with other keys",
             statement.offset,
-            "use `on_writes: ignore` if no other session writes, or fill a table first and read it in another backfill",
+            "use `on_writes: ignore` if no other session writes, or fill a table first and read it in a second"
+            " backfill",
         )
     return _compounding_update_problem(statement) if statement.kind == "update_stmt" else None
 
 
 def _compounding_update_problem(statement: ParsedStatement) -> SqlProblem | None:
-    """Return the problem of an UPDATE that is not idempotent: it reads the column that it sets, and has no condition
-    that excludes finished rows.
+    """Return the problem if an UPDATE is not idempotent, that is, if it reads the column that it sets and no condition
+    excludes finished rows.
     """
     node = statement.node
     assigned = {target.res_target.name for target in node.target_list}

@@ -1,4 +1,4 @@
-"""The statement of a backfill: its batch condition, the tables that it reads and the table that it writes."""
+"""A backfill statement: its batch condition, the tables that it reads, and the table that it writes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from confiture.sql.traversal import find_nodes
 class BatchStatement:
     """The analyzed statement of a backfill.
 
-    `alias` is the name of the driving table in its query. `target_columns` maps the columns of that table that an
+    `alias` is the name of the driving table in its query. `target_columns` maps the driving table's columns that an
     INSERT inserts unchanged to their names in the target; None for UPDATE and DELETE. `conflict_columns` are the
-    columns of its ON CONFLICT, `constants` the columns of the target that get the same value in each row.
+    columns named in ON CONFLICT. `constants` are the target columns that get the same value in each row.
     """
 
     alias: str
@@ -33,7 +33,7 @@ class BatchStatement:
 def read_batch_statement(
     statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef, key: Sequence[str]
 ) -> tuple[BatchStatement | None, tuple[SqlProblem, ...]]:
-    """Return the analyzed statement, or its problems. An empty `key` means that the key is not known yet."""
+    """Return the analyzed statement or its problems. An empty `key` means that the batch key is not known yet."""
     try:
         return _StatementReader(statement, source, alias, into).batch_statement(key), ()
     except SqlProblem as problem:
@@ -53,7 +53,7 @@ def source_tables(statement: ParsedStatement) -> tuple[TableRef, ...]:
 
 
 class _StatementReader:
-    """Reader of one statement."""
+    """Analyzes one statement."""
 
     def __init__(self, statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef) -> None:
         self._statement = statement
@@ -114,7 +114,10 @@ class _StatementReader:
             )
 
     def _find_alias(self, query: Any) -> str:
-        """Return the name of the driving table in the query: it must be in FROM, or be the table that is written."""
+        """Return the driving table's name in the query.
+
+        The table must be in FROM, or be the target of the statement.
+        """
         node = self._statement.node
         clauses = query.from_clause if query is not None else _from_clauses(self._statement)
         tables = list(_iter_from_tables(clauses))
@@ -124,8 +127,12 @@ class _StatementReader:
         matches = [one for one in tables if one.relname == self._source.name and alias in (None, alias_in_query(one))]
         if len(matches) == 1:
             if any(matches[0] == table for table in _iter_nullable_tables(clauses)):
-                message = f"an outer join returns rows without {alias_in_query(matches[0])}, which are in no batch"
-                raise self._problem("backfill-source", message, "drive by the other table, or reverse the join")
+                message = (
+                    f"an outer join returns rows without {alias_in_query(matches[0])}, and these rows are in no batch"
+                )
+                raise self._problem(
+                    "backfill-source", message, "use the other table as the driving table, or reverse the join"
+                )
             return alias_in_query(matches[0])
         as_alias = f" AS {alias}" if alias else ""
         if matches:
@@ -143,7 +150,7 @@ def _from_clauses(statement: ParsedStatement) -> Any:
 
 
 def _iter_from_tables(clauses: Iterable[Any]) -> Iterator[Any]:
-    """Return the tables of a FROM, including those in joins."""
+    """Return the tables in a FROM, including those in joins."""
     for item in clauses:
         kind = item.WhichOneof("node")
         if kind == "range_var":
@@ -153,7 +160,7 @@ def _iter_from_tables(clauses: Iterable[Any]) -> Iterator[Any]:
 
 
 def _iter_nullable_tables(clauses: Iterable[Any]) -> Iterator[Any]:
-    """Return the tables of a FROM on the nullable side of an outer join."""
+    """Return the tables in a FROM on the nullable side of an outer join."""
     for item in clauses:
         if item.WhichOneof("node") != "join_expr":
             continue
@@ -166,9 +173,7 @@ def _iter_nullable_tables(clauses: Iterable[Any]) -> Iterator[Any]:
 
 
 def _target_columns(insert: Any, query: Any, alias: str) -> dict[str, str]:
-    """Return which columns of the driving table are inserted unchanged, and their target columns, for an INSERT with a
-    column list.
-    """
+    """Map the driving table's columns that an INSERT with a column list inserts unchanged to target columns."""
     targets: dict[str, str] = {}
     for column, target in zip(insert.cols, query.target_list, strict=False):
         source = driving_column(target.res_target.val, (), alias)
@@ -178,13 +183,13 @@ def _target_columns(insert: Any, query: Any, alias: str) -> dict[str, str]:
 
 
 def _conflict_columns(insert: Any) -> tuple[str, ...]:
-    """Return the columns of ON CONFLICT (...); empty if there is none, or if it names expressions."""
+    """Return the columns named in ON CONFLICT (...); empty without such a clause, or if it contains expressions."""
     elements = [element.index_elem for element in insert.on_conflict_clause.infer.index_elems]
     return tuple(element.name for element in elements) if all(element.name for element in elements) else ()
 
 
 def _constant_columns(insert: Any, query: Any) -> dict[str, str | int]:
-    """Return the columns of the target that an INSERT with a column list sets to a constant text or integer."""
+    """Return the target columns that an INSERT with a column list sets to a string or integer constant."""
     constants: dict[str, str | int] = {}
     for column, target in zip(insert.cols, query.target_list, strict=False):
         value = target.res_target.val

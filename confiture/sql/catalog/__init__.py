@@ -1,1 +1,1 @@
-"""Build a catalog from DDL."""
+"""Construction of a catalog from DDL."""

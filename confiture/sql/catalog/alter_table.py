@@ -31,7 +31,7 @@ _Handler = Callable[[CatalogState, TableBuilder, Any], None]
 
 
 def alter_table(state: CatalogState, node: Any) -> None:
-    """ALTER TABLE, INDEX, VIEW, TYPE: statements that consist of commands."""
+    """Apply ALTER TABLE, INDEX, VIEW, or TYPE, all of which consist of commands."""
     if node.objtype == pb.OBJECT_TYPE:
         alter_composite(state, node)
         return

@@ -1,4 +1,4 @@
-"""Apply statements to a catalog, as PostgreSQL would."""
+"""Application of statements to a catalog, as PostgreSQL would apply them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ _NONE: frozenset[QualifiedName] = frozenset()
 
 
 def _write(state: CatalogState, node: Any) -> None:
-    """INSERT, UPDATE, DELETE, MERGE and COPY: the catalog does not change, but the relations they name must exist."""
+    """Check INSERT, UPDATE, DELETE, MERGE, and COPY.
+
+    The catalog does not change, but the relations that they name must exist.
+    """
     if not node.HasField("relation"):
         return  # COPY of a query
     relation = state.names.relation(node.relation)
@@ -123,7 +126,7 @@ _HANDLERS: Mapping[str, Callable[[CatalogState, Any], None]] = {
 
 
 class CatalogBuilder:
-    """Builder of a catalog, statement by statement, starting empty or from the catalog of a database.
+    """Builds a catalog statement by statement, starting empty or from a database's catalog.
 
     `catalog` is the current state.
     """
@@ -149,11 +152,11 @@ class CatalogBuilder:
         if state.created:
             state.created.clear()
         handler(state, statement.node)
-        del state.issues.statement  # otherwise the tree of the whole file would stay in memory
+        del state.issues.statement  # otherwise the parse tree of the whole file would stay in memory
         return frozenset(state.created) if state.created else _NONE
 
     def reset_session(self) -> None:
-        """Reset session settings: each file starts with the default search path of the server."""
+        """Reset session settings, because each file starts with the server's default search path."""
         self._state.search_path[:] = [PUBLIC]
 
 
@@ -164,7 +167,7 @@ def _dispatch(state: CatalogState, kind: str, node: Any) -> None:
 
 
 def _load(state: CatalogState, catalog: Catalog) -> None:
-    """Start from the catalog of a database. Objects that it lacks can still exist."""
+    """Start from a database's catalog. Objects that are missing from the catalog can still exist."""
     state.schemas |= catalog.schemas
     state.types |= catalog.types
     state.extensions |= catalog.extensions

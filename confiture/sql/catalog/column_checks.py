@@ -1,4 +1,4 @@
-"""Check the columns that queries read against the tables and views that they read from."""
+"""Checks that the columns that queries read exist in the tables and views that they read from."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from confiture.sql.traversal import child_nodes
 
 _SYSTEM = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _SEPARATE_CLAUSES = frozenset({"with_clause", "larg", "rarg", "into_clause", "locking_clause"})
-"""Parts of a SELECT whose relations and columns are not those of its FROM."""
+"""Parts of a SELECT in which relations and columns do not refer to the FROM clause."""
 _IGNORED_NODES = frozenset({None, "a_const", "string", "type_name", "sqlvalue_function", "a_star"})
 _ALIASED_ITEMS = frozenset({pb.RangeSubselect, pb.RangeFunction, pb.RangeTableFunc, pb.JsonTable})
 
 
 @dataclass(slots=True)
 class _QueryLevel:
-    """A SELECT: the items of its FROM by alias (None if their columns are unknown), and the columns that it reads."""
+    """A SELECT: its FROM items by alias (None if the columns are unknown), and the columns that it reads."""
 
     sources: dict[str, tuple[QualifiedName, Set[str]] | None] = field(default_factory=dict)
     references: list[Any] = field(default_factory=list)
@@ -32,10 +32,10 @@ class _QueryLevel:
 
 
 def column_checks(state: CatalogState, query: Any) -> None:
-    """Report the columns that a query (a Node) reads from tables and views that do not have them.
+    """Report columns that a query (a Node) reads from tables and views that do not contain them.
 
-    Only unambiguous references are checked: names with an alias, and unqualified names in a top-level query of a single
-    table.
+    Only unambiguous references are checked: names qualified with an alias, and unqualified names in a top-level query
+    on a single table.
     """
     if query.WhichOneof("node") == "select_stmt":
         _check_query(state, query.select_stmt, (), frozenset())
@@ -135,5 +135,5 @@ def _find_single_source(column: str, levels: tuple[_QueryLevel, ...]) -> tuple[Q
 
 
 def _can_be_function_call(state: CatalogState, name: str) -> bool:
-    """Whether `alias.name` can be a function call with a row of the table."""
+    """Whether `alias.name` can be a function call with the table's row as its argument."""
     return any(one.name == name for one in state.functions.overloads)

@@ -1,4 +1,4 @@
-"""Columns as defined by CREATE TABLE and ADD COLUMN."""
+"""Columns that CREATE TABLE and ADD COLUMN define."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _NOT_NULLS = frozenset({pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY})
 
 
 def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, is_merged: bool = False) -> list[ConstraintSpec]:
-    """Add a column, and return its constraints, which can only be created after all columns.
+    """Add a column and return its constraints, which can only be created after all columns.
 
-    With `is_merged`, an existing column was inherited, and the definition is merged into it.
+    With `is_merged`, the definition is merged into an existing, inherited column.
     """
     name = node.colname
     old = draft.columns.get(name)
@@ -73,7 +73,7 @@ def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, is_merged
 
 
 def _type_and_default(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[str, str | None]:
-    """Return the type of a column, and the default that a serial type implies."""
+    """Return a column's type, and the default that a serial type implies."""
     kind = format_column_type(state, draft, node.type_name) if node.HasField("type_name") else ""
     if kind in types.SERIALS:
         return types.SERIALS[kind], create_owned_sequence(state, draft, node.colname)
@@ -88,7 +88,7 @@ def _apply_attribute(spec: ConstraintSpec, attribute: int) -> None:
 
 
 def format_default(state: CatalogState, kind: str, node: Any) -> str | None:
-    """Return the text of a default. PostgreSQL stores none for NULL, which equals having no default."""
+    """Return a default as text. PostgreSQL stores no default for NULL, because the effect is the same."""
     is_null = node.WhichOneof("node") == "a_const" and node.a_const.isnull
     if (
         is_null
@@ -105,7 +105,7 @@ def identity_kind(constraint: Any) -> str:
 
 
 def create_owned_sequence(state: CatalogState, draft: TableBuilder, column: str) -> str:
-    """Create the sequence of a serial or identity column, and return the text of the default."""
+    """Create the sequence of a serial or identity column, and return the column's default as text."""
     schema = draft.name.schema
     name = QualifiedName(
         schema, state.constraints.free_index_name(schema, draft.name.name, column, "seq", constraint=False)

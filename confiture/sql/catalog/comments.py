@@ -15,7 +15,7 @@ from confiture.sql.parse_tree import pb, schema_and_name, strings
 
 
 def comment(state: CatalogState, node: Any) -> None:
-    """COMMENT ON any object."""
+    """Apply COMMENT ON."""
     handler = _HANDLERS.get(node.objtype)
     if handler:
         handler(state, node.object, node.comment or None)
@@ -73,7 +73,7 @@ def _comment_on_index(state: CatalogState, node: Any, text: str | None) -> None:
 
 
 def _find_table_object(state: CatalogState, node: Any) -> tuple[Table | None, str]:
-    """Return the table and the name of the object on it that a list of strings names."""
+    """Resolve a list of strings to a table and the name of an object on that table."""
     parts = strings(node.list.items)
     schema, name = schema_and_name(node.list.items[:-1])
     relation = state.catalog.relation(schema, name)

@@ -1,4 +1,4 @@
-"""Constraints of tables, from CREATE TABLE and ALTER TABLE."""
+"""Table constraints from CREATE TABLE and ALTER TABLE."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LABELS = {ConstraintKind.PRIMARY_KEY: "pkey", ConstraintKind.UNIQUE: "key", Con
 
 @dataclass(slots=True)
 class ConstraintSpec:
-    """A constraint of the tree, with the column that it was written at, and the attributes that follow it."""
+    """A constraint in the parse tree, with the column it is attached to, if any, and the attributes that follow it."""
 
     node: Any
     kind: int
@@ -38,24 +38,24 @@ class ConstraintSpec:
 
     @classmethod
     def from_node(cls, node: Any, column: str | None = None) -> ConstraintSpec:
-        """Return the spec of a constraint node."""
+        """Return the spec for a constraint node."""
         return cls(node, node.contype, column, name=node.conname)
 
     @property
     def is_enforced(self) -> bool:
-        """Whether it is enforced."""
+        """Whether the constraint is enforced."""
         return self.enforced and bool(self.node.is_enforced)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it names."""
+        """The columns that the constraint names."""
         return strings(self.node.keys) or ((self.column,) if self.column else ())
 
 
 def add_constraints(
     state: CatalogState, draft: TableBuilder, specs: Sequence[ConstraintSpec], *, is_new_table: bool = False
 ) -> None:
-    """Add constraints in PostgreSQL's order, which determines their generated names."""
+    """Add constraints in PostgreSQL's order, because the order determines generated names."""
     specs_by_index: dict[tuple[object, ...], ConstraintSpec] = {}
     ordered = sorted(specs, key=_creation_order)
     for one in ordered:
@@ -71,7 +71,9 @@ def add_constraints(
 
 
 def _index_identity(spec: ConstraintSpec) -> tuple[object, ...]:
-    """Return a key that is equal for constraints that can share an index, like UNIQUE and PRIMARY KEY of one column."""
+    """Return a key that is equal for constraints that can share an index, such as UNIQUE and PRIMARY KEY on the same
+    column.
+    """
     node = spec.node
     pairs = [one.list.items for one in node.exclusions]
     exclusions = [(pair[0].index_elem.name or None, strings(pair[1].list.items)) for pair in pairs]
@@ -90,7 +92,7 @@ def _creation_order(spec: ConstraintSpec) -> int:
 def add_constraint(
     state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, *, is_new_table: bool = False
 ) -> None:
-    """Add a constraint to a table, which is new or exists."""
+    """Add a constraint to a new or existing table."""
     kind, name = spec.kind, spec.name
     if name and name in draft.constraints:
         state.issues.report_duplicate("constraint", name, draft.constraints[name].location, spec.node.location)
@@ -106,7 +108,7 @@ def add_constraint(
 
 
 def add_not_null(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec) -> None:
-    """NOT NULL on a column, or as a table constraint of PostgreSQL 18."""
+    """Add NOT NULL to a column, or as a PostgreSQL 18 table constraint."""
     node = spec.node
     name = spec.column or next(iter(strings(node.keys)), "")
     column = draft.columns.get(name)
@@ -123,7 +125,7 @@ def add_not_null(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec)
 
 
 def choose_not_null_name(state: CatalogState, draft: TableBuilder, column: str, requested_name: str = "") -> str:
-    """Return the name of a column's NOT NULL constraint, and reserve it."""
+    """Choose the name of a column's NOT NULL constraint, and reserve the name."""
     schema, table = draft.name
     name = requested_name or state.constraints.free_name(schema, table, column, "not_null")
     state.constraints.reserve(schema, name)
@@ -175,7 +177,7 @@ def _add_foreign_key(state: CatalogState, draft: TableBuilder, spec: ConstraintS
 
 
 def _resolve_target(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[QualifiedName, tuple[str, ...]]:
-    """Return the table and columns that a foreign key refers to."""
+    """Return the table and columns that a foreign key references."""
     columns = strings(node.pk_attrs)
     range_var = node.pktable
     if _is_same_table(state, draft, range_var):
@@ -199,7 +201,7 @@ def _resolve_target(state: CatalogState, draft: TableBuilder, node: Any) -> tupl
 
 
 def _is_same_table(state: CatalogState, draft: TableBuilder, node: Any) -> bool:
-    """Whether a name refers to the table itself, which may not be in the catalog yet."""
+    """Whether a name refers to the table that is being created or altered, which may not be in the catalog yet."""
     if node.relname != draft.name.name:
         return False
     if node.schemaname:
@@ -265,7 +267,7 @@ def _add_index_constraint(state: CatalogState, draft: TableBuilder, spec: Constr
 
 
 class _IndexKeys(NamedTuple):
-    """The keys of an index: columns, their names in generated names, and the other key fields of an Index."""
+    """The keys of an index: the columns, their parts of a generated name, and the other key fields of an Index."""
 
     columns: tuple[str | None, ...]
     names: tuple[str, ...]
@@ -288,7 +290,7 @@ def _exclusion_keys(draft: TableBuilder, node: Any) -> _IndexKeys:
 
 
 def _use_index(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, kind: ConstraintKind) -> None:
-    """ADD CONSTRAINT ... USING INDEX: the index is renamed to the constraint."""
+    """Apply ADD CONSTRAINT ... USING INDEX, which renames the index to the constraint name."""
     node = spec.node
     index = draft.indexes.get(node.indexname)
     if index is None:

@@ -18,14 +18,14 @@ _COMMENTS, _CONSTRAINTS, _DEFAULTS, _GENERATED, _IDENTITY, _INDEXES = 1, 4, 8, 1
 
 
 class LikeClause(NamedTuple):
-    """A table to copy, and the LIKE options as bits."""
+    """A table to copy, and the LIKE options as a bit mask."""
 
     source: Table
     options: int
 
 
 def copy_columns(state: CatalogState, draft: TableBuilder, node: Any) -> list[LikeClause]:
-    """Copy the columns of the source, and return what must be copied after all columns exist."""
+    """Copy the source's columns, and return the parts that must be copied after all columns exist."""
     source = state.names.relation(node.relation)
     if source is None:
         attributes = state.types.get(
@@ -73,7 +73,7 @@ def _copy_column(state: CatalogState, draft: TableBuilder, column: TableColumn, 
 
 
 def copy_constraints_and_indexes(state: CatalogState, draft: TableBuilder, like_clause: LikeClause) -> None:
-    """Copy constraints and indexes, as the LIKE options require."""
+    """Copy constraints and indexes according to the LIKE options."""
     has_comments = bool(like_clause.options & _COMMENTS)
     if like_clause.options & _CONSTRAINTS:
         for one in like_clause.source.constraints:

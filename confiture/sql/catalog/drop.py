@@ -20,7 +20,7 @@ from confiture.sql.traversal import walk
 
 
 def drop(state: CatalogState, node: Any) -> None:
-    """DROP of any object."""
+    """Apply DROP."""
     dropper = _DROPPERS.get(node.remove_type)
     for item in node.objects:
         if dropper:
@@ -41,7 +41,7 @@ def _drop_relation(state: CatalogState, item: Any, node: Any) -> None:
 
 
 def _is_kind(relation: Relation, kind: int) -> bool:
-    """Whether the relation is of the kind that DROP names; otherwise PostgreSQL rejects the statement."""
+    """Whether the relation is of the kind that DROP names. If not, PostgreSQL rejects the statement."""
     own = pb.OBJECT_SEQUENCE
     if isinstance(relation, View):
         own = pb.OBJECT_MATVIEW if relation.materialized else pb.OBJECT_VIEW
@@ -65,7 +65,7 @@ def _drop_index(state: CatalogState, item: Any, node: Any) -> None:
         return
     relation, index = relation_and_index
     if index.constraint:
-        return  # PostgreSQL rejects it
+        return  # PostgreSQL rejects the statement
     if isinstance(relation, View):
         state.indexes.release(QualifiedName(relation.name.schema, index.name))
         indexes = tuple(one for one in relation.indexes if one is not index)
@@ -88,7 +88,7 @@ def _drop_partition_indexes(state: CatalogState, parent: Table, removed: set[str
 
 
 def remove_relation(state: CatalogState, name: QualifiedName, *, cascade: bool) -> None:
-    """Remove a table, view or sequence and its parts; with CASCADE also the objects that depend on it."""
+    """Remove a table, view, or sequence, including its parts. With CASCADE, also remove dependent objects."""
     table, view = state.tables.pop(name, None), state.views.pop(name, None)
     state.sequences.remove(name)
     relation = table or view
@@ -116,7 +116,10 @@ def _free_names(state: CatalogState, table: Table, *, cascade: bool) -> None:
 
 
 def _remove_dependency(state: CatalogState, dependent: QualifiedName, name: QualifiedName, *, cascade: bool) -> None:
-    """Remove a dependency: partitions are dropped with their parent; foreign keys and views only with CASCADE."""
+    """Remove a dependent object.
+
+    Partitions are always dropped with their parent; foreign keys and views only with CASCADE.
+    """
     view = state.views.get(dependent)
     if view and name in view.relations and cascade:
         remove_relation(state, dependent, cascade=True)
@@ -140,7 +143,7 @@ def _remove_foreign_keys(state: CatalogState, table: Table, is_affected: Callabl
 
 
 def cascade_key(state: CatalogState, draft: TableBuilder, removed: Constraint) -> None:
-    """Remove the foreign keys that refer to a removed key."""
+    """Remove the foreign keys that reference a removed key."""
     for table in state.catalog.tables_referencing(draft.name):
         _remove_foreign_keys(
             state, table, lambda key: key.target == draft.name and sorted(key.target_columns) == sorted(removed.columns)
@@ -148,7 +151,7 @@ def cascade_key(state: CatalogState, draft: TableBuilder, removed: Constraint) -
 
 
 def cascade_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
-    """Remove the foreign keys, views, generated columns and policies that depend on a removed column."""
+    """Remove the foreign keys, views, generated columns, and policies that depend on a removed column."""
     for table in state.catalog.tables_referencing(draft.name):
         _remove_foreign_keys(state, table, lambda key: key.target == draft.name and name in key.target_columns)
     for key in list(draft.constraints.values()):
@@ -166,7 +169,7 @@ def cascade_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
 
 
 def _is_column_read(query: str, column: str, known_columns: Sequence[str] = ()) -> bool:
-    """Whether a query names a column, or reads all columns; `known_columns` are its columns, if known."""
+    """Whether a query names a column or reads all columns. `known_columns` are the relation's columns, if known."""
     for node in walk(parse_expression(f"({query})")):
         if node.DESCRIPTOR.name == "A_Star" and (not known_columns or column in known_columns):
             return True
@@ -186,7 +189,7 @@ def _drop_type(state: CatalogState, item: Any, node: Any) -> None:
 
 
 def remove_type(state: CatalogState, name: QualifiedName, *, cascade: bool) -> None:
-    """Remove a type; with CASCADE also the columns of that type."""
+    """Remove a type. With CASCADE, also remove the columns of that type."""
     type_ = state.types.pop(name, None)
     for check in type_.checks if isinstance(type_, DomainType) else ():
         state.constraints.release(name.schema, check[0])
@@ -226,7 +229,7 @@ def _drop_schema(state: CatalogState, item: Any, node: Any) -> None:
     owned = [one for one in (*state.tables, *state.views, *state.sequences.all, *state.types) if one.schema == name]
     functions = [one for one in state.functions.all if one.name.schema == name]
     if (owned or functions) and not _is_cascade(node):
-        return  # PostgreSQL rejects it
+        return  # PostgreSQL rejects the statement
     for one in owned:
         if one in state.types:
             remove_type(state, one, cascade=True)
@@ -249,7 +252,7 @@ def _drop_extension(state: CatalogState, item: Any, node: Any) -> None:
 
 
 def _make_table_object_dropper(kind: str) -> Callable[[CatalogState, Any, Any], None]:
-    """Return a handler that drops an object of a table, like a policy."""
+    """Return a handler that drops an object on a table, such as a policy."""
 
     def dropper(state: CatalogState, item: Any, node: Any) -> None:
         parts = strings(item.list.items)
@@ -273,8 +276,8 @@ def _make_table_object_dropper(kind: str) -> Callable[[CatalogState, Any, Any], 
 
 
 def drop_owned(state: CatalogState, node: Any) -> None:
-    """DROP OWNED."""
-    state.issues.mark_unknown("the objects that this drops are unknown", "DROP OWNED")
+    """Apply DROP OWNED."""
+    state.issues.mark_unknown("the objects that this statement drops are unknown", "DROP OWNED")
 
 
 _KIND_NAMES = {

@@ -1,7 +1,7 @@
-"""Statements that can create or drop anything: DO, CALL, SELECT of functions, IMPORT FOREIGN SCHEMA.
+"""Statements that can create or drop any object: DO, CALL, SELECT with function calls, and IMPORT FOREIGN SCHEMA.
 
-Static statements in a DO block, and constant strings that it executes, are applied as if they ran: most blocks use them
-with IF NOT EXISTS. Dynamic SQL in a block cannot be analyzed.
+Static statements in a DO block, and constant strings that the block executes, are applied as if they always ran,
+because most blocks use them with IF NOT EXISTS. Dynamic SQL in a block cannot be analyzed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DDL_WORDS = re.compile(r"\b(create|alter|drop|rename|execute)\b", re.IGNORECASE
 
 
 def do_block(state: CatalogState, node: Any) -> None:
-    """DO."""
+    """Apply DO."""
     options = {one.def_elem.defname: one.def_elem.arg.string.sval for one in node.args}
     body = options.get("as", "")
     if options.get("language", "plpgsql").lower() != "plpgsql":
@@ -57,7 +57,7 @@ def _parse_statements(text: str) -> Iterator[tuple[str, Any]]:
     try:
         statements = parse_sql(text).stmts
     except (postgast.PgQueryError, DecodeError):
-        return  # forms of PL/pgSQL, like SELECT ... INTO a variable of several parts
+        return  # PL/pgSQL forms such as SELECT ... INTO a variable with several parts
     for raw in statements:
         kind = raw.stmt.WhichOneof("node")
         if kind and not (kind == "select_stmt" and raw.stmt.select_stmt.HasField("into_clause")):
@@ -65,7 +65,7 @@ def _parse_statements(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _find_statements(body: str) -> tuple[list[str], bool]:
-    """Return the DDL statements of a block, and whether it also executes dynamic SQL."""
+    """Return the DDL statements in a block, and whether the block also executes dynamic SQL."""
     if not _DDL_WORDS.search(body):
         return [], False
     tag = "$confiture_block$"
@@ -90,7 +90,7 @@ def _find_statements(body: str) -> tuple[list[str], bool]:
 
 
 def _iter_objects(tree: Any) -> Iterator[dict[str, Any]]:
-    """Return all objects of a JSON tree, in order."""
+    """Return all objects in a JSON tree, in order."""
     waiting = [tree]
     while waiting:
         one = waiting.pop()
@@ -107,7 +107,7 @@ def _query_text(value: Any) -> str:
 
 
 def _parse_string_constant(text: str) -> str | None:
-    """Return the value of an expression that is a string constant; otherwise None."""
+    """Return the value of an expression if it is a string constant; otherwise None."""
     for _, select in _parse_statements(f"SELECT {text}"):
         targets: Any = getattr(select, "target_list", ())
         if len(targets) == 1 and targets[0].res_target.val.WhichOneof("node") == "a_const":
@@ -116,7 +116,7 @@ def _parse_string_constant(text: str) -> str | None:
 
 
 def apply_select(state: CatalogState, node: Any) -> None:
-    """SELECT: INTO creates a table, set_config can set the search path, user functions can do anything."""
+    """Apply SELECT. INTO creates a table, set_config can set the search path, and user functions can do anything."""
     if node.HasField("into_clause"):
         create_table_from_query(state, node.into_clause, pb.Node(select_stmt=node))
         return
@@ -125,7 +125,7 @@ def apply_select(state: CatalogState, node: Any) -> None:
 
 
 def apply_call(state: CatalogState, node: Any) -> None:
-    """CALL."""
+    """Apply CALL."""
     _apply_function_call(state, node.funccall)
 
 
@@ -165,5 +165,5 @@ def _apply_set_config(state: CatalogState, node: Any) -> None:
 
 
 def import_foreign_schema(state: CatalogState, node: Any) -> None:
-    """IMPORT FOREIGN SCHEMA."""
-    state.issues.mark_unknown("the tables that this creates are unknown", node.remote_schema)
+    """Apply IMPORT FOREIGN SCHEMA."""
+    state.issues.mark_unknown("the tables that this statement creates are unknown", node.remote_schema)

@@ -24,7 +24,7 @@ _LIST_SETTINGS = frozenset({"search_path", "temp_tablespaces", "session_preload_
 
 
 def create_function(state: CatalogState, node: Any) -> None:
-    """CREATE FUNCTION and CREATE PROCEDURE."""
+    """Apply CREATE FUNCTION and CREATE PROCEDURE."""
     schema, text = schema_and_name(node.funcname)
     name = QualifiedName(schema or state.names.creation_schema, text)
     state.names.require_schema(name.schema)
@@ -55,7 +55,7 @@ def create_function(state: CatalogState, node: Any) -> None:
 
 
 def _sql_body(node: Any) -> str | None:
-    """Return the text of an SQL body that is not a string: RETURN, or BEGIN ATOMIC."""
+    """Return the text of an SQL body that is not a string, that is, RETURN or BEGIN ATOMIC."""
     kind = node.WhichOneof("node")
     if kind is None:
         return None
@@ -123,14 +123,14 @@ def _setting_text(node: Any) -> str:
 
 
 def alter_function(state: CatalogState, node: Any) -> None:
-    """ALTER FUNCTION and ALTER PROCEDURE: settings, volatility and security."""
+    """Apply ALTER FUNCTION and ALTER PROCEDURE: settings, volatility, and security."""
     function = find_function(state, node.func)
     if function:
         state.functions.all[function.signature] = _apply_options(state, function, node.actions)
 
 
 def find_function(state: CatalogState, node: Any, *, missing_ok: bool = False) -> Function | None:
-    """Return the function that an ObjectWithArgs names; report it as missing if there is none."""
+    """Return the function that an ObjectWithArgs names; report the function if it does not exist."""
     signature = resolve_signature(state, node)
     function = state.functions.all.get(signature)
     if function is None and not missing_ok and not can_have_unknown_functions(state):
@@ -141,7 +141,7 @@ def find_function(state: CatalogState, node: Any, *, missing_ok: bool = False) -
 
 
 def resolve_signature(state: CatalogState, node: Any) -> Signature:
-    """Return the signature that an ObjectWithArgs names, looked up in the search path."""
+    """Look up the signature that an ObjectWithArgs names in the search path."""
     schema, text = schema_and_name(node.objname)
     if node.objfuncargs:
         parameters = [one.function_parameter for one in node.objfuncargs]
@@ -160,7 +160,7 @@ def resolve_signature(state: CatalogState, node: Any) -> Signature:
 
 
 def rename_function(state: CatalogState, function: Function, new: QualifiedName) -> None:
-    """Change the name or schema of a function, also in the triggers that call it."""
+    """Change a function's name or schema, and update the triggers that call the function."""
     old = function.signature.name
     signature = Signature(new, function.signature.arguments)
     other = state.functions.all.get(signature)
@@ -183,7 +183,7 @@ def rename_function(state: CatalogState, function: Function, new: QualifiedName)
 
 
 def rename_argument_type(state: CatalogState, before: str, after: str) -> None:
-    """Rename a type in the arguments and results of functions."""
+    """Rename a type in function arguments and results."""
     spellings = {before: after, f"{before}[]": f"{after}[]", f"SETOF {before}": f"SETOF {after}"}
     if before not in state.functions.types:
         return
@@ -199,5 +199,5 @@ def rename_argument_type(state: CatalogState, before: str, after: str) -> None:
 
 
 def format_function(signature: Signature) -> str:
-    """Return a function as `regprocedure` formats it."""
+    """Format a function like `regprocedure`."""
     return f"{signature.name}({','.join(signature.arguments)})"

@@ -1,4 +1,4 @@
-"""The privileges on objects, and the default privileges of new objects."""
+"""Object privileges, and the default privileges for new objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DefaultGrant(NamedTuple):
 
 
 class GrantRegistry:
-    """The privileges of a catalog under construction, which shares `all`."""
+    """The privileges in a catalog under construction, which shares `all`."""
 
     def __init__(self, issues: IssueLog) -> None:
         self._issues = issues
@@ -37,14 +37,14 @@ class GrantRegistry:
         self.add(Grant(kind=kind, object=text, grantee=grantee, privilege=privilege, location=location))
 
     def revoke(self, kind: str, text: str, grantee: str, privilege: str) -> None:
-        """Remove a privilege; a privilege on a whole table includes those on its columns."""
+        """Remove a privilege. Revoking a privilege on a whole table includes its columns."""
         for one in list(self._of_object.get((kind, text), ())):
             if one.grantee == grantee and (one.privilege == privilege or one.privilege.startswith(f"{privilege} (")):
                 self.all.discard(one)
                 self._of_object[kind, text].discard(one)
 
     def move(self, kind: str, old: str, new: str | None) -> None:
-        """Move privileges to the new name of their object, or remove them if `new` is None."""
+        """Move privileges to an object's new name, or remove them if `new` is None."""
         for one in self._of_object.pop((kind, old), ()):
             self.all.discard(one)
             if new is not None:

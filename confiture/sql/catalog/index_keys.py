@@ -1,4 +1,4 @@
-"""The keys of indexes: the columns that they read, and their options."""
+"""Index keys: the columns that they read, and their options."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _DEFAULT_CLASSES = frozenset(
         "box_ops",
     ]
 )
-"""Operator classes that are the default of their type: naming them does not change the index."""
+"""The default operator class of each type. Naming a default class does not change the index."""
 
 
 _Column = Callable[[str], TableColumn | None]
@@ -59,9 +59,9 @@ def find_expression_columns(elements: Iterable[Any], predicate: Any = None) -> t
 
 
 def format_key_options(method: str, column: _Column, elements: Iterable[Any]) -> tuple[str, ...]:
-    """Return the options of each key that are not the default; empty if no key has any.
+    """Return the non-default options of each key; empty if all keys use the defaults.
 
-    `column` returns a column by its name.
+    `column` returns a column by name.
     """
     options = tuple([_format_options(method, column, element) for element in elements])
     return options if any(options) else ()

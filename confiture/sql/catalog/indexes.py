@@ -15,12 +15,12 @@ from confiture.sql.parse_tree import column_result_name, format_expression, get_
 
 
 def create_index(state: CatalogState, node: Any) -> None:
-    """CREATE INDEX."""
+    """Apply CREATE INDEX."""
     relation = state.names.relation(node.relation)
     if not isinstance(relation, Table | View):
         if relation is None:
             state.names.report_missing(node.relation)
-            if node.idxname:  # the table can still exist in the database
+            if node.idxname:  # the table may still exist in the database
                 state.created.add(QualifiedName(node.relation.schemaname or state.names.creation_schema, node.idxname))
         return
     name = QualifiedName(relation.name.schema, node.idxname or generate_index_name(state, relation, node))
@@ -52,7 +52,7 @@ def _require_columns(state: CatalogState, relation: Table | View, index: Index) 
 
 
 def build_index(state: CatalogState, relation: Table | View, node: Any, name: str) -> Index:
-    """Return the index of an IndexStmt."""
+    """Build the index that an IndexStmt defines."""
     elements = [one.index_elem for one in node.index_params]
     included = tuple([one.index_elem.name for one in node.index_including_params])
     column = relation.column if isinstance(relation, Table) else _find_no_column
@@ -73,7 +73,7 @@ def build_index(state: CatalogState, relation: Table | View, node: Any, name: st
 
 
 def _find_no_column(name: str) -> None:
-    """Return None for any name: columns of views have no collations."""
+    """Return None for any name, because view columns have no collations."""
 
 
 def generate_index_name(state: CatalogState, relation: Table | View, node: Any) -> str:
@@ -85,7 +85,7 @@ def generate_index_name(state: CatalogState, relation: Table | View, node: Any) 
 
 
 def alter_index(state: CatalogState, node: Any) -> None:
-    """ALTER INDEX ... ATTACH PARTITION: the index becomes valid when each partition has an attached index."""
+    """Apply ALTER INDEX ... ATTACH PARTITION. The index becomes valid when every partition has an attached index."""
     for item in node.cmds:
         command = item.alter_table_cmd
         if command.subtype == pb.AT_AttachPartition:

@@ -1,4 +1,4 @@
-"""Inheritance and partitions: what children get from their parent."""
+"""Inheritance and partitions: the objects that children get from their parent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def inherit(state: CatalogState, parent: Table, draft: TableBuilder, *, partitio
 
 
 def _inherit_column(state: CatalogState, draft: TableBuilder, column: TableColumn, *, partition: bool) -> None:
-    """Add a column of the parent, or merge it with an existing column of that name."""
+    """Add a column from the parent, or merge it with an existing column of the same name."""
     state.dependencies.add(draft.name, [one for one in find_user_types(column.type) if one in state.types])
     add_sequence_use(state, draft.name, column.default)
     old = draft.columns.get(column.name)
@@ -52,7 +52,7 @@ def _inherit_check(state: CatalogState, draft: TableBuilder, constraint: Constra
 
 
 def is_descendant(state: CatalogState, name: QualifiedName, ancestor: QualifiedName) -> bool:
-    """Whether a table is `ancestor`, or descends from it."""
+    """Whether a table is `ancestor` or one of its descendants."""
     if name == ancestor:
         return True
     table = state.tables.get(name)
@@ -60,7 +60,7 @@ def is_descendant(state: CatalogState, name: QualifiedName, ancestor: QualifiedN
 
 
 def clone_indexes_and_keys(state: CatalogState, parent: Table, draft: TableBuilder) -> None:
-    """Add the indexes, foreign keys and row triggers of the partitioned table to a partition."""
+    """Add the partitioned table's indexes, foreign keys, and row triggers to a partition."""
     for index in parent.indexes:
         attach_or_clone_index(state, parent, index, draft)
     for key in parent.foreign_keys:
@@ -70,14 +70,14 @@ def clone_indexes_and_keys(state: CatalogState, parent: Table, draft: TableBuild
 
 
 def _clone_trigger(state: CatalogState, trigger: Trigger, draft: TableBuilder) -> None:
-    """Add a row trigger of the partitioned table to a partition."""
+    """Add the partitioned table's row trigger to a partition."""
     if trigger.for_each_row:
         draft.triggers.setdefault(trigger.name, trigger)
         state.dependencies.add_trigger(trigger.function, draft.name)
 
 
 def attach_or_clone_index(state: CatalogState, parent: Table, index: Index, draft: TableBuilder) -> None:
-    """Attach an equal index of the partition to the parent's index, or create one."""
+    """Attach a matching index on the partition to the parent's index, or create one."""
     whole = QualifiedName(parent.name.schema, index.name)
     for own in draft.indexes.values():
         key = QualifiedName(draft.name.schema, own.name)
@@ -106,7 +106,7 @@ def _is_same_index(index: Index, other_index: Index) -> bool:
 def clone_index(
     state: CatalogState, source: Table, index: Index, draft: TableBuilder, *, has_comment: bool = False
 ) -> Index:
-    """Add to a table a copy of another table's index, with the constraint that it backs."""
+    """Copy another table's index to a table, with the constraint that the index backs."""
     constraint = source.constraint(index.constraint) if index.constraint else None
     label = _LABELS[constraint.kind] if constraint else "idx"
     expressions = iter(index.expressions)
@@ -130,7 +130,7 @@ def clone_index(
 
 
 def clone_foreign_key(state: CatalogState, key: Constraint, draft: TableBuilder) -> None:
-    """Add a foreign key of the partitioned table to a partition, unless it has an equal one."""
+    """Add the partitioned table's foreign key to a partition, unless the partition has an equal one."""
     for own in draft.constraints.values():
         if _is_same_foreign_key(own, key) and (draft.name, own.name) not in state.constraints.key_parents:
             state.constraints.key_parents[draft.name, own.name] = key.name
@@ -152,7 +152,7 @@ def _is_same_foreign_key(key: Constraint, other_key: Constraint) -> bool:
 
 
 def propagate_to_children(state: CatalogState, before: Table, after: Table) -> None:
-    """Apply the changes of a table to its children."""
+    """Apply changes to a table to its children."""
     for child in state.catalog.partitions(after.name):
         draft = TableBuilder.from_table(child)
         _propagate_columns(state, before, after, draft)
@@ -236,7 +236,7 @@ def _drop_inherited_constraint(state: CatalogState, draft: TableBuilder, removed
 
 
 def drop_partition_indexes(state: CatalogState, removed: set[str], parent: Table, draft: TableBuilder) -> None:
-    """Remove the indexes of a partition that are attached to removed indexes of the parent."""
+    """Remove a partition's indexes that are attached to removed indexes of the parent."""
     for index in list(draft.indexes.values()):
         whole = state.indexes.parents.get(QualifiedName(draft.name.schema, index.name))
         if whole and whole.schema == parent.name.schema and whole.name in removed:
@@ -244,7 +244,7 @@ def drop_partition_indexes(state: CatalogState, removed: set[str], parent: Table
 
 
 def remove_index(state: CatalogState, draft: TableBuilder, index: Index) -> None:
-    """Remove an index with the constraint that it backs."""
+    """Remove an index and the constraint that it backs."""
     if index.constraint and index.constraint in draft.constraints:
         state.constraints.remove(draft, index.constraint)
     elif index.name in draft.indexes:
@@ -252,7 +252,7 @@ def remove_index(state: CatalogState, draft: TableBuilder, index: Index) -> None
 
 
 def remove_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
-    """Remove a column with the constraints, indexes and sequences that use it."""
+    """Remove a column and the constraints, indexes, and sequences that use it."""
     column = draft.columns.pop(name)
     for constraint in list(draft.constraints.values()):
         if name in constraint.columns:

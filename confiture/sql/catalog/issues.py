@@ -1,4 +1,4 @@
-"""Issues of a catalog under construction: duplicate objects, missing objects, and statements with unknown effects."""
+"""Issues found while building a catalog: duplicate objects, missing objects, and statements with unknown effects."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ SYSTEM = frozenset({"pg_catalog", "information_schema", "pg_toast", TEMPORARY})
 
 @record(frozen=True, kw_only=True, slots=True)
 class CatalogIssue:
-    """A statement that conflicts with the catalog. `code` is `duplicate-object`, `missing-object`, `not-partitioned` or
-    `opaque`.
+    """A statement that conflicts with the catalog.
 
-    `object` is the name of the duplicate or missing object. `first` is where a duplicate was first created.
+    `code` is `duplicate-object`, `missing-object`, `not-partitioned` or `opaque`.
+
+    `object` is the name of the duplicate or missing object. `first` is the place where the original object was created.
     """
 
     code: str
@@ -26,24 +27,24 @@ class CatalogIssue:
 
 
 class IssueLog:
-    """The issues so far, and the facts that decide whether something is an issue."""
+    """The issues so far, and the facts that determine whether something is an issue."""
 
     def __init__(self) -> None:
         self.issues: list[CatalogIssue] = []
         self.partial: set[QualifiedName] = set()
-        """Tables that can have more columns than the catalog knows."""
+        """Tables that can have columns missing from the catalog."""
         self.has_unknown_extension = False
         """Whether an extension was created whose objects are unknown."""
         self.has_unknown_objects = False
-        """Whether a statement ran that can have created or dropped anything."""
+        """Whether a statement has run that may have created or dropped anything."""
         self.statement: ParsedStatement
         """The statement that is being applied."""
         self.fixed_location: SourceLocation | None = None
-        """The location of all issues while statements from a string in another statement are applied."""
+        """The location for all issues while statements from a string in another statement are applied."""
         self._reported: set[tuple[str, str]] = set()
 
     def location(self, offset: int) -> SourceLocation:
-        """Return the position of a location of the tree, or the start of the statement."""
+        """Return the position of a parse tree location, or the start of the statement."""
         if self.fixed_location:
             return self.fixed_location
         statement = self.statement
@@ -52,12 +53,12 @@ class IssueLog:
     def report(
         self, code: str, message: str, name: object, offset: int = -1, first: SourceLocation | None = None
     ) -> None:
-        """Add an issue, at a location of the tree or at the start of the statement."""
+        """Add an issue at a parse tree location, or at the start of the statement."""
         location = self.location(offset)
         self.issues.append(CatalogIssue(code=code, location=location, message=message, object=str(name), first=first))
 
     def report_missing(self, what: str, name: object, offset: int = -1, *, once: bool = False) -> None:
-        """Report a missing object, unless something unknown can have created it."""
+        """Report a missing object, unless an unknown statement may have created it."""
         if self.has_unknown_objects or self.fixed_location or (once and (what, str(name)) in self._reported):
             return
         self._reported.add((what, str(name)))
@@ -69,13 +70,13 @@ class IssueLog:
             self.report_missing("column", f"{relation}.{column}", offset)
 
     def report_duplicate(self, what: str, name: object, first: SourceLocation | bool | None, offset: int = -1) -> None:
-        """Report an object that is created a second time."""
+        """Report an object that already exists."""
         if self.fixed_location:
             return
         first_location = first if isinstance(first, SourceLocation) else None
         self.report("duplicate-object", f"{what} {name} already exists", name, offset, first_location)
 
     def mark_unknown(self, message: str, name: object) -> None:
-        """Report a statement with unknown effects; after it, missing objects are no longer reported."""
+        """Report a statement with unknown effects. From then on, missing objects are not reported."""
         self.report("opaque", message, name)
         self.has_unknown_objects = True

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 MAX_NAME_BYTES = 63
-"""The length of a name in PostgreSQL, in bytes."""
+"""PostgreSQL's maximum name length, in bytes."""
 
 
 def truncate_identifier(name: str, length: int = MAX_NAME_BYTES) -> str:
-    """Return a name cut to a number of bytes, never in the middle of a character."""
+    """Truncate a name to a number of bytes without splitting a character."""
     if len(name) * 4 <= length or len(name.encode()) <= length:
         return name
     return name.encode()[:length].decode(errors="ignore")
 
 
 def make_object_name(first: str, second: str | None, label: str) -> str:
-    """Return `first_second_label`: the longer of both parts is shortened until the name fits."""
+    """Return `first_second_label`, with the longer of the first two parts shortened until the name fits."""
     plain = f"{first}_{second}_{label}" if second else f"{first}_{label}"
     if (len(plain) if plain.isascii() else len(plain.encode())) <= MAX_NAME_BYTES:
         return plain
@@ -33,7 +33,7 @@ def make_object_name(first: str, second: str | None, label: str) -> str:
 
 
 def choose_relation_name(first: str, second: str | None, label: str, is_taken: Callable[[str], bool]) -> str:
-    """Return the first free name of `first_second_label`, `..._label1`, `..._label2`."""
+    """Return the first free name among `first_second_label`, `..._label1`, `..._label2`, and so on."""
     name = make_object_name(first, second, label)
     if not is_taken(name):
         return name
@@ -42,7 +42,10 @@ def choose_relation_name(first: str, second: str | None, label: str, is_taken: C
 
 
 def index_name_columns(columns: Iterable[str]) -> str:
-    """Return the part of a name that lists columns; PostgreSQL stops at the column that makes it too long."""
+    """Return the part of a name that lists columns.
+
+    PostgreSQL stops at the column that would make the name too long.
+    """
     text = ""
     for column in columns:
         text = f"{text}_{column}" if text else column
@@ -52,7 +55,7 @@ def index_name_columns(columns: Iterable[str]) -> str:
 
 
 def dedupe_column_names(columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the unique names of an index's columns: `expr`, `expr1`, `expr2` for equal names."""
+    """Return unique names for an index's columns: `expr`, `expr1`, `expr2` for equal names."""
     names: list[str] = []
     for column in columns:
         name = column

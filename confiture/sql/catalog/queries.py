@@ -1,4 +1,4 @@
-"""The columns of a query: their names, and their types if they are obvious."""
+"""Query columns: their names, and their types if obvious."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from confiture.sql.parse_tree import column_result_name, pb, strings
 
 
 class QueryColumn(NamedTuple):
-    """A column of a query; the type is empty if unknown."""
+    """A query column; the type is empty if unknown."""
 
     name: str
     type: str = ""
@@ -24,9 +24,9 @@ Columns = Sequence[QueryColumn]
 
 @dataclass(slots=True)
 class FromItem:
-    """An item of FROM.
+    """A FROM item.
 
-    `columns` is None if they are unknown; `merged_columns` are those that a join merged.
+    `columns` is None if the columns are unknown; `merged_columns` are the columns that a join merged.
     """
 
     alias: str
@@ -78,7 +78,7 @@ def _with_ctes(state: CatalogState, select: Any, ctes: _Ctes) -> _Ctes:
 
 
 def _rename_columns(columns: Columns | None, names: Sequence[str]) -> Columns | None:
-    """Return the columns with these names; columns without a new name keep theirs."""
+    """Rename columns; columns without a new name keep their old name."""
     if columns is None:
         return None
     return [QueryColumn(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
@@ -126,7 +126,7 @@ def relation_columns(state: CatalogState, relation: object) -> Columns | None:
 
 
 def _function_item(state: CatalogState, node: Any) -> FromItem:
-    """Return the item of a function in FROM: its column has the name of the function, unless it returns several."""
+    """Return the item for a function in FROM. A single column is named after the function."""
     names = strings(node.alias.colnames)
     if node.coldeflist:
         columns = [
@@ -241,7 +241,7 @@ def _column_type(node: Any, sources: Sequence[FromItem]) -> str:
 
 
 def resolve_relations(state: CatalogState, nodes: Any) -> tuple[QualifiedName, ...]:
-    """Return the relations that RangeVars name; report those that do not exist."""
+    """Return the relations that RangeVars name; report missing ones."""
     names: dict[QualifiedName, None] = {}
     for node in nodes:
         relation = state.names.relation(node)

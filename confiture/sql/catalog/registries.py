@@ -1,4 +1,4 @@
-"""Bookkeeping of a catalog under construction: owners, dependents, names in use."""
+"""Bookkeeping for a catalog under construction: owners, dependents, and names in use."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from confiture.sql.catalog.table_builder import TableBuilder
 
 @dataclass(slots=True)
 class Dependencies:
-    """The possible dependents of each object; the reader must check whether they still depend on it."""
+    """The possible dependents of each object. Callers must check whether a dependent still depends on the object."""
 
     dependents: dict[QualifiedName, set[QualifiedName]] = field(default_factory=dict)
     """Tables and views that can depend on a relation or type."""
     trigger_tables: dict[QualifiedName, set[QualifiedName]] = field(default_factory=dict)
-    """Relations that can have a trigger that calls a function with that name."""
+    """Relations that may have a trigger that calls a function with that name."""
 
     def add(self, dependent: QualifiedName, targets: Iterable[QualifiedName]) -> None:
-        """Record that a relation depends on others."""
+        """Record that a relation depends on other objects."""
         for target in targets:
             self.dependents.setdefault(target, set()).add(dependent)
 
@@ -41,7 +41,7 @@ class Dependencies:
 
 @dataclass(slots=True)
 class SequenceRegistry:
-    """The sequences, `all` by name, and the columns that own them."""
+    """The sequences (`all`, by name) and the columns that own them."""
 
     all: dict[QualifiedName, Sequence] = field(default_factory=dict)
     _of_table: dict[QualifiedName, set[QualifiedName]] = field(default_factory=dict)
@@ -64,19 +64,19 @@ class SequenceRegistry:
         return [one for one in sequences if one.owner and column in (None, one.owner[1])]
 
     def remove_table(self, table: QualifiedName) -> None:
-        """Record that a table no longer owns any sequence."""
+        """Record that a table no longer owns any sequences."""
         self._of_table.pop(table, None)
 
 
 @dataclass(slots=True)
 class FunctionRegistry:
-    """The functions, `all` by signature, their overloads and their types."""
+    """The functions (`all`, by signature), their overloads, and their types."""
 
     all: dict[Signature, Function] = field(default_factory=dict)
     overloads: dict[QualifiedName, set[Signature]] = field(default_factory=dict)
     """The functions with each name."""
     types: set[str] = field(default_factory=set)
-    """The types that functions take or return, including some of removed functions."""
+    """The types that functions accept or return, possibly including types of removed functions."""
 
     def put(self, function: Function) -> None:
         """Add a function, or replace the function with the same signature."""
@@ -84,7 +84,7 @@ class FunctionRegistry:
         self.overloads.setdefault(function.signature.name, set()).add(function.signature)
 
     def add_types(self, function: Function) -> None:
-        """Record the types that a function takes and returns."""
+        """Record the types that a function accepts and returns."""
         types = (*function.signature.arguments, function.returns or "")
         self.types.update(one.removesuffix("[]").removeprefix("SETOF ") for one in types)
 
@@ -98,12 +98,12 @@ class FunctionRegistry:
 
 
 class IndexRegistry:
-    """The relation of each index (`owners`, by name), and the partitioned index that it is attached to."""
+    """The relation of each index (`owners`, by name), and the partitioned index that the index is attached to."""
 
     def __init__(self) -> None:
         self.owners: dict[QualifiedName, QualifiedName] = {}
         self.parents: dict[QualifiedName, QualifiedName] = {}
-        """The index of the partitioned table that an index of a partition is attached to."""
+        """The partitioned table's index that a partition's index is attached to."""
 
     def add(self, table: TableBuilder, index: Index) -> None:
         """Add an index to a table."""
@@ -122,8 +122,8 @@ class IndexRegistry:
 
 
 class ConstraintRegistry:
-    """The names of constraints by schema, and the foreign keys of partitioned tables that those of partitions belong
-    to.
+    """The constraint names in each schema, and the partitioned tables' foreign keys that partitions' foreign keys
+    belong to.
     """
 
     def __init__(self, relations: RelationNames, indexes: IndexRegistry, dependencies: Dependencies) -> None:
@@ -133,7 +133,7 @@ class ConstraintRegistry:
         self._names: defaultdict[tuple[str, str], int] = defaultdict(int)
         """The number of constraints with a name, by schema and name."""
         self.key_parents: dict[tuple[QualifiedName, str], str] = {}
-        """The foreign key of the partitioned table that a partition's foreign key belongs to, by table and name."""
+        """The partitioned table's foreign key that a partition's foreign key belongs to, by table and name."""
 
     def add(self, table: TableBuilder, constraint: Constraint) -> None:
         """Add a constraint to a table."""
@@ -143,7 +143,7 @@ class ConstraintRegistry:
             self._dependencies.add(table.name, (constraint.target,))
 
     def remove(self, table: TableBuilder, name: str) -> None:
-        """Remove a constraint, with its index."""
+        """Remove a constraint and its index."""
         del table.constraints[name]
         self.key_parents.pop((table.name, name), None)
         self.release(table.name.schema, name)
@@ -151,25 +151,25 @@ class ConstraintRegistry:
             self._indexes.remove(table, index)
 
     def reserve(self, schema: str, name: str) -> None:
-        """Record that one more constraint of a schema has this name."""
+        """Record that one more constraint in a schema has this name."""
         self._names[schema, name] += 1
 
     def release(self, schema: str, name: str) -> None:
-        """Record that one constraint less has this name."""
+        """Record that one fewer constraint has this name."""
         self._names[schema, name] -= 1
         if self._names[schema, name] <= 0:
             del self._names[schema, name]
 
     def free_name(self, schema: str, first: str, second: str | None, label: str) -> str:
         """Return a free name for a constraint."""
-        # most names are free: avoid the function calls for them
+        # most names are free: skip the function calls for them
         name = make_object_name(first, second, label)
         if (schema, name) not in self._names:
             return name
         return choose_relation_name(first, second, label, lambda one: (schema, one) in self._names)
 
     def free_index_name(self, schema: str, first: str, second: str | None, label: str, *, constraint: bool) -> str:
-        """Return a free name for an index or sequence, which with `constraint` is also free for a constraint."""
+        """Return a free name for an index or sequence. With `constraint`, the name is also free for a constraint."""
 
         def is_taken(name: str) -> bool:
             return self._relations.is_taken(QualifiedName(schema, name)) or (

@@ -1,4 +1,4 @@
-"""The names of relations: resolution, definitions, and availability."""
+"""Relation names: resolution, definitions, and availability."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from confiture.sql.catalog.issues import SYSTEM, IssueLog
 
 
 class RelationNames:
-    """The names of a catalog under construction. Tables, views, sequences and indexes share a namespace."""
+    """The names in a catalog under construction. Tables, views, sequences and indexes share a namespace."""
 
     def __init__(self, catalog: Catalog, issues: IssueLog) -> None:
         self._catalog = catalog
         self._issues = issues
 
     def relation(self, node: Any) -> Relation | None:
-        """Return the table, view or sequence that a RangeVar names."""
+        """Return the table, view, or sequence that a RangeVar names."""
         return self._catalog.relation(node.schemaname or None, node.relname)
 
     def table(self, node: Any, *, missing_ok: bool = False) -> Table | None:
-        """Return the table that a RangeVar names; report it as missing if no relation has that name."""
+        """Return the table that a RangeVar names; report a missing table if no relation has that name."""
         relation = self.relation(node)
         if relation is None and not missing_ok:
             self.report_missing(node)
         return relation if isinstance(relation, Table) else None
 
     def report_missing(self, node: Any, what: str = "relation") -> None:
-        """Report that the relation of a RangeVar does not exist, unless the system or an extension can have it."""
+        """Report that the relation that a RangeVar names does not exist, unless the system or an extension may define
+        it.
+        """
         schema, name = node.schemaname, node.relname
         if schema in SYSTEM or (not schema and name.startswith("pg_")) or self._issues.has_unknown_extension:
             return
@@ -43,7 +45,7 @@ class RelationNames:
 
     @property
     def creation_schema(self) -> str:
-        """The schema in which objects without a schema are created."""
+        """The schema in which objects with unqualified names are created."""
         schemas: Mapping[str, SourceLocation | None] = self._catalog.schemas
         return next((schema for schema in self._catalog.search_path if schema in schemas), PUBLIC)
 
@@ -53,14 +55,14 @@ class RelationNames:
             self._issues.report_missing("schema", schema, location, once=True)
 
     def is_taken(self, name: QualifiedName) -> bool:
-        """Whether a relation or an index has that name."""
+        """Whether a relation or index has that name."""
         catalog = self._catalog
         return (
             name in catalog.tables or name in catalog.views or name in catalog.sequences or name in catalog.index_owners
         )
 
     def find_definition(self, name: QualifiedName) -> SourceLocation | bool | None:
-        """Return where a relation or index with that name was created (None if unknown), False if there is none."""
+        """Return where the relation or index with that name was created: None if unknown, False if there is none."""
         catalog = self._catalog
         relation = catalog.tables.get(name) or catalog.views.get(name) or catalog.sequences.get(name)
         if relation:

@@ -18,7 +18,7 @@ from confiture.sql.parse_tree import pb
 
 
 def rename(state: CatalogState, node: Any) -> None:
-    """RENAME of any object."""
+    """Apply RENAME."""
     handler = _HANDLERS.get(node.rename_type)
     if handler:
         handler(state, node)
@@ -50,7 +50,7 @@ def _rename_index(state: CatalogState, node: Any) -> None:
 
 
 def rename_index(state: CatalogState, relation: Table | View, old: str, new: str) -> None:
-    """Rename an index, and the constraint that it backs."""
+    """Rename an index and the constraint that it backs."""
     key = QualifiedName(relation.name.schema, new)
     if state.names.is_taken(key):
         state.issues.report_duplicate("relation", key, state.names.find_definition(key))
@@ -191,7 +191,7 @@ def _rename_schema(state: CatalogState, node: Any) -> None:
 
 
 def _make_table_object_renamer(kind: str, noun: str) -> Callable[[CatalogState, Any], None]:
-    """Return a handler that renames an object of a table: a policy or a trigger."""
+    """Return a handler that renames an object on a table: a policy or a trigger."""
 
     def handler(state: CatalogState, node: Any) -> None:
         table = state.names.table(node.relation, missing_ok=node.missing_ok)

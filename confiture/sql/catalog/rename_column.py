@@ -12,7 +12,7 @@ from confiture.sql.parse_tree import rename_column_in
 
 
 def rename_column(state: CatalogState, table: Table, old: str, new: str) -> None:
-    """Rename a column of a table and of its children, with all references to it."""
+    """Rename a column in a table and its children, and update all references."""
     draft = TableBuilder.from_table(table)
     _rename_in_draft(draft, old, new)
     state.put_table(draft)

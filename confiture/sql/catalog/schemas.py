@@ -1,4 +1,4 @@
-"""Schemas, extensions and the search path."""
+"""Schemas, extensions, and the search path."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _EXTENSION_TYPES: Mapping[str, tuple[str, ...]] = {
     "pg_buffercache": _NO_TYPES,
     "pgstattuple": _NO_TYPES,
 }
-"""The types of known extensions that create no tables and no trigger functions."""
+"""The types of known extensions that create neither tables nor trigger functions."""
 _ELEMENT_ORDER = {"create_stmt": 1, "view_stmt": 2, "index_stmt": 3, "create_trig_stmt": 4, "grant_stmt": 5}
-"""The order in which PostgreSQL creates the elements of CREATE SCHEMA; sequences come first."""
+"""The order in which PostgreSQL creates the elements of CREATE SCHEMA, sequences first."""
 EXTENSIONS_WITHOUT_FUNCTIONS = frozenset({"plpgsql"})
-"""Extensions without functions that users would name in DDL."""
+"""Extensions without any functions that users would name in DDL."""
 
 
 def create_schema(state: CatalogState, node: Any) -> None:
-    """CREATE SCHEMA, with the objects that it creates in the schema."""
+    """Apply CREATE SCHEMA, including the objects that it creates in the schema."""
     name = node.schemaname or node.authrole.rolename
     if name in state.schemas and not node.if_not_exists and state.schemas[name] is not None:
         state.issues.report_duplicate("schema", name, state.schemas[name])
@@ -60,7 +60,7 @@ def create_schema(state: CatalogState, node: Any) -> None:
 
 
 def create_extension(state: CatalogState, node: Any) -> None:
-    """CREATE EXTENSION, with the types of widely used extensions."""
+    """Apply CREATE EXTENSION, including the types of widely used extensions."""
     name = node.extname
     if name in state.extensions:
         if not node.if_not_exists:
@@ -79,14 +79,14 @@ def create_extension(state: CatalogState, node: Any) -> None:
 
 
 def can_have_unknown_functions(state: CatalogState) -> bool:
-    """Whether functions can exist that the statements did not create."""
+    """Whether there may be functions that no statement created."""
     return state.issues.has_unknown_extension or any(
         name not in EXTENSIONS_WITHOUT_FUNCTIONS for name in state.extensions
     )
 
 
 def set_variable(state: CatalogState, node: Any) -> None:
-    """SET search_path and SET SCHEMA; other settings are ignored."""
+    """Apply SET search_path and SET SCHEMA; ignore other settings."""
     if node.kind == pb.VAR_RESET_ALL:
         state.search_path[:] = [PUBLIC]
     elif node.name == "search_path":

@@ -38,7 +38,7 @@ _OBJECT_KINDS = {
 
 
 def create_policy(state: CatalogState, node: Any) -> None:
-    """CREATE POLICY."""
+    """Apply CREATE POLICY."""
     table = state.names.table(node.table)
     if table is None:
         return
@@ -60,7 +60,7 @@ def create_policy(state: CatalogState, node: Any) -> None:
 
 
 def alter_policy(state: CatalogState, node: Any) -> None:
-    """ALTER POLICY."""
+    """Apply ALTER POLICY."""
     table = state.names.table(node.table)
     if table is None:
         return
@@ -80,7 +80,7 @@ def alter_policy(state: CatalogState, node: Any) -> None:
 
 
 def _require_columns(state: CatalogState, table: Table, node: Any) -> None:
-    """Report columns that do not exist, unless the expression has subqueries with their own columns."""
+    """Report columns that do not exist, unless the expression contains subqueries, which have their own columns."""
     names = {table.name.name, *(column.name for column in table.columns), *SYSTEM_COLUMNS}
     for expression in [getattr(node, name) for name in ("qual", "with_check") if node.HasField(name)]:
         unknown = [column for column in column_names(expression) if column not in names]
@@ -90,7 +90,7 @@ def _require_columns(state: CatalogState, table: Table, node: Any) -> None:
 
 
 def _role_names(nodes: Any) -> tuple[str, ...]:
-    """Return the names of roles, none if PUBLIC is among them."""
+    """Return the role names; none if PUBLIC is among them."""
     names = [_role_name(one.role_spec) for one in nodes]
     return () if "public" in names else tuple(names)
 
@@ -106,7 +106,7 @@ def _role_name(node: Any) -> str:
 
 
 def grant(state: CatalogState, node: Any) -> None:
-    """GRANT and REVOKE on objects."""
+    """Apply GRANT and REVOKE on objects."""
     kind = _OBJECT_KINDS.get(node.objtype)
     if kind is None or node.targtype == pb.ACL_TARGET_DEFAULTS:
         return
@@ -136,7 +136,7 @@ def _grant_or_revoke(
 
 
 def _find_objects(state: CatalogState, node: Any, kind: str) -> Iterator[tuple[str, str, Function | None]]:
-    """Return the kind and text of each object, with the function if it is one."""
+    """Return the kind and name of each object, and the function if the object is a function."""
     if node.targtype == pb.ACL_TARGET_ALL_IN_SCHEMA:
         for item in node.objects:
             yield from _find_all_in_schema(state, kind, item.string.sval)
@@ -200,7 +200,7 @@ def _find_privileges(node: Any, kind: str) -> Iterator[str]:
 
 
 def alter_default_privileges(state: CatalogState, node: Any) -> None:
-    """ALTER DEFAULT PRIVILEGES; entries FOR another role do not apply to objects that the files create."""
+    """Apply ALTER DEFAULT PRIVILEGES. Entries FOR another role do not apply to objects that the files create."""
     options = {one.def_elem.defname: one.def_elem.arg for one in node.options}
     if "roles" in options:
         return

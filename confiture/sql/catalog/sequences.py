@@ -1,4 +1,4 @@
-"""Sequences, and the defaults of columns that use them."""
+"""Sequences, and the column defaults that use them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEXTVAL = re.compile(r"(nextval\(')((?:[^']|'')+)(')")
 
 
 def create_sequence(state: CatalogState, node: Any) -> None:
-    """CREATE SEQUENCE."""
+    """Apply CREATE SEQUENCE."""
     name = state.names.new_name(node.sequence)
     if state.names.is_taken(name):
         if not node.if_not_exists:
@@ -29,7 +29,7 @@ def create_sequence(state: CatalogState, node: Any) -> None:
 
 
 def alter_sequence(state: CatalogState, node: Any) -> None:
-    """ALTER SEQUENCE ... OWNED BY."""
+    """Apply ALTER SEQUENCE ... OWNED BY."""
     sequence = state.names.relation(node.sequence)
     if not isinstance(sequence, Sequence):
         if sequence is None and not node.missing_ok:
@@ -58,7 +58,7 @@ def _find_owner(state: CatalogState, node: Any) -> tuple[QualifiedName, str] | N
 
 
 def nextval_text(sequence: QualifiedName) -> str:
-    """Return the text of the default."""
+    """Return the default's text."""
     text = format_type(sequence).replace("'", "''")
     return f"nextval('{text}'::regclass)"
 
@@ -82,7 +82,7 @@ def update_sequence_use(state: CatalogState, table: QualifiedName, old: Qualifie
 
 
 def _find_sequence_name(default: str | None) -> tuple[str | None, str] | None:
-    """Return the schema, if given, and the name of the sequence of a default."""
+    """Return the schema, if given, and the name of the sequence that a default uses."""
     match = _NEXTVAL.search(default) if default and "nextval(" in default else None
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Changes of the name or schema of relations and types, with all references to them."""
+"""Renames and schema changes of relations and types, including all references to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES = frozenset({pb.OBJECT_TYPE, pb.OBJECT_DOMAIN})
 
 
 def set_schema(state: CatalogState, node: Any) -> None:
-    """ALTER ... SET SCHEMA."""
+    """Apply ALTER ... SET SCHEMA."""
     state.names.require_schema(node.newschema)
     if node.object_type in _RELATIONS:
         relation = state.names.relation(node.relation)
@@ -40,7 +40,7 @@ def set_schema(state: CatalogState, node: Any) -> None:
 
 
 def set_name_or_schema(state: CatalogState, old: QualifiedName, new: QualifiedName) -> None:
-    """Change the name or schema of a relation, with all references to it."""
+    """Change a relation's name or schema, and update all references."""
     if old == new:
         return
     if state.names.is_taken(new):
@@ -102,7 +102,7 @@ def _rename_table(state: CatalogState, old: QualifiedName, new: QualifiedName) -
 
 
 def _rename_row_type(state: CatalogState, old: QualifiedName, new: QualifiedName) -> None:
-    """Move the dependencies of a table's columns on types to its new name."""
+    """Move the table's dependencies on column types to its new name."""
     for column in state.tables[new].columns:
         for name in find_user_types(column.type):
             if old in state.dependencies.dependents.get(name, ()):
@@ -132,7 +132,7 @@ def _update_references(state: CatalogState, dependent: QualifiedName, old: Quali
 
 
 def rename_type(state: CatalogState, type_: UserType, new: QualifiedName) -> None:
-    """Change the name or schema of a type, also in the columns of that type."""
+    """Change a type's name or schema, and update the columns of that type."""
     other = state.types.get(new)
     if other is type_:
         return
@@ -152,7 +152,7 @@ def rename_type(state: CatalogState, type_: UserType, new: QualifiedName) -> Non
 
 
 def _update_column_types(state: CatalogState, user: QualifiedName, before: str, after: str) -> None:
-    """Update the name of a type in the columns of a relation."""
+    """Update a type's name in a relation's columns."""
     table = state.tables.get(user)
     if table and any(one.type in (before, f"{before}[]") for one in table.columns):
         columns = tuple(

@@ -1,4 +1,4 @@
-"""The catalog under construction: its objects, which the builder can change, and bookkeeping about the statements."""
+"""The catalog under construction: its mutable objects, and bookkeeping about the statements."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ Apply = Callable[["CatalogState", str, Any], None]
 
 
 class CatalogState:
-    """The catalog under construction, by concern: objects, names, constraints, indexes, grants, dependencies, issues.
-
-    Each statement is applied with `issues.statement` set to it.
+    """The catalog under construction, by concern: objects, names, constraints, indexes, grants, dependencies, and
+    issues. While a statement is applied, `issues.statement` refers to it.
     """
 
     def __init__(self, apply: Apply) -> None:
@@ -38,11 +37,11 @@ class CatalogState:
         self.search_path: list[str] = [PUBLIC]
 
         self.other_types: set[QualifiedName] = set()
-        """Types whose definition is not in the catalog: base types, shell types and types of extensions."""
+        """Types whose definition is not in the catalog: base types, shell types, and extension types."""
         self.view_types: dict[QualifiedName, tuple[str, ...]] = {}
-        """The types of the columns of views, empty if unknown."""
+        """The types of view columns, empty if unknown."""
         self.extension_types: dict[str, QualifiedName] = {}
-        """Types of extensions. They are found in any schema, since a role can have its own search path."""
+        """Extension types. They are found in any schema, since a role can have its own search path."""
         self.created: set[QualifiedName] = set()
         """The relations that the current statement created."""
 
@@ -77,7 +76,7 @@ class CatalogState:
         self.tables[table.name] = table.to_table()
 
     def require_partitioned(self, table: Table, location: int = -1) -> None:
-        """Report a table that gets a partition, but is not partitioned."""
+        """Report a table that gets a partition but is not partitioned."""
         if table.kind is not TableKind.PARTITIONED and not self.issues.has_unknown_objects:
             message = f"table {table.name} is not partitioned"
             self.issues.report("not-partitioned", message, table.name, location)

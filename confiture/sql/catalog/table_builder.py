@@ -1,4 +1,4 @@
-"""A mutable table, for statements that change it."""
+"""A mutable table for statements that change it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from confiture.models.source import SourceLocation
 
 @dataclass(slots=True)
 class TableBuilder:
-    """The fields of a table, with named objects by name."""
+    """The fields of a table, with its named objects stored by name."""
 
     name: QualifiedName
     kind: TableKind = TableKind.TABLE

@@ -26,17 +26,17 @@ _STRATEGIES = {
 
 
 def create_table(state: CatalogState, node: Any) -> None:
-    """CREATE TABLE."""
+    """Apply CREATE TABLE."""
     _create(state, node, TableKind.TABLE)
 
 
 def create_foreign_table(state: CatalogState, node: Any) -> None:
-    """CREATE FOREIGN TABLE."""
+    """Apply CREATE FOREIGN TABLE."""
     _create(state, node.base_stmt, TableKind.FOREIGN)
 
 
 def _create(state: CatalogState, node: Any, kind: TableKind) -> None:
-    """Create the table of a CreateStmt, unless the name is taken."""
+    """Create the table that a CreateStmt defines, unless the name is taken."""
     draft = _new_draft(state, node.relation, kind, if_not_exists=node.if_not_exists)
     if draft is None:
         return
@@ -61,7 +61,7 @@ def _create(state: CatalogState, node: Any, kind: TableKind) -> None:
 def _add_elements(
     state: CatalogState, draft: TableBuilder, nodes: Any
 ) -> tuple[list[ConstraintSpec], list[LikeClause]]:
-    """Add the columns, and return what must be created after all columns exist."""
+    """Add the columns, and return the elements that must be created after all columns exist."""
     specs: list[ConstraintSpec] = []
     likes: list[LikeClause] = []
     inherited = bool(draft.columns)
@@ -150,7 +150,7 @@ def format_partition_bound(node: Any) -> str:
 
 
 def create_table_as(state: CatalogState, node: Any) -> None:
-    """CREATE TABLE ... AS and CREATE MATERIALIZED VIEW."""
+    """Apply CREATE TABLE ... AS and CREATE MATERIALIZED VIEW."""
     if node.objtype != pb.OBJECT_MATVIEW:
         create_table_from_query(state, node.into, node.query, if_not_exists=node.if_not_exists)
         return
@@ -166,7 +166,7 @@ def create_table_as(state: CatalogState, node: Any) -> None:
 
 
 def create_table_from_query(state: CatalogState, into: Any, query: Any, *, if_not_exists: bool = False) -> None:
-    """Create a table with the columns of a query."""
+    """Create a table with a query's columns."""
     resolve_relations(state, find_relations_read(query))
     columns = find_query_columns(state, query)
     draft = _new_draft(state, into.rel, TableKind.TABLE, if_not_exists=if_not_exists)

@@ -1,4 +1,4 @@
-"""Triggers, rules and statistics of tables."""
+"""Table triggers, rules, and statistics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BUILT_IN = frozenset(
 
 
 def create_trigger(state: CatalogState, node: Any) -> None:
-    """CREATE TRIGGER."""
+    """Apply CREATE TRIGGER."""
     relation = state.names.relation(node.relation)
     if relation is None:
         state.names.report_missing(node.relation)
@@ -60,13 +60,13 @@ def _find_trigger_function(state: CatalogState, node: Any) -> QualifiedName:
 
 
 def create_rule(state: CatalogState, node: Any) -> None:
-    """CREATE RULE; the catalog does not contain rules."""
+    """Check CREATE RULE. The catalog does not contain rules."""
     if state.names.relation(node.relation) is None:
         state.names.report_missing(node.relation)
 
 
 def create_statistics(state: CatalogState, node: Any) -> None:
-    """CREATE STATISTICS; the catalog does not contain statistics."""
+    """Check CREATE STATISTICS. The catalog does not contain statistics."""
     for item in node.relations:
         if item.WhichOneof("node") == "range_var" and state.names.relation(item.range_var) is None:
             state.names.report_missing(item.range_var)

@@ -14,7 +14,7 @@ from confiture.sql.parse_tree import quote_identifier, schema_and_name, strings
 
 
 def format_type_node(state: CatalogState, node: Any, *, bare: bool = False) -> str:
-    """Return the name of a type; report it as missing if it is neither built-in nor in the catalog.
+    """Return the name of a type; report the type as missing if it is neither built-in nor in the catalog.
 
     `bare` omits modifiers, as in the types of function arguments.
     """
@@ -42,12 +42,12 @@ def format_type_node(state: CatalogState, node: Any, *, bare: bool = False) -> s
 
 
 def format_argument_type(state: CatalogState, node: Any) -> str:
-    """Return the name of a type of a function's argument or result."""
+    """Return the type name of a function argument or result."""
     return format_type_node(state, node, bare=True)
 
 
 def format_column_type(state: CatalogState, draft: TableBuilder, node: Any) -> str:
-    """Return the name of a column's type; record that the table depends on a user-defined type."""
+    """Return the name of a column's type. If the type is user-defined, record that the table depends on it."""
     built_in = types.built_in_type(node)
     if built_in:
         return built_in
@@ -60,7 +60,7 @@ def format_column_type(state: CatalogState, draft: TableBuilder, node: Any) -> s
 
 
 def format_type(name: QualifiedName) -> str:
-    """Return the name of a user-defined type as PostgreSQL's `format_type` formats it."""
+    """Format the name of a user-defined type like PostgreSQL's `format_type`."""
     text = quote_identifier(name.name)
     return text if name.schema == PUBLIC else f"{quote_identifier(name.schema)}.{text}"
 
@@ -75,14 +75,14 @@ _PARTS = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 
 
 def find_user_types(text: str) -> tuple[QualifiedName, ...]:
-    """Return the user-defined type of a column type or of its array elements; none for quoted names."""
+    """Return the user-defined types in a column type, including array elements; none for quoted names."""
     base = text.removesuffix("[]")
     schema, _, name = base.rpartition(".")
     return () if " " in base or '"' in base or "(" in base else (QualifiedName(schema or PUBLIC, name),)
 
 
 def find_user_type(state: CatalogState, schema: str | None, name: str) -> QualifiedName | None:
-    """Return the type, or the relation with that row type, that a name refers to."""
+    """Return the type that a name refers to, or the relation if the name refers to a row type."""
     for candidate in (schema,) if schema else state.search_path:
         key = QualifiedName(candidate, name)
         if key in state.types or key in state.tables or key in state.views or key in state.other_types:
@@ -91,7 +91,7 @@ def find_user_type(state: CatalogState, schema: str | None, name: str) -> Qualif
 
 
 def resolve_type(state: CatalogState, nodes: Any, *, missing_ok: bool = False) -> UserType | None:
-    """Return the type in the catalog that a list of strings names; report it as missing if there is none."""
+    """Return the catalog type that a list of strings names; report the type if it does not exist."""
     schema, name = schema_and_name(nodes)
     name_in_catalog = find_user_type(state, schema, name)
     if name_in_catalog is None and not missing_ok and not state.issues.has_unknown_extension:

@@ -1,4 +1,4 @@
-"""Types as PostgreSQL's `format_type` formats them."""
+"""Type names as formatted by PostgreSQL's `format_type`."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ _FORMATTED = {
 
 
 def built_in_type(type_name: Any, *, bare: bool = False) -> str | None:
-    """Return the name of a built-in type, None for all others; `bare` omits modifiers."""
+    """Return the name of a built-in type, None for all other types; `bare` omits modifiers."""
     names = type_name.names
     if not names:
         return None
@@ -175,12 +175,12 @@ def is_serial(column: Any) -> bool:
 
 
 def strip_modifiers(name: str) -> str:
-    """Return a built-in type without modifiers, as in function signatures."""
+    """Strip modifiers from a built-in type, as in function signatures."""
     return "character" if name == "bpchar" else format_with_modifiers(name, ())
 
 
 def format_with_modifiers(name: str, nodes: Any) -> str:
-    """Return a built-in type with its modifiers, given its name in pg_type."""
+    """Format a built-in type with its modifiers, given the type's name in pg_type."""
     if not nodes and name in _FORMATTED:
         return _FORMATTED[name]
     modifiers = tuple([_format_modifier(node) for node in nodes])

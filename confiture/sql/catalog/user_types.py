@@ -1,4 +1,4 @@
-"""Enums, domains, composite and range types."""
+"""Enums, domains, composite types, and range types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEFAULT, _SET_NOT_NULL, _DROP_NOT_NULL, _ADD, _DROP, _VALIDATE = "T", "O", "N",
 
 
 def _choose_type_name(state: CatalogState, nodes: Any, location: int = -1) -> QualifiedName | None:
-    """Return the name of a type to create, None (reported as a duplicate) if it exists."""
+    """Return the name of a type to create; None if the type exists, which is reported as a duplicate."""
     schema, text = schema_and_name(nodes)
     name = QualifiedName(schema or state.names.creation_schema, text)
     existing = state.types.get(name) or state.tables.get(name) or state.views.get(name)
@@ -32,14 +32,14 @@ def _put_type(state: CatalogState, type_: UserType) -> None:
 
 
 def create_enum(state: CatalogState, node: Any) -> None:
-    """CREATE TYPE ... AS ENUM."""
+    """Apply CREATE TYPE ... AS ENUM."""
     name = _choose_type_name(state, node.type_name)
     if name:
         _put_type(state, EnumType(name=name, labels=strings(node.vals), location=state.issues.location(-1)))
 
 
 def alter_enum(state: CatalogState, node: Any) -> None:
-    """ALTER TYPE ... ADD VALUE and RENAME VALUE."""
+    """Apply ALTER TYPE ... ADD VALUE and RENAME VALUE."""
     enum = resolve_type(state, node.type_name)
     if not isinstance(enum, EnumType):
         return
@@ -60,7 +60,7 @@ def alter_enum(state: CatalogState, node: Any) -> None:
 
 
 def create_domain(state: CatalogState, node: Any) -> None:
-    """CREATE DOMAIN."""
+    """Apply CREATE DOMAIN."""
     name = _choose_type_name(state, node.domainname)
     if name is None:
         return
@@ -71,7 +71,7 @@ def create_domain(state: CatalogState, node: Any) -> None:
 
 
 def alter_domain(state: CatalogState, node: Any) -> None:
-    """ALTER DOMAIN."""
+    """Apply ALTER DOMAIN."""
     domain = resolve_type(state, node.type_name)
     if not isinstance(domain, DomainType):
         return
@@ -118,7 +118,7 @@ def _add_domain_constraint(state: CatalogState, domain: DomainType, node: Any) -
 
 
 def create_composite(state: CatalogState, node: Any) -> None:
-    """CREATE TYPE ... AS (...)."""
+    """Apply CREATE TYPE ... AS (...)."""
     schema, text = node.typevar.schemaname or state.names.creation_schema, node.typevar.relname
     name = QualifiedName(schema, text)
     existing = state.types.get(name)
@@ -135,7 +135,7 @@ def create_composite(state: CatalogState, node: Any) -> None:
 
 
 def alter_composite(state: CatalogState, node: Any) -> None:
-    """ALTER TYPE ... ADD, DROP and ALTER ATTRIBUTE."""
+    """Apply ALTER TYPE ... ADD, DROP, and ALTER ATTRIBUTE."""
     relation = node.relation
     composite = resolve_type(state, [*_name_nodes(relation)])
     if not isinstance(composite, CompositeType):
@@ -158,7 +158,7 @@ def _name_nodes(relation: Any) -> list[Any]:
 
 
 def create_range(state: CatalogState, node: Any) -> None:
-    """CREATE TYPE ... AS RANGE, with its multirange type."""
+    """Apply CREATE TYPE ... AS RANGE, which also creates a multirange type."""
     name = _choose_type_name(state, node.type_name)
     if name is None:
         return
@@ -176,7 +176,10 @@ def create_range(state: CatalogState, node: Any) -> None:
 
 
 def create_base_type(state: CatalogState, node: Any) -> None:
-    """CREATE TYPE of a base or shell type; the catalog does not contain the other objects of DefineStmt."""
+    """Apply CREATE TYPE for a base or shell type.
+
+    The catalog does not contain the other objects that DefineStmt creates.
+    """
     if node.kind == pb.OBJECT_TYPE:
         schema, name = schema_and_name(node.defnames)
         state.other_types.add(QualifiedName(schema or state.names.creation_schema, name))

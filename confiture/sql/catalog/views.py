@@ -1,4 +1,4 @@
-"""Views, materialized views, and the queries of these and of CREATE TABLE AS."""
+"""Views, materialized views, and the queries that define them or CREATE TABLE AS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from confiture.sql.traversal import find_relations_read
 
 
 def create_view(state: CatalogState, node: Any) -> None:
-    """CREATE VIEW."""
+    """Apply CREATE VIEW."""
     name = state.names.new_name(node.view)
     old = state.views.get(name)
     if state.names.is_taken(name) and not (node.replace and old and not old.materialized):
@@ -39,7 +39,7 @@ def put_view(
     materialized: bool = False,
     comment: str | None = None,
 ) -> None:
-    """Store the view of a query in the catalog."""
+    """Store a view with its query in the catalog."""
     column_checks(state, query)
     columns = rename_columns(find_query_columns(state, query), aliases)
     relations = tuple(one for one in resolve_relations(state, find_relations_read(query)) if one != name)
@@ -64,20 +64,20 @@ def _view_query(node: Any) -> ViewQuery:
 
 
 def rename_columns(columns: Sequence[QueryColumn] | None, names: Sequence[str]) -> list[QueryColumn]:
-    """Return the columns of a query with other names; none if they are unknown."""
+    """Rename a query's columns; return none if they are unknown."""
     if columns is None:
         return []
     return [QueryColumn(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
 
 
 def refresh_view(state: CatalogState, node: Any) -> None:
-    """REFRESH MATERIALIZED VIEW."""
+    """Apply REFRESH MATERIALIZED VIEW."""
     if state.names.relation(node.relation) is None:
         state.names.report_missing(node.relation, "materialized view")
 
 
 def alter_view(state: CatalogState, view: View, node: Any) -> View:
-    """ALTER VIEW ... SET and RESET of security_invoker."""
+    """Apply ALTER VIEW ... SET and RESET for security_invoker."""
     invoker = view.security_invoker
     for item in node.cmds:
         command = item.alter_table_cmd

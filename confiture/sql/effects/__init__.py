@@ -1,4 +1,4 @@
-"""The locks, scans and rewrites of a statement, as far as its text and the catalog determine them."""
+"""The locks, scans, and rewrites of a statement that its text and the catalog determine."""
 
 from __future__ import annotations
 
@@ -51,18 +51,21 @@ _KINDS: Mapping[str, Callable[[Any, EffectRecorder], None]] = {
     "vacuum_stmt": maintenance.vacuum,
     "view_stmt": create.create_view,
 }
-"""The analyzers by kind of statement. All other statements (DO, CALL, CREATE FUNCTION, SET, ...) lock no relation, or
-their locks are unknown.
+"""The analyzers by kind of statement.
+
+All other statements (DO, CALL, CREATE FUNCTION, SET, and so on) either lock no relation or have unknown locks.
 """
 
 
 def has_known_effects(kind: str) -> bool:
-    """Whether the effects of a kind of statement can be determined from its text."""
+    """Whether the effects of this kind of statement can be determined from its text."""
     return kind in _KINDS
 
 
 def find_effects(statement: ParsedStatement, catalog: Catalog, version: int) -> Effects:
-    """Return the effects of a statement on a server of that major version, given the catalog before it."""
+    """Return the effects of a statement on a server with that major version, given the catalog before the statement
+    runs.
+    """
     recorder = EffectRecorder(catalog, version)
     record_effects = _KINDS.get(statement.kind)
     if record_effects:

@@ -1,4 +1,4 @@
-"""Locks, scans and rewrites of ALTER TABLE and related statements."""
+"""Locks, scans, and rewrites caused by ALTER TABLE and related statements."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _STRONG_OPTIONS = frozenset(
         "pages_per_range",
     }
 )
-"""Storage parameters that take ACCESS EXCLUSIVE; all others take SHARE UPDATE EXCLUSIVE."""
+"""Storage parameters that require ACCESS EXCLUSIVE; all others require SHARE UPDATE EXCLUSIVE."""
 _ALL_DESCENDANTS = frozenset(
     {
         pb.AT_AddColumn,
@@ -77,15 +77,15 @@ _TRIGGERS = frozenset(
 _PARTITIONS_ONLY = _TRIGGERS | {pb.AT_AlterConstraint}
 _IDENTITY = frozenset((pb.AT_AddIdentity, pb.AT_SetIdentity, pb.AT_DropIdentity))
 _IDENTITY_OF_PARTITIONS = 17
-"""The version since which partitions inherit the identity columns of their parent."""
+"""The first version in which partitions inherit their parent's identity columns."""
 
 
 _NOT_NULL_IS_A_CONSTRAINT = 18
-"""The version since which NOT NULL is stored as a constraint, and inherited like a CHECK."""
+"""The first version in which NOT NULL is stored as a constraint and inherited like a CHECK."""
 
 
 def alter_table(node: Any, recorder: EffectRecorder) -> None:
-    """ALTER TABLE, INDEX, VIEW, MATERIALIZED VIEW, SEQUENCE, FOREIGN TABLE."""
+    """Record the effects of ALTER TABLE, INDEX, VIEW, MATERIALIZED VIEW, SEQUENCE, or FOREIGN TABLE."""
     if node.objtype == pb.OBJECT_TYPE:
         return
     name = recorder.resolve_range_var(node.relation)
@@ -104,7 +104,7 @@ def alter_table(node: Any, recorder: EffectRecorder) -> None:
 
 
 def move_all(node: Any, recorder: EffectRecorder) -> None:
-    """ALTER TABLE ALL IN TABLESPACE; all relations are assumed to be in that tablespace."""
+    """Record the effects of ALTER TABLE ALL IN TABLESPACE. All relations are assumed to be in that tablespace."""
     catalog = recorder.catalog
     if node.objtype == pb.OBJECT_INDEX:
         recorder.lock(catalog.index_owners, LockMode.ACCESS_EXCLUSIVE)
@@ -133,13 +133,13 @@ def _lock_mode(command: Any) -> LockMode:
 def _affected_tables(
     command: Any, name: QualifiedName, recorder: EffectRecorder, *, only: bool
 ) -> tuple[QualifiedName, ...]:
-    """Return the table, and those of its descendants that the command affects."""
+    """Return the table and the descendants that the command affects."""
     partitioned = recorder.is_partitioned(name)
     reaches = command.subtype in _ALL_DESCENDANTS
     if command.subtype == pb.AT_AddConstraint:
         constraint = get_definition(command).constraint
         inherited = constraint.contype in (pb.CONSTR_CHECK, pb.CONSTR_NOTNULL)
-        # before that version, the children are not opened if nothing is inherited
+        # before that version, children are not opened if nothing is inherited
         is_local_only = constraint.is_no_inherit and recorder.version < _NOT_NULL_IS_A_CONSTRAINT
         reaches = (inherited and not is_local_only) or partitioned
     elif command.subtype == pb.AT_DropConstraint:
@@ -154,7 +154,7 @@ def _affected_tables(
 
 
 def _needs_null_check(command: Any, version: int) -> bool:
-    """Whether a command opens the partitions to check that they are NOT NULL, even with ONLY."""
+    """Whether a command opens the partitions to check for NOT NULL, even with ONLY."""
     if command.subtype == pb.AT_AddConstraint:
         return bool(get_definition(command).constraint.contype == pb.CONSTR_PRIMARY)
     return bool(command.subtype == pb.AT_DropNotNull) and version >= _NOT_NULL_IS_A_CONSTRAINT
@@ -180,7 +180,7 @@ def _change_storage(command: Any, members: tuple[QualifiedName, ...], recorder: 
 
 
 def is_storage_change(command: Any, table: Table | None) -> bool:
-    """Whether SET LOGGED, UNLOGGED, TABLESPACE or ACCESS METHOD changes the present state."""
+    """Whether SET LOGGED, UNLOGGED, TABLESPACE, or ACCESS METHOD changes the current state."""
     persistence = table.persistence if table else None
     if command.subtype == pb.AT_SetLogged:
         return persistence is not Persistence.PERMANENT

@@ -1,4 +1,4 @@
-"""Locks, scans and rewrites of the commands of ALTER TABLE that change a column."""
+"""Locks, scans, and rewrites caused by ALTER TABLE commands that change a column."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AX = LockMode.ACCESS_EXCLUSIVE
 
 
 def add_column(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """ADD COLUMN."""
+    """Record the effects of ADD COLUMN."""
     column = get_definition(command).column_def
     if command.missing_ok and _has_column(recorder.find_table(members[0]), column.colname):
         return
@@ -44,7 +44,7 @@ def add_column(command: Any, members: tuple[QualifiedName, ...], recorder: Effec
 
 
 def needs_column_rewrite(column: Any, recorder: EffectRecorder) -> Tristate:
-    """Return whether adding a column (a ColumnDef of the tree) writes a value into each row."""
+    """Return whether adding a column (a ColumnDef node) writes a value into each row."""
     catalog = recorder.catalog
     kinds = {one.constraint.contype: one.constraint for one in column.constraints}
     if is_virtual(column):
@@ -60,7 +60,7 @@ def needs_column_rewrite(column: Any, recorder: EffectRecorder) -> Tristate:
 
 
 def is_virtual(column: Any) -> bool:
-    """Whether a ColumnDef of the tree defines a virtual generated column."""
+    """Whether a ColumnDef node defines a virtual generated column."""
     return any(
         one.constraint.contype == pb.CONSTR_GENERATED and one.constraint.generated_kind == "v"
         for one in column.constraints
@@ -68,12 +68,12 @@ def is_virtual(column: Any) -> bool:
 
 
 def set_not_null(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """SET NOT NULL."""
+    """Record the effects of SET NOT NULL."""
     scan_for_nulls([command.name], members, recorder)
 
 
 def drop_column(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """DROP COLUMN."""
+    """Record the effects of DROP COLUMN."""
     for name in members:
         table = recorder.find_table(name)
         if table is None:
@@ -87,7 +87,7 @@ def drop_column(command: Any, members: tuple[QualifiedName, ...], recorder: Effe
 
 
 def alter_type(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """SET DATA TYPE."""
+    """Record the effects of SET DATA TYPE."""
     column = get_definition(command).column_def
     using = column.raw_default if column.HasField("raw_default") else None
     new = format_type_name(column.type_name, recorder.catalog)
@@ -115,7 +115,7 @@ def alter_type(command: Any, members: tuple[QualifiedName, ...], recorder: Effec
 
 
 def _rebuild_dependents(table: Table, column: str, recorder: EffectRecorder, *, is_order_kept: bool) -> None:
-    """Record the rebuild of the indexes, checks and foreign keys on a column whose type changes."""
+    """Record the rebuild of indexes, checks, and foreign keys on a column whose type changes."""
     if objects_rescanned_for(table, column, is_order_kept=is_order_kept):
         recorder.scan([table.name])
     indexes = [index.name for index in table.indexes if is_index_on_column(index, column)]
@@ -129,14 +129,14 @@ def _rebuild_dependents(table: Table, column: str, recorder: EffectRecorder, *, 
 
 
 def change_identity(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """SET GENERATED and DROP IDENTITY, which also lock the sequence of the identity column."""
+    """Record the effects of SET GENERATED and DROP IDENTITY, which also lock the identity column's sequence."""
     is_drop = command.subtype == pb.AT_DropIdentity
     mode = LockMode.ACCESS_EXCLUSIVE if is_drop else LockMode.SHARE_ROW_EXCLUSIVE
     lock_sequences(members[0], recorder, column=command.name, mode=mode)
 
 
 def set_expression(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """SET EXPRESSION of a generated column."""
+    """Record the effects of SET EXPRESSION on a generated column."""
     table = recorder.find_table(members[0])
     column = table.column(command.name) if table else None
     if column is None or column.generated != "virtual":

@@ -1,4 +1,4 @@
-"""Locks and scans of the commands of ALTER TABLE that change a constraint."""
+"""Locks and scans caused by ALTER TABLE commands that change a constraint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from confiture.sql.proofs import is_proved_not_null
 
 
 def scan_for_nulls(columns: Iterable[str], members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """Record the scans for columns that become NOT NULL: each table is scanned unless a constraint proves it."""
+    """Record the scans for columns that become NOT NULL.
+
+    Each table is scanned unless a constraint proves that the column contains no nulls.
+    """
     required_columns = tuple(columns)
     for name in members:
         table = recorder.find_table(name)
@@ -23,7 +26,7 @@ def scan_for_nulls(columns: Iterable[str], members: tuple[QualifiedName, ...], r
 
 
 def add_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """ADD CONSTRAINT."""
+    """Record the effects of ADD CONSTRAINT."""
     constraint = get_definition(command).constraint
     if constraint.contype == pb.CONSTR_FOREIGN:
         add_foreign_key(constraint, members, recorder, is_validated=not constraint.skip_validation)
@@ -40,7 +43,10 @@ def add_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: E
 
 
 def _use_index(constraint: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """A key that uses an existing index; a primary key also scans for NULL if the columns are nullable."""
+    """Record the effects of a key that uses an existing index.
+
+    A primary key also scans for nulls if the columns are nullable.
+    """
     index = QualifiedName(members[0].schema, constraint.indexname)
     renamed = constraint.conname not in ("", constraint.indexname)
     recorder.lock([index], LockMode.SHARE_UPDATE_EXCLUSIVE if renamed else LockMode.ACCESS_SHARE)
@@ -56,7 +62,7 @@ def _use_index(constraint: Any, members: tuple[QualifiedName, ...], recorder: Ef
 def add_foreign_key(
     constraint: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder, *, is_validated: bool
 ) -> None:
-    """A new foreign key; with `is_validated`, both tables are scanned."""
+    """Record the effects of a new foreign key. With `is_validated`, both tables are scanned."""
     parents = recorder.with_partitions(recorder.resolve_range_var(constraint.pktable))
     recorder.lock(parents, LockMode.SHARE_ROW_EXCLUSIVE)
     if is_validated:
@@ -65,7 +71,7 @@ def add_foreign_key(
 
 
 def validate_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """VALIDATE CONSTRAINT."""
+    """Record the effects of VALIDATE CONSTRAINT."""
     table = recorder.find_table(members[0])
     constraint = table.constraint(command.name) if table else None
     if constraint is None:
@@ -80,7 +86,7 @@ def validate_constraint(command: Any, members: tuple[QualifiedName, ...], record
 
 
 def drop_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """DROP CONSTRAINT."""
+    """Record the effects of DROP CONSTRAINT."""
     table = recorder.find_table(members[0])
     constraint = table.constraint(command.name) if table else None
     if table is None or constraint is None:

@@ -1,4 +1,4 @@
-"""Locks and scans of CREATE, RENAME, COMMENT, GRANT, ALTER DOMAIN and related statements."""
+"""Locks and scans caused by CREATE, RENAME, COMMENT, GRANT, ALTER DOMAIN, and related statements."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from confiture.sql.parse_tree import get_definition, pb, strings
 _AX = LockMode.ACCESS_EXCLUSIVE
 _RELATIONS = (pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE, pb.OBJECT_SEQUENCE)
 _PARTS = (pb.OBJECT_TABCONSTRAINT, pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
-"""Objects that belong to a table and whose qualified name ends with their own name after the table's."""
+"""Objects that belong to a table. Their qualified name is the table name followed by their own name."""
 _GRANT_OPENS_TABLE = 18
-"""The version since which GRANT on a table locks it."""
+"""The first version in which GRANT on a table locks the table."""
 
 
 def create_table(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE TABLE: locks the tables that it refers to, inherits from, or becomes a partition of."""
+    """Record the effects of CREATE TABLE, which locks tables that it references, inherits from, or becomes a partition
+    of.
+    """
     if node.if_not_exists and recorder.catalog.relation(node.relation.schemaname or None, node.relation.relname):
         return
     constraints = [one.constraint for one in node.constraints]
@@ -48,12 +50,12 @@ def _become_child(parent: QualifiedName, recorder: EffectRecorder, *, partition:
 
 
 def create_foreign_table(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE FOREIGN TABLE."""
+    """Record the effects of CREATE FOREIGN TABLE."""
     create_table(node.base_stmt, recorder)
 
 
 def create_index(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE INDEX: on a partitioned table, on all its partitions."""
+    """Record the effects of CREATE INDEX. On a partitioned table, all partitions are affected."""
     name = recorder.resolve_range_var(node.relation)
     members = recorder.with_partitions(name) if node.relation.inh else (name,)
     recorder.lock(members, LockMode.SHARE_UPDATE_EXCLUSIVE if node.concurrent else LockMode.SHARE)
@@ -62,29 +64,29 @@ def create_index(node: Any, recorder: EffectRecorder) -> None:
 
 
 def create_view(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE VIEW; OR REPLACE locks the existing view."""
+    """Record the effects of CREATE VIEW. OR REPLACE locks the existing view."""
     analyze_query(node.query, recorder, QueryUse.DEFINED)
     if node.replace and recorder.resolve_range_var(node.view) in recorder.catalog.views:
         recorder.lock([recorder.resolve_range_var(node.view)], _AX)
 
 
 def prepare(node: Any, recorder: EffectRecorder) -> None:
-    """PREPARE."""
+    """Record the effects of PREPARE."""
     analyze_query(node.query, recorder, QueryUse.DEFINED)
 
 
 def declare_cursor(node: Any, recorder: EffectRecorder) -> None:
-    """DECLARE CURSOR, which does not read rows yet."""
+    """Record the effects of DECLARE CURSOR, which does not read rows yet."""
     analyze_query(node.query, recorder, QueryUse.PLANNED)
 
 
 def create_table_as(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE TABLE AS and CREATE MATERIALIZED VIEW."""
+    """Record the effects of CREATE TABLE AS and CREATE MATERIALIZED VIEW."""
     analyze_query(node.query, recorder, QueryUse.DEFINED if node.into.skip_data else QueryUse.RUN)
 
 
 def create_trigger(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE TRIGGER: on a partitioned table, on all its partitions."""
+    """Record the effects of CREATE TRIGGER. On a partitioned table, all partitions are affected."""
     name = recorder.resolve_range_var(node.relation)
     recorder.lock(recorder.with_partitions(name) if node.row else (name,), LockMode.SHARE_ROW_EXCLUSIVE)
     if node.HasField("constrrel"):
@@ -92,31 +94,31 @@ def create_trigger(node: Any, recorder: EffectRecorder) -> None:
 
 
 def create_or_alter_policy(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE and ALTER POLICY."""
+    """Record the effects of CREATE POLICY and ALTER POLICY."""
     recorder.lock([recorder.resolve_range_var(node.table)], _AX)
 
 
 def create_rule(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE RULE; the relations that its actions name are opened as well."""
+    """Record the effects of CREATE RULE. The relations that the rule's actions name are opened as well."""
     recorder.lock([recorder.resolve_range_var(node.relation)], _AX)
     for action in node.actions:
         analyze_query(action, recorder, QueryUse.DEFINED)
 
 
 def create_statistics(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE STATISTICS."""
+    """Record the effects of CREATE STATISTICS."""
     recorder.lock(_range_var_names(node.relations, recorder), LockMode.SHARE_UPDATE_EXCLUSIVE)
 
 
 def create_or_alter_publication(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE and ALTER PUBLICATION, if they name tables."""
+    """Record the effects of CREATE PUBLICATION and ALTER PUBLICATION if they name tables."""
     tables = [one.publication_obj_spec.pubtable.relation for one in node.pubobjects]
     names = [recorder.resolve_range_var(table) for table in tables if table.relname]
     recorder.lock(names, LockMode.SHARE_UPDATE_EXCLUSIVE)
 
 
 def create_sequence(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE SEQUENCE: locks the table that will own it."""
+    """Record the effects of CREATE SEQUENCE, which locks the table that will own the sequence."""
     _lock_sequence_owner(node, recorder)
 
 
@@ -128,13 +130,13 @@ def _lock_sequence_owner(node: Any, recorder: EffectRecorder) -> None:
 
 
 def alter_sequence(node: Any, recorder: EffectRecorder) -> None:
-    """ALTER SEQUENCE."""
+    """Record the effects of ALTER SEQUENCE."""
     recorder.lock(_existing_sequences(node.sequence, node.missing_ok, recorder), LockMode.SHARE_ROW_EXCLUSIVE)
     _lock_sequence_owner(node, recorder)
 
 
 def rename(node: Any, recorder: EffectRecorder) -> None:
-    """ALTER ... RENAME of relations, columns, constraints, triggers, policies, rules."""
+    """Record the effects of ALTER ... RENAME for relations, columns, constraints, triggers, policies, and rules."""
     if not node.HasField("relation") or node.rename_type == pb.OBJECT_ATTRIBUTE:
         return
     name = recorder.resolve_range_var(node.relation)
@@ -147,7 +149,7 @@ def rename(node: Any, recorder: EffectRecorder) -> None:
 
 
 def set_schema(node: Any, recorder: EffectRecorder) -> None:
-    """ALTER ... SET SCHEMA of relations."""
+    """Record the effects of ALTER ... SET SCHEMA for relations."""
     if node.HasField("relation"):
         name = recorder.resolve_range_var(node.relation)
         recorder.lock([name], _AX)
@@ -155,7 +157,7 @@ def set_schema(node: Any, recorder: EffectRecorder) -> None:
 
 
 def comment(node: Any, recorder: EffectRecorder) -> None:
-    """COMMENT ON a relation, a column, an index, or an object that belongs to a table."""
+    """Record the effects of COMMENT ON a relation, a column, an index, or an object that belongs to a table."""
     parts = strings(node.object.list.items)
     if node.objtype in (pb.OBJECT_COLUMN, *_PARTS):
         parts = parts[:-1]
@@ -166,7 +168,7 @@ def comment(node: Any, recorder: EffectRecorder) -> None:
 
 
 def grant(node: Any, recorder: EffectRecorder) -> None:
-    """GRANT and REVOKE on named relations."""
+    """Record the effects of GRANT and REVOKE on named relations."""
     is_on_named_relations = (
         node.objtype in (pb.OBJECT_TABLE, pb.OBJECT_SEQUENCE) and node.targtype == pb.ACL_TARGET_OBJECT
     )
@@ -184,7 +186,7 @@ def _existing_sequences(range_var: Any, missing_ok: bool, recorder: EffectRecord
 
 
 def alter_domain(node: Any, recorder: EffectRecorder) -> None:
-    """ALTER DOMAIN: a stricter domain scans every table that has a column of it."""
+    """Record the effects of ALTER DOMAIN. A stricter domain scans every table with a column of that domain."""
     kind, constraint = node.subtype, get_definition(node).constraint
     proves = kind in ("O", "V") or (kind == "C" and not constraint.skip_validation)
     if not proves:

@@ -1,4 +1,4 @@
-"""Objects that are dropped along with another, and the locks of DROP."""
+"""Objects that are dropped along with another object, and the locks that DROP acquires."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ON_TABLES = (pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
 
 
 def drop(node: Any, recorder: EffectRecorder) -> None:
-    """DROP of any object."""
+    """Record the effects of DROP."""
     cascade = node.behavior == pb.DROP_CASCADE
     for item in node.objects:
         parts = _name_parts(item)
@@ -34,7 +34,9 @@ def drop(node: Any, recorder: EffectRecorder) -> None:
 
 
 def lock_referenced_tables(constraints: Iterable[Constraint], recorder: EffectRecorder) -> None:
-    """Lock the tables that foreign keys refer to: dropping a foreign key removes its triggers from there."""
+    """Lock the tables that foreign keys reference, because dropping a foreign key removes triggers from the referenced
+    table.
+    """
     for constraint in constraints:
         if constraint.target:
             recorder.lock(recorder.with_partitions(constraint.target), _AX)
@@ -43,7 +45,9 @@ def lock_referenced_tables(constraints: Iterable[Constraint], recorder: EffectRe
 def lock_referencing(
     name: QualifiedName, recorder: EffectRecorder, *, columns: tuple[str, ...] = ()
 ) -> tuple[QualifiedName, ...]:
-    """Lock the tables whose foreign keys refer to a table (to one of these columns), and return them."""
+    """Lock and return the tables with foreign keys that reference a table (or only those that reference one of these
+    columns).
+    """
     tables = tuple(
         part
         for other in find_referencing_tables(name, recorder, columns=columns)
@@ -56,7 +60,10 @@ def lock_referencing(
 def find_referencing_tables(
     name: QualifiedName, recorder: EffectRecorder, *, columns: tuple[str, ...] = ()
 ) -> tuple[QualifiedName, ...]:
-    """Return the tables whose foreign keys refer to a table or to one of its ancestors (to one of these columns)."""
+    """Return the tables with foreign keys that reference a table or one of its ancestors.
+
+    With columns, only foreign keys that reference one of these columns count.
+    """
     targets = (name, *recorder.find_ancestors(name))
     return tuple(
         table.name
@@ -69,7 +76,7 @@ def find_referencing_tables(
 def lock_sequences(
     table: QualifiedName, recorder: EffectRecorder, *, column: str | None = None, mode: LockMode = _AX
 ) -> None:
-    """Lock the sequences that belong to a table, or to one of its columns."""
+    """Lock the sequences owned by a table or by one of its columns."""
     for sequence in recorder.catalog.sequences.values():
         if sequence.owner and sequence.owner[0] == table and column in (None, sequence.owner[1]):
             recorder.lock([sequence.name], mode)
@@ -118,7 +125,10 @@ def _drop_relation(name: QualifiedName, recorder: EffectRecorder, *, cascade: bo
 
 
 def _find_dropped_relations(name: QualifiedName, recorder: EffectRecorder, *, cascade: bool) -> list[QualifiedName]:
-    """Return a relation and those dropped with it: partitions always; views and inheritance children with CASCADE."""
+    """Return a relation and the relations dropped with it.
+
+    Partitions are always dropped; views and inheritance children only with CASCADE.
+    """
     relations = [name]
     for one in relations:
         table = recorder.find_table(one)
@@ -139,7 +149,7 @@ def _drop_index(name: QualifiedName, node: Any, recorder: EffectRecorder) -> Non
 
 
 def _with_partition_triggers(table: QualifiedName, node: Any, recorder: EffectRecorder) -> tuple[QualifiedName, ...]:
-    """Return the table, and its partitions for DROP TRIGGER: row triggers are cloned to partitions."""
+    """Return the table and, for DROP TRIGGER, its partitions, because row triggers are cloned to partitions."""
     return recorder.with_partitions(table) if node.remove_type == pb.OBJECT_TRIGGER else (table,)
 
 

@@ -1,4 +1,4 @@
-"""Locks, scans and rewrites of VACUUM, ANALYZE, REINDEX, CLUSTER, REFRESH, TRUNCATE, LOCK and COPY."""
+"""Locks, scans, and rewrites caused by VACUUM, ANALYZE, REINDEX, CLUSTER, REFRESH, TRUNCATE, LOCK, and COPY."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MODES = list(LockMode)
 
 
 def vacuum(node: Any, recorder: EffectRecorder) -> None:
-    """VACUUM and ANALYZE of the named tables, or of all."""
+    """Record the effects of VACUUM and ANALYZE on the named tables, or on all tables."""
     full = bool(node.is_vacuumcmd) and is_option_enabled(node.options, "full")
     range_vars = [one.vacuum_relation.relation for one in node.rels]
     families = [recorder.with_descendants(recorder.resolve_range_var(one), only=not one.inh) for one in range_vars]
@@ -29,7 +29,10 @@ def vacuum(node: Any, recorder: EffectRecorder) -> None:
 
 
 def cluster(node: Any, recorder: EffectRecorder) -> None:
-    """CLUSTER of a table; without a name, it clusters all tables clustered before, which are unknown here."""
+    """Record the effects of CLUSTER.
+
+    Without a table name, CLUSTER processes all previously clustered tables, which are unknown here.
+    """
     if node.HasField("relation"):
         members = recorder.with_descendants(recorder.resolve_range_var(node.relation))
         recorder.lock(members, _AX)
@@ -37,7 +40,7 @@ def cluster(node: Any, recorder: EffectRecorder) -> None:
 
 
 def reindex(node: Any, recorder: EffectRecorder) -> None:
-    """REINDEX: the table can be read, unless a plan uses the index."""
+    """Record the effects of REINDEX. The table can be read, unless a plan uses the index."""
     concurrently = is_option_enabled(node.params, "concurrently")
     on_table = LockMode.SHARE_UPDATE_EXCLUSIVE if concurrently else LockMode.SHARE
     on_index = LockMode.SHARE_UPDATE_EXCLUSIVE if concurrently else _AX
@@ -63,7 +66,7 @@ def _find_reindexed(node: Any, recorder: EffectRecorder) -> tuple[QualifiedName,
 
 
 def refresh(node: Any, recorder: EffectRecorder) -> None:
-    """REFRESH MATERIALIZED VIEW: reads everything that its query reads."""
+    """Record the effects of REFRESH MATERIALIZED VIEW, which reads everything that the view's query reads."""
     name = recorder.resolve_range_var(node.relation)
     recorder.lock([name], LockMode.EXCLUSIVE if node.concurrent else _AX)
     recorder.scan([name])
@@ -77,7 +80,7 @@ def refresh(node: Any, recorder: EffectRecorder) -> None:
 
 
 def apply_truncate(node: Any, recorder: EffectRecorder) -> None:
-    """TRUNCATE: with CASCADE also the tables that refer to the table."""
+    """Record the effects of TRUNCATE. CASCADE also affects the tables that reference the table."""
     names = [name for one in node.relations for name in _find_truncated(one.range_var, recorder)]
     if node.behavior == pb.DROP_CASCADE:
         for name in names:
@@ -98,14 +101,14 @@ def _find_truncated(range_var: Any, recorder: EffectRecorder) -> tuple[Qualified
 
 
 def lock_table(node: Any, recorder: EffectRecorder) -> None:
-    """LOCK TABLE: also locks inheritance children, and the relations that a view reads."""
+    """Record the effects of LOCK TABLE, which also locks inheritance children and the relations that a view reads."""
     for one in node.relations:
         names = locked_relations(recorder.resolve_range_var(one.range_var), recorder, only=not one.range_var.inh)
         recorder.lock(names, _MODES[node.mode - 1])
 
 
 def copy_rows(node: Any, recorder: EffectRecorder) -> None:
-    """COPY of a table or a query."""
+    """Record the effects of COPY for a table or a query."""
     if node.HasField("query"):
         analyze_query(node.query, recorder)
         return
@@ -122,7 +125,7 @@ def _find_routed(name: QualifiedName, recorder: EffectRecorder) -> Iterable[Qual
 
 
 def explain(node: Any, recorder: EffectRecorder) -> None:
-    """EXPLAIN: takes the locks of its statement, and runs it only with ANALYZE."""
+    """Record the effects of EXPLAIN, which acquires the statement's locks, and runs the statement only with ANALYZE."""
     analyze_query(
         node.query, recorder, QueryUse.RUN if is_option_enabled(node.options, "analyze") else QueryUse.PLANNED
     )

@@ -1,4 +1,4 @@
-"""Locks and scans of attaching and detaching partitions."""
+"""Locks and scans caused by attaching and detaching partitions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AX = LockMode.ACCESS_EXCLUSIVE
 
 
 def attach_partition(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """ATTACH PARTITION."""
+    """Record the effects of ATTACH PARTITION."""
     partition = get_definition(command).partition_cmd
     child = recorder.resolve_range_var(partition.name)
     family = recorder.with_descendants(child)
@@ -39,9 +39,8 @@ def attach_partition(command: Any, members: tuple[QualifiedName, ...], recorder:
 
 
 def lock_partition_relatives(parent: QualifiedName, recorder: EffectRecorder) -> None:
-    """Record the relations that any new partition opens.
-
-    These are the parent's indexes and default partition, and the tables at the other end of foreign keys.
+    """Record the relations that any new partition opens: the parent's indexes and default partition, and the tables at
+    the other end of foreign keys.
     """
     recorder.lock(recorder.find_indexes(parent), LockMode.SHARE_UPDATE_EXCLUSIVE)
     default = [part for name in recorder.find_default_partition(parent) for part in recorder.with_descendants(name)]
@@ -56,7 +55,10 @@ def lock_partition_relatives(parent: QualifiedName, recorder: EffectRecorder) ->
 
 
 def detach_partition(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """DETACH PARTITION. Tables that refer to the parent are scanned for rows that refer to the partition."""
+    """Record the effects of DETACH PARTITION.
+
+    Tables that reference the parent are scanned for rows that reference the partition.
+    """
     partition = get_definition(command).partition_cmd
     child = recorder.resolve_range_var(partition.name)
     recorder.lock(recorder.with_descendants(child), _AX)

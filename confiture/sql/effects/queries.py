@@ -1,4 +1,4 @@
-"""Locks and scans of queries, INSERT, UPDATE, DELETE and MERGE."""
+"""Locks and scans caused by queries, INSERT, UPDATE, DELETE, and MERGE."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _LEVELS = frozenset((pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt, pb.InsertStmt,
 
 
 class QueryUse(Enum):
-    """The use that a statement makes of a query that it contains."""
+    """The way in which a statement uses a query that it contains."""
 
     DEFINED = 1
-    """Only the relations that it names are opened, as for a view."""
+    """Only the relations that the query names are opened, as for a view."""
     PLANNED = 2
-    """Their partitions, inheritance children and view sources are opened as well, as for EXPLAIN."""
+    """The partitions, inheritance children, and view sources are opened as well, as for EXPLAIN."""
     RUN = 3
 
 
 def analyze_query(query: Any, recorder: EffectRecorder, use: QueryUse = QueryUse.RUN) -> None:
-    """Record the effects of a SELECT, INSERT, UPDATE, DELETE or MERGE, or of those inside a node."""
+    """Record the effects of a SELECT, INSERT, UPDATE, DELETE, or MERGE, or of all such statements inside a node."""
     for level, cte_names in _iter_query_levels(query):
         _analyze_level(level, cte_names, recorder, use)
 
 
 def locked_relations(name: QualifiedName, recorder: EffectRecorder, *, only: bool = False) -> tuple[QualifiedName, ...]:
-    """Return a relation that a query names and those locked with it: its partitions and children, and view sources."""
+    """Return a relation that a query names and the relations locked with it: partitions, children, and view sources."""
     relations = [name]
     for one in relations:
         view = recorder.find_view(one)
@@ -45,7 +45,7 @@ def locked_relations(name: QualifiedName, recorder: EffectRecorder, *, only: boo
 
 
 def _iter_query_levels(query: Any) -> Iterator[tuple[Any, frozenset[str]]]:
-    """Return the queries in a tree, each with the names of the CTEs visible to it."""
+    """Return the queries in a tree, each with the names of its visible CTEs."""
     waiting: list[tuple[Any, frozenset[str]]] = [(query, frozenset())]
     while waiting:
         node, cte_names = waiting.pop()
@@ -113,7 +113,7 @@ def _range_vars_in(node: Any, cte_names: frozenset[str]) -> Iterator[Any]:
 
 
 def _lock_rows(node: Any, sources: list[Any], recorder: EffectRecorder) -> None:
-    """Record FOR UPDATE and the other locking clauses, for the sources that they name or for all."""
+    """Record FOR UPDATE and the other locking clauses, for the sources that they name or for all sources."""
     for clause in node.locking_clause:
         aliases = {one.range_var.relname for one in clause.locking_clause.locked_rels}
         for source in sources:
@@ -125,7 +125,7 @@ def _lock_rows(node: Any, sources: list[Any], recorder: EffectRecorder) -> None:
 
 
 def _lock_sequences(node: Any, recorder: EffectRecorder) -> None:
-    """Record the locks of nextval() and related functions, if the name of the sequence is a constant."""
+    """Record the locks of nextval() and related functions, if the sequence name is a constant."""
     for call in inner_nodes(node):
         if isinstance(call, pb.FuncCall) and strings(call.funcname)[-1] in _SEQUENCES and call.args:
             schema, _, name = (find_constant_text(call.args[0]) or "").rpartition(".")
@@ -148,7 +148,9 @@ def _analyze_change(node: Any, recorder: EffectRecorder) -> None:
 
 
 def _check_foreign_keys(name: QualifiedName, node: Any, recorder: EffectRecorder) -> None:
-    """Record the locks of foreign key checks: on referenced tables, and on referencing tables if rows are deleted."""
+    """Record the locks that foreign key checks acquire on referenced tables and, if rows are deleted, on referencing
+    tables.
+    """
     table = recorder.find_table(name)
     if table is None:
         return
@@ -173,7 +175,7 @@ def _has_delete(node: Any) -> bool:
 
 
 def _has_limit(node: Any) -> bool:
-    """Whether a LIMIT can end a query before it has read everything."""
+    """Whether a LIMIT can end a query before all rows are read."""
     return (
         isinstance(node, pb.SelectStmt)
         and node.HasField("limit_count")
@@ -187,7 +189,7 @@ def _split_conditions(node: Any) -> Iterator[Any]:
 
 
 def _is_key_lookup(source: Any, conditions: list[Any], is_only_source: bool, recorder: EffectRecorder) -> bool:
-    """Whether a condition compares the first column of an index with values that are not read by the query."""
+    """Whether a condition compares the first column of an index with values that the query does not read."""
     table = recorder.find_table(recorder.resolve_range_var(source))
     if table is None:
         return False
@@ -198,7 +200,7 @@ def _is_key_lookup(source: Any, conditions: list[Any], is_only_source: bool, rec
 
 
 def _find_equal_column(node: Any, label: str, is_only_source: bool) -> str | None:
-    """Return the column of a source that a condition sets equal to an expression without columns."""
+    """Return the source column that a condition sets equal to an expression without columns."""
     if node.WhichOneof("node") != "a_expr" or strings(node.a_expr.name)[-1] != "=":
         return None
     if node.a_expr.kind not in (pb.AEXPR_OP, pb.AEXPR_IN, pb.AEXPR_OP_ANY):

@@ -1,4 +1,4 @@
-"""Collect the effects of a statement while its tree is read."""
+"""Collection of a statement's effects while its parse tree is read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from confiture.models.trace import LockMode
 
 @record(frozen=True, kw_only=True, slots=True)
 class Effects:
-    """The effects on relations that existed before: the strongest lock on each, sequential scans, and rewrites.
+    """The effects on existing relations: the strongest lock on each, sequential scans, and rewrites.
 
-    If text and catalog do not decide, the worse effect is assumed: a default that calls an unknown function rewrites
-    the table, and a query scans each of its tables unless it selects rows by a constant key of an index.
+    If the text and the catalog do not determine the effect, the worse effect is assumed: a default that calls an
+    unknown function rewrites the table, and a query scans each of its tables unless it selects rows by a constant index
+    key.
     """
 
     locks: Mapping[QualifiedName, LockMode] = field(default_factory=dict)
@@ -25,7 +26,7 @@ class Effects:
 
 
 class EffectRecorder:
-    """Collector of the effects of one statement, given the catalog before it and the server's major version."""
+    """Collects the effects of one statement, given the catalog before the statement and the server's major version."""
 
     def __init__(self, catalog: Catalog, version: int) -> None:
         self.catalog = catalog
@@ -40,11 +41,13 @@ class EffectRecorder:
         return Effects(locks=self._locks, scans=frozenset(self._scans), rewrites=frozenset(self._rewrites))
 
     def resolve_range_var(self, range_var: Any) -> QualifiedName:
-        """Return the relation or index that a name in the tree refers to; if the catalog lacks it, assume `public`."""
+        """Return the relation or index that a parse tree name refers to; assume `public` if the catalog does not
+        contain it.
+        """
         return self.resolve(range_var.schemaname or None, range_var.relname)
 
     def resolve(self, schema: str | None, name: str) -> QualifiedName:
-        """Return the relation or index with that name; if the catalog lacks it, assume `public`."""
+        """Return the relation or index with that name; assume `public` if the catalog does not contain it."""
         relation = self.catalog.relation(schema, name)
         if relation:
             return relation.name
@@ -59,11 +62,11 @@ class EffectRecorder:
                 self._locks[name] = mode
 
     def scan(self, names: Iterable[QualifiedName]) -> None:
-        """Record a sequential scan of those relations that store rows."""
+        """Record a sequential scan of the relations that store rows."""
         self._scans.update(name for name in names if self.has_own_rows(name))
 
     def rewrite(self, names: Iterable[QualifiedName]) -> None:
-        """Record a rewrite, with indexes, of those relations that store rows."""
+        """Record a rewrite, including indexes, of the relations that store rows."""
         for name in names:
             if self.has_own_rows(name):
                 self._scans.add(name)
@@ -71,42 +74,42 @@ class EffectRecorder:
                 self.lock(self.find_indexes(name), LockMode.ACCESS_EXCLUSIVE)
 
     def rewrite_files(self, names: Iterable[QualifiedName]) -> None:
-        """Record a file copy, without indexes, of those relations that store rows."""
+        """Record a file copy, without indexes, of the relations that store rows."""
         self._rewrites.update(name for name in names if self.has_own_rows(name))
 
     def find_table(self, name: QualifiedName) -> Table | None:
-        """Return the table with that name, if it is in the catalog."""
+        """Return the table with that name, if the catalog contains it."""
         return self.catalog.tables.get(name)
 
     def find_view(self, name: QualifiedName) -> View | None:
-        """Return the view with that name, if it is in the catalog."""
+        """Return the view with that name, if the catalog contains it."""
         return self.catalog.views.get(name)
 
     def has_own_rows(self, name: QualifiedName) -> bool:
-        """Whether the relation itself stores rows, unlike partitioned tables, views, sequences and foreign tables."""
+        """Whether the relation itself stores rows, unlike partitioned tables, views, sequences, and foreign tables."""
         table, view = self.find_table(name), self.find_view(name)
         if table:
             return table.kind is TableKind.TABLE
         return view.materialized if view else name not in self.catalog.sequences
 
     def with_descendants(self, name: QualifiedName, *, only: bool = False) -> tuple[QualifiedName, ...]:
-        """Return the table with all its partitions and inheritance children; only the table if `only`."""
+        """Return the table with all its partitions and inheritance children; if `only`, return just the table."""
         return (name,) if only else (name, *dict.fromkeys(self._iter_descendants(name)))
 
     def is_partitioned(self, name: QualifiedName) -> bool:
-        """Whether it is a partitioned table according to the catalog."""
+        """Whether the relation is a partitioned table according to the catalog."""
         table = self.find_table(name)
         return table is not None and table.kind is TableKind.PARTITIONED
 
     def find_ancestors(self, name: QualifiedName) -> tuple[QualifiedName, ...]:
-        """Return the partitioned tables that a table is a partition of, the nearest first."""
+        """Return the partitioned tables that a table is a partition of, nearest first."""
         table = self.find_table(name)
         if table is None or not table.is_partition:
             return ()
         return tuple(one for parent in table.parents for one in (parent, *self.find_ancestors(parent)))
 
     def with_partitions(self, name: QualifiedName) -> tuple[QualifiedName, ...]:
-        """Return the table with its partitions, but without inheritance children."""
+        """Return the table with its partitions but without inheritance children."""
         return self.with_descendants(name, only=not self.is_partitioned(name))
 
     def find_indexes(self, name: QualifiedName) -> tuple[QualifiedName, ...]:
@@ -115,7 +118,7 @@ class EffectRecorder:
         return tuple(QualifiedName(name.schema, index.name) for index in relation.indexes) if relation else ()
 
     def find_default_partition(self, name: QualifiedName) -> tuple[QualifiedName, ...]:
-        """Return the default partition, if there is one."""
+        """Return the default partition, if any."""
         return tuple(child.name for child in self.catalog.partitions(name) if child.partition_bound == "DEFAULT")
 
     def _iter_descendants(self, name: QualifiedName) -> Iterator[QualifiedName]:

@@ -1,4 +1,4 @@
-"""Data flow analysis of statements: whether rows of one tenant can reach another."""
+"""Data flow analysis of statements: whether one tenant's rows can reach another tenant."""
 
 from confiture.sql.tenant_flow.analysis import ANALYZED_KINDS, analyze, analyze_view
 from confiture.sql.tenant_flow.facts import TenancyFacts

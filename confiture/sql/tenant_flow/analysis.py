@@ -1,4 +1,4 @@
-"""Entry points of the analysis: from a statement and a catalog to a verdict."""
+"""Entry points for the analysis, which computes a verdict from a statement and a catalog."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from confiture.sql.tenant_flow.scopes import OuterContext
 _QUERIES = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "select_stmt"})
 _BODIES = frozenset({"do_stmt", "create_function_stmt"})
 ANALYZED_KINDS = _QUERIES | _BODIES | {"view_stmt"}
-"""The kinds of statements that are analyzed; all other kinds are safe."""
+"""The statement kinds that are analyzed; all other kinds are safe."""
 _WRAPPER_STATEMENTS = {"explain_stmt": "EXPLAIN", "prepare_stmt": "PREPARE", "rule_stmt": "CREATE RULE"}
 """Statements that contain other statements. They are not analyzed, since migrations do not need them."""
 _NO_OUTER = OuterContext()
@@ -40,10 +40,10 @@ _ORDER = (TenancyGrade.SAFE, TenancyGrade.UNKNOWN, TenancyGrade.WARNING, Tenancy
 
 
 def analyze(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVerdict:
-    """Return whether a statement can leak rows of one tenant to another, given the facts before it runs.
+    """Return the verdict on whether a statement can leak one tenant's rows to another, given the facts before it runs.
 
-    It is safe if the rows that it produces for each tenant from all data are the same as those that it produces from
-    the tenant's data alone. Tables that do not belong to tenants count as the same for all.
+    A statement is safe if the rows that it produces for each tenant from all data equal the rows that it produces from
+    that tenant's data alone. Tables that do not belong to tenants count as shared by all tenants.
     """
     if statement.kind in _WRAPPER_STATEMENTS:
         work = AnalysisContext(facts, _analyze)
@@ -70,7 +70,9 @@ def analyze(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVerdict:
 
 
 def analyze_view(view: View, facts: TenancyFacts) -> TenancyVerdict:
-    """Return whether a view leaks rows of one tenant to another, or does not return the tenant of its rows."""
+    """Return the verdict on whether a view leaks one tenant's rows to another, or does not return the tenant of its
+    rows.
+    """
     tree = query_tree(view)
     work = AnalysisContext(facts, _analyze, views={view.name: None})
     check_calls(work, tree)
@@ -81,9 +83,10 @@ def analyze_view(view: View, facts: TenancyFacts) -> TenancyVerdict:
 
 
 def _analyze_body(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVerdict:
-    """Return the verdict on a function or DO block, from the verdicts on those of its statements that change rows.
+    """Return the verdict on a function or DO block, based on its statements that change rows.
 
-    A statement that only reads returns to the caller what the caller can read, unless the function is SECURITY DEFINER.
+    A statement that only reads returns only rows that the caller can already read, unless the function is SECURITY
+    DEFINER.
     """
     whole = AnalysisContext(facts, _analyze)
     is_definer = is_security_definer(statement.node)
@@ -99,7 +102,7 @@ def _analyze_body(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVer
             reasons += (_to_tenancy_issue(issue, _location_in_body(statement, one, issue)) for issue in inner.issues)
             whole.proofs.update(inner.proofs)
     if keeps_results and writes:
-        whole.report_unknown("rows of tenants pass through variables, which are not analyzed")
+        whole.report_unknown("tenant rows pass through variables, which are not analyzed")
     reasons += (_to_tenancy_issue(issue, statement.location) for issue in whole.issues)
     reasons.sort(key=lambda reason: -_ORDER.index(reason.grade))
     grade = max((reason.grade for reason in reasons), key=_ORDER.index, default=TenancyGrade.SAFE)
@@ -107,13 +110,13 @@ def _analyze_body(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVer
 
 
 def _is_reading_tenants(select: Any, facts: TenancyFacts, outer: OuterContext) -> bool:
-    """Whether a query reads rows of tenants, also in subqueries that do not return the tenant."""
+    """Whether a query reads tenant rows, even in subqueries that do not return the tenant."""
     work = AnalysisContext(facts, _analyze)
     return work.query(select, outer).has_tenant_rows or bool(work.issues)
 
 
 def _location_in_body(statement: ParsedStatement, body_statement: BodyStatement, issue: FlowIssue) -> SourceLocation:
-    """Return the location of an issue in a body: inside the statement of the body, or at least its start."""
+    """Return the location of an issue in a body: the exact location if known, otherwise the start of the statement."""
     if body_statement.offset is None:
         is_atomic = statement.kind == "create_function_stmt" and statement.node.HasField("sql_body")
         return _issue_location(statement, issue) if is_atomic else statement.location
@@ -140,7 +143,7 @@ def _to_tenancy_issue(issue: FlowIssue, location: SourceLocation | None) -> Tena
 
 
 def worst_issue(issues: Sequence[FlowIssue]) -> TenancyGrade:
-    """Return the grade of all issues together."""
+    """Return the worst grade among all issues."""
     return max((issue.grade for issue in issues), key=_ORDER.index, default=TenancyGrade.SAFE)
 
 
@@ -149,7 +152,7 @@ def _issue_location(statement: ParsedStatement, issue: FlowIssue) -> SourceLocat
 
 
 def analyze_node(kind: str, node: Any, facts: TenancyFacts, outer: OuterContext = _NO_OUTER) -> AnalysisContext:
-    """Analyze the tree of a statement and return the context with its issues."""
+    """Analyze the parse tree of a statement and return the context with the issues found."""
     work = AnalysisContext(facts, _analyze)
     check_calls(work, node)
     if kind == "select_stmt":
@@ -202,7 +205,7 @@ def _check_visible_tenant(
 def _check_tenant_named_column(
     context: AnalysisContext, relation: RowSet, alias: Sequence[str], noun: str, location: int
 ) -> bool:
-    """Report a column that has the name of the tenant column but does not hold the tenant.
+    """Report a column that has the tenant column's name but does not contain the tenant.
 
     Return False if no column has that name.
     """
@@ -222,7 +225,7 @@ def _check_tenant_named_column(
 
 
 def _fix_statement(statement: ParsedStatement, facts: TenancyFacts) -> str | None:
-    """Return the statement with every possible fix applied, None if that does not make it safe."""
+    """Return the statement with every possible fix applied; None if the result is still not safe."""
     node = type(statement.node)()
     node.CopyFrom(statement.node)
     work = analyze_node(statement.kind, node, facts)

@@ -1,4 +1,4 @@
-"""Calls of functions: the tables that they can read, and results that change from run to run."""
+"""Function calls: the tables that the functions can read, and results that change from run to run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _READING_FUNCTIONS = re.compile(
 
 
 def check_calls(context: AnalysisContext, node: Any) -> None:
-    """Report calls of functions that can read tables or are unknown, and conditions on random values."""
+    """Report calls to functions that are unknown or can read tables, and conditions on random values."""
     context.has_subqueries = context.has_windows = False
     nodes = list(inner_nodes(node))
     has_chance = any(type(one) is pb.FuncCall and _is_random(one) for one in nodes)
@@ -56,7 +56,7 @@ def _check_call(context: AnalysisContext, call: Any) -> None:
             return
         if is_known_function(name) or name in built_in.volatile or name in built_in.not_volatile:
             return
-    context.report_unknown(f"{name}() is not a known function: it can read anything", call.location)
+    context.report_unknown(f"{name}() is not a known function and can read anything", call.location)
 
 
 def _find_definitions(facts: TenancyFacts, schema: str | None, name: str) -> list[Function]:
@@ -66,7 +66,7 @@ def _find_definitions(facts: TenancyFacts, schema: str | None, name: str) -> lis
 
 
 def _can_read_tables(function: Function) -> bool:
-    """Whether a function can read tables: in SQL and PL/pgSQL that needs certain keywords."""
+    """Whether a function can read tables. In SQL and PL/pgSQL, reading tables requires certain keywords."""
     if function.language not in ("sql", "plpgsql") or function.body is None:
         return True
     return bool(_READING_WORDS.search(function.body))

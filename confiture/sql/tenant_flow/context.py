@@ -1,4 +1,4 @@
-"""The state of the analysis of one statement: its sources, its issues and the proofs by keys."""
+"""The analysis state for one statement: sources, issues, and proofs by keys."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from confiture.sql.traversal import walk
 
 @record(frozen=True, kw_only=True, slots=True)
 class FlowIssue:
-    """Something that can mix tenants. `location` is a byte offset in the text, -1 if unknown.
+    """A construct that can mix tenants. `location` is a byte offset in the text, -1 if unknown.
 
-    `fix` changes the tree to remove the issue.
+    `fix` changes the parse tree to remove the issue.
     """
 
     kind: TenancyIssueKind
@@ -33,7 +33,7 @@ class FlowIssue:
 
 
 Analyze = Callable[["AnalysisContext", str, Any, OuterContext], RowSet]
-"""Analyze a statement, given the parser's name of its kind, and return its rows."""
+"""Analyze a statement, given the parser's name for its kind, and return its rows."""
 
 
 @dataclass(slots=True)
@@ -46,23 +46,26 @@ class AnalysisContext:
     proofs: dict[str, None] = field(default_factory=dict)
     sources: dict[int, FromSource] = field(default_factory=dict)
     nullable: set[int] = field(default_factory=set)
-    """Sources that can have no row because of an outer join."""
+    """Sources that may contribute no row because of an outer join."""
     views: dict[QualifiedName, RowSet | None] = field(default_factory=dict)
-    """The rows of the views read so far, None while a view is being analyzed."""
+    """The rows of the views read so far; None while a view is being analyzed."""
     has_subqueries: bool = True
     has_windows: bool = True
-    """Whether the statement can contain subqueries or windows: most contain neither and need not be searched."""
+    """Whether the statement can contain subqueries or windows.
+
+    Most statements contain neither and need not be searched.
+    """
     expressions: ExpressionReader = field(init=False)
 
     def __post_init__(self) -> None:
         self.expressions = ExpressionReader(self.facts.catalog, self.sources)
 
     def nested(self, kind: str, node: Any, around: OuterContext) -> RowSet:
-        """Analyze a statement that is part of the current one, and return its rows."""
+        """Analyze a statement nested in the current one, and return its rows."""
         return self.analyze(self, kind, node, around)
 
     def query(self, select: Any, around: OuterContext) -> RowSet:
-        """Analyze a SELECT, VALUES or set operation, and return its rows."""
+        """Analyze a SELECT, VALUES, or set operation, and return its rows."""
         return self.nested("select_stmt", select, around)
 
     def of_view(self) -> AnalysisContext:
@@ -94,7 +97,7 @@ class AnalysisContext:
         self.report_issue(TenancyIssueKind.UNKNOWN, TenancyGrade.UNKNOWN, message, location, relation=relation)
 
     def make_reference(self, node: Node) -> Any | None:
-        """Return a column as an expression, None if no name refers to it."""
+        """Return a column as an expression; None if no name refers to the column."""
         if not isinstance(node, ColumnRef) or not self._is_reachable(node):
             return None
         parts = [part for part in (self.sources[node.source].alias, node.key) if part]
@@ -108,7 +111,7 @@ class AnalysisContext:
         return output is None or not output.is_hidden
 
     def find_reachable(self, nodes: Iterable[Node], sources: Iterable[int]) -> Node | None:
-        """Return a node of these sources that a name refers to, preferably one named like the tenant column."""
+        """Return a node from these sources that a name refers to, preferably one named like the tenant column."""
         source_numbers = set(sources)
         columns = [
             one
@@ -119,7 +122,7 @@ class AnalysisContext:
 
 
 def find_location(node: Any) -> int:
-    """Return where an expression begins, -1 if the tree does not have locations."""
+    """Return where an expression begins; -1 if the parse tree contains no locations."""
     locations = [one.location for one in walk(node) if "location" in one.DESCRIPTOR.fields_by_name and one.location > 0]
     return min(locations, default=-1)
 
@@ -131,7 +134,7 @@ def make_equality(left: Any, right: Any) -> Any:
 
 
 def add_condition(holder: Any, field_name: str, condition: Any) -> None:
-    """Add a condition to a WHERE or ON of the tree, by AND."""
+    """Add a condition to a WHERE or ON in the parse tree, using AND."""
     both = condition
     if holder.HasField(field_name):
         old = pb.Node()

@@ -1,4 +1,4 @@
-"""INSERT, UPDATE, DELETE and MERGE: which rows they write, depending on which other rows."""
+"""INSERT, UPDATE, DELETE, and MERGE: the rows that they write, and the rows that these depend on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.sql.tenant_flow.update_delete import analyze_delete, analyze_upda
 
 
 def analyze_dml(context: AnalysisContext, kind: str, node: Any, outer: OuterContext) -> RowSet:
-    """Analyze a statement that changes rows, and return the rows of its RETURNING."""
+    """Analyze a statement that changes rows, and return its RETURNING rows."""
     outer = analyze_ctes(context, node, outer)
     if kind == "insert_stmt":
         return analyze_insert(context, node, outer)

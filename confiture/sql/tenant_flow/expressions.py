@@ -1,4 +1,6 @@
-"""Expressions as nodes: columns and constants, also behind casts; and the equalities in conditions."""
+"""Conversion of expressions to nodes (columns and constants, including those inside casts), and equalities in
+conditions.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ _LOSSLESS_CASTS = {
     **dict.fromkeys(_TEXT_TYPES, _TEXT_TYPES),
     "uuid": frozenset({"uuid", "text", "character varying"}),
 }
-"""Casts that keep different values different, by source type."""
+"""Casts that map different values to different values, by source type."""
 _TYPE_NAMES = {
     "int2": "smallint",
     "int4": "integer",
@@ -34,7 +36,7 @@ _STRICT_OPERATORS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!=", "~", "~~",
 
 
 class ExpressionReader:
-    """Reader of the expressions of one statement, given its sources so far."""
+    """Reads the expressions in one statement, given the sources so far."""
 
     def __init__(self, catalog: Catalog, sources: dict[int, FromSource]) -> None:
         self._catalog = catalog
@@ -43,7 +45,7 @@ class ExpressionReader:
         """Subqueries that return a tenant, by location."""
 
     def find_node(self, expression: Any, scope: NameScope, *, has_variables: bool = False) -> Node | None:
-        """Return the column or constant that an expression is, None if it is something else."""
+        """Return the column or constant that an expression consists of; None for other expressions."""
         kind = expression.WhichOneof("node")
         if kind == "column_ref":
             return self._find_column(expression.column_ref, scope, has_variables)
@@ -63,7 +65,7 @@ class ExpressionReader:
         return None
 
     def find_type(self, node: Node) -> str:
-        """Return the type of a column, empty if unknown."""
+        """Return a column's type; empty if unknown."""
         if isinstance(node, ColumnRef) and node.source in self._sources:
             output = self._sources[node.source].find_output(node.key)
             return output.type if output else ""
@@ -74,7 +76,7 @@ class ExpressionReader:
     ) -> Iterator[Pair]:
         """Return the equalities that hold if a condition (one of several joined by AND) is true.
 
-        With `with_nulls`, return those of IS NOT DISTINCT FROM instead, for which two NULLs are equal.
+        With `with_nulls`, return the equalities from IS NOT DISTINCT FROM instead, which treats two NULLs as equal.
         """
         kind = condition.WhichOneof("node")
         if kind == "bool_expr" and condition.bool_expr.boolop == pb.OR_EXPR:
@@ -102,7 +104,7 @@ class ExpressionReader:
     def _pairs_in_all(
         self, alternatives: Sequence[Any], scope: NameScope, has_variables: bool, with_nulls: bool
     ) -> Iterator[Pair]:
-        """Return the equalities that hold whichever of the alternatives is true."""
+        """Return the equalities that hold regardless of which alternative is true."""
         pairs_by_alternative = [
             [
                 pair
@@ -146,7 +148,7 @@ class ExpressionReader:
         return _TYPE_NAMES.get(name, name) in _LOSSLESS_CASTS.get(source_type.split("(")[0], {source_type})
 
     def _can_compare(self, left: Node, right: Node) -> bool:
-        """Whether equality of the two means identical values, not only values that compare equal."""
+        """Whether equality of the two expressions means identical values, not only values that compare equal."""
         types = [self.find_type(node).split("(")[0] for node in (left, right)]
         if "" in types or types[0] == types[1]:
             return True
@@ -191,12 +193,12 @@ def _parse_constant(node: Any) -> TenantConstant | None:
 
 
 def find_subqueries(expression: Any) -> Iterator[Any]:
-    """Return the SubLinks of an expression, without those nested in others."""
+    """Return the SubLinks in an expression, except those nested in others."""
     return (one for one in inner_nodes(expression, without="SelectStmt") if isinstance(one, pb.SubLink))
 
 
 def find_aggregates(expression: Any) -> Iterator[Any]:
-    """Return the calls of aggregates in an expression, without those in subqueries."""
+    """Return the aggregate calls in an expression, except those in subqueries."""
     for one in inner_nodes(expression, without="SelectStmt"):
         if type(one) is pb.FuncCall and not one.HasField("over") and is_aggregate(one):
             yield one
@@ -231,5 +233,5 @@ _WINDOWS = frozenset(
 
 
 def is_known_function(name: str) -> bool:
-    """Whether a name is that of a built-in aggregate or window function."""
+    """Whether a built-in aggregate or window function has this name."""
     return name in _AGGREGATES or name in _WINDOWS

@@ -27,17 +27,17 @@ class TenancyFacts:
     _functions: dict[str, list[Function]] | None = None
 
     def tenant_column(self, table: Table) -> str | None:
-        """Return the tenant column of a table, None if it has none."""
+        """Return a table's tenant column, or None."""
         return _compute_once(self._columns, table, lambda: tenant_column(table, self.catalog, self.tenancy))
 
     def tenant_foreign_key(self, table: Table) -> Constraint | None:
-        """Return the foreign key by which a table without tenant column belongs to tenants."""
+        """Return the foreign key by which a table without a tenant column belongs to tenants."""
         return _compute_once(
             self._tenant_foreign_keys, table, lambda: tenant_foreign_key(table, self.catalog, self.tenancy)
         )
 
     def unique_keys(self, table: Table) -> tuple[frozenset[str], ...]:
-        """Return the unique keys of a table."""
+        """Return a table's unique keys."""
         return _compute_once(
             self._keys, table, lambda: () if self.catalog.has_inheritance_children(table) else table.unique_keys()
         )
@@ -47,7 +47,7 @@ class TenancyFacts:
         return () if self.catalog.has_inheritance_children(table) else table.foreign_keys
 
     def rows(self, table: Table) -> RowSet:
-        """Return the rows of a table as queries read them."""
+        """Return a table's rows as queries read them."""
         return _compute_once(self._rows, table, lambda: self._make_rows(table))
 
     def _make_rows(self, table: Table) -> RowSet:
@@ -70,7 +70,7 @@ class TenancyFacts:
         return RowSet(outputs=tuple(outputs))
 
     def functions(self, name: str) -> list[Function]:
-        """Return the functions with that name, in all schemas."""
+        """Return the functions with that name in all schemas."""
         if self._functions is None:
             self._functions = {}
             for signature, function in self.catalog.functions.items():

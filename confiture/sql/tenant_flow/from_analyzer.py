@@ -1,8 +1,8 @@
-"""Tenant isolation where relations are combined: joins, WHERE, and subqueries in expressions.
+"""Tenant isolation in constructs that combine relations: joins, WHERE, and subqueries in expressions.
 
-For the rows of a join, the analysis knows the nodes that hold the tenant of the row, or NULL (the members). All members
-that are not NULL in a row have the same value, and the rows of a tenant do not depend on whether other tenants have
-rows.
+For the rows of a join, the analysis tracks the members, which are the nodes that contain either the tenant of the row
+or NULL. All members that are not NULL in a row have the same value, and a tenant's rows do not depend on whether other
+tenants have rows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ROW = re.compile(r"variable (?:new|old)\.")
 
 @dataclass(frozen=True, slots=True)
 class _WhereClause:
-    """The conditions of WHERE. `as_joins` are the locations of the subqueries that `memberships` join."""
+    """The conditions in WHERE. `as_joins` are the locations of the subqueries that `memberships` join."""
 
     memberships: Sequence[FromLeaf]
     pairs: Sequence[Pair]
@@ -46,26 +46,30 @@ class _WhereClause:
 
 @dataclass(slots=True)
 class FromAnalyzer:
-    """Analyzer of FROM and WHERE of a query, UPDATE or DELETE. `holder` is the node of the tree that has the WHERE."""
+    """Analyzes FROM and WHERE in a query, UPDATE, or DELETE.
+
+    `holder` is the parse tree node that contains the WHERE.
+    """
 
     context: AnalysisContext
     scope: NameScope
     outer: OuterContext
     holder: Any
     is_plain: bool = True
-    """Whether each row is returned as its own row, so that conditions of the outer query still apply to it."""
+    """Whether each row is returned as a separate row, so that conditions in the outer query still apply to it."""
     own: frozenset[int] = frozenset()
     null_safe_pairs: list[Pair] = field(default_factory=list)
     correction: tuple[Any, str] | None = None
-    """The node and the field that get a missing condition; None for the WHERE of `holder`."""
+    """The node and the field to which a missing condition is added; None for the WHERE of `holder`."""
 
     def node(self, expression: Any) -> Node | None:
-        """Return the column or constant that an expression is."""
+        """Return the column or constant that an expression consists of."""
         return self.context.expressions.find_node(expression, self.scope, has_variables=self.outer.has_variables)
 
     def run(self, trees: Sequence[Tree], leak: TenancyIssueKind = TenancyIssueKind.JOIN) -> TenantState:
-        """Analyze FROM and WHERE and return the state of their rows. `leak` is the issue kind of a missing equality
-        with the first tree.
+        """Analyze FROM and WHERE, and return the state of their rows.
+
+        `leak` is the issue kind for a missing equality with the first tree.
         """
         where = self._read_where()
         trees = [*trees, *where.memberships]
@@ -81,7 +85,7 @@ class FromAnalyzer:
         return self.apply_subqueries(self.holder.where_clause, state, where.as_joins)
 
     def _read_where(self) -> _WhereClause:
-        """Return the conditions of WHERE. Extend `null_safe_pairs`."""
+        """Return the conditions in WHERE, and extend `null_safe_pairs`."""
         expressions, scope = self.context.expressions, self.scope
         memberships: list[FromLeaf] = []
         pairs: list[Pair] = []
@@ -119,7 +123,9 @@ class FromAnalyzer:
         return FromLeaf(source), pairs
 
     def _combine(self, tree: Tree, equal: EquivalenceClasses, refused: frozenset[int]) -> TenantState:
-        """Return the state of the rows of a tree for which `equal` holds and that have a row of each of `refused`."""
+        """Return the state of those rows of a tree for which `equal` holds and which contain a row from each of
+        `refused`.
+        """
         if isinstance(tree, FromLeaf):
             relation = tree.source.relation
             return TenantState(
@@ -156,8 +162,9 @@ class FromAnalyzer:
         return TenantState(reads, members if reads else frozenset())
 
     def _null_safe_tenant_pairs(self, tree: FromJoin) -> list[Pair]:
-        """Return the equalities by IS NOT DISTINCT FROM that bind tenants: rows for which both sides are NULL belong to
-        no tenant.
+        """Return the IS NOT DISTINCT FROM equalities that bind tenants.
+
+        Rows for which both sides are NULL belong to no tenant.
         """
         loose = tree.null_safe_pairs if tree.node is not None else self.null_safe_pairs
         return [
@@ -203,7 +210,7 @@ class FromAnalyzer:
     def _check_tenants_meet(
         self, tree: FromJoin, left: TenantState, right: TenantState, equal: EquivalenceClasses
     ) -> bool:
-        """Return whether a join reads tenants' rows; report it if nothing isolates the tenants."""
+        """Return whether a join reads tenant rows; report the join if nothing isolates the tenants."""
         if (
             left.has_tenant_rows
             and right.has_tenant_rows
@@ -218,7 +225,7 @@ class FromAnalyzer:
         add_condition(*(self.correction or (self.holder, "where_clause")), condition)
 
     def _within_outer_query(self, state: TenantState, tree: Tree, equal: EquivalenceClasses) -> TenantState:
-        """Return the state of a subquery, which must match the tenant of the rows of the outer query."""
+        """Return the state of a subquery, which must match the tenant of the outer query's rows."""
         scope = self.outer.scope
         if not state.has_tenant_rows or not state.tenant_columns or scope is None or state.is_fixed(self.own):
             return state
@@ -234,7 +241,7 @@ class FromAnalyzer:
         return TenantState(True, state.tenant_columns | outer_members)
 
     def _check_trigger(self, state: TenantState, tree: Tree, equal: EquivalenceClasses) -> None:
-        """Report a trigger that finds rows by the values of the written row, but not by its tenant."""
+        """Report a trigger that finds rows by values from the written row but not by its tenant."""
         if not self.outer.is_trigger:
             return
         by_row = [one for one in equal.nodes() if isinstance(one, TenantConstant) and _ROW.match(one.text)]
@@ -285,9 +292,9 @@ class FromAnalyzer:
         return state
 
     def _is_of_same_tenant(self, link: Any, around: OuterContext, state: TenantState) -> bool:
-        """Whether a test such as `(tenant_id, id) NOT IN (SELECT tenant_id, ...)` compares the tenants of rows.
+        """Whether a test such as `(tenant_id, id) NOT IN (SELECT tenant_id, ...)` compares row tenants.
 
-        If a tenant is NULL, the test is unknown, so that must be excluded.
+        If a tenant is NULL, the result of the test is unknown, so NULL must be excluded.
         """
         operators = {pb.ANY_SUBLINK: "=", pb.ALL_SUBLINK: "<>"}
         operator = strings(link.oper_name)[-1] if link.oper_name else "="
@@ -328,13 +335,13 @@ class FromAnalyzer:
             return TenantState(True, frozenset({node}))
         if state.has_tenant_rows and not state.tenant_columns:
             return state
-        message = "the subquery reads rows of all tenants, or of another tenant than the outer query"
+        message = "the subquery reads rows of all tenants, or of a different tenant than the outer query"
         self.context.report_issue(TenancyIssueKind.JOIN, TenancyGrade.ERROR, message, link.location)
         return TenantState(True, state.tenant_columns)
 
 
 def _join_from_items(trees: Sequence[Tree], leak: TenancyIssueKind) -> Tree:
-    """Return the items of FROM as one tree."""
+    """Return the FROM items as one tree."""
     tree = trees[0]
     for other in trees[1:]:
         tree = FromJoin("inner", tree, other, issue_kind=leak)
@@ -342,17 +349,17 @@ def _join_from_items(trees: Sequence[Tree], leak: TenancyIssueKind) -> Tree:
 
 
 def _add_equal_members(state: TenantState, equal: EquivalenceClasses) -> TenantState:
-    """Add the nodes that equal a member to the members: the rows are the same."""
+    """Add the nodes that equal a member to the members. The rows stay the same."""
     return TenantState(state.has_tenant_rows, equal.closure(state.tenant_columns)) if state.has_tenant_rows else state
 
 
 def _hide_names(relation: RowSet) -> RowSet:
-    """Return a relation whose columns cannot be named, like those of a subquery in an expression."""
+    """Return the relation with columns that cannot be named, like the columns of a subquery in an expression."""
     return replace(relation, expose_tenant=None)
 
 
 def _reduce_join_kind(tree: FromJoin, refused: frozenset[int]) -> str:
-    """Return the effective kind of a join if its rows must have a row of each of `refused`."""
+    """Return the effective kind of a join if its rows must contain a row from each of `refused`."""
     keeps_left = tree.kind in ("left", "full") and not refused & tree.right.sources
     keeps_right = tree.kind in ("right", "full") and not refused & tree.left.sources
     if keeps_left and keeps_right:
@@ -367,7 +374,9 @@ def _columns(members: Iterable[Node], sources: frozenset[int]) -> frozenset[Node
 
 
 def _single_node(nodes: Iterable[Node], sources: frozenset[int]) -> frozenset[Node]:
-    """Return the only node of these sources; none if there are several, whose values can differ in unmatched rows."""
+    """Return the only node of these sources; none if there are several, because their values can differ in unmatched
+    rows.
+    """
     columns = _columns(nodes, sources)
     return columns if len(columns) == 1 else frozenset()
 
@@ -377,7 +386,9 @@ def _has_member(node: Node, side: TenantState, members: frozenset[Node]) -> bool
 
 
 def _scope_members(scope: NameScope, work: AnalysisContext) -> frozenset[Node]:
-    """Return the tenant nodes of the relations of a scope, or of the outer scope if these read none."""
+    """Return the tenant nodes of the relations in a scope, or of the outer scope if these relations read no tenant
+    rows.
+    """
     sources = [work.sources[number] for number in scope.sources() if number in work.sources]
     members = frozenset(
         node for source in sources if source.relation.has_tenant_rows for node in source.tenant_columns()

@@ -1,4 +1,4 @@
-"""The relations of FROM, as a tree of joins."""
+"""The relations in FROM, as a tree of joins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from confiture.sql.tenant_tables import find_matching_pattern, is_tenant_table_n
 
 @dataclass(slots=True)
 class FromLeaf:
-    """A leaf of the tree: one relation."""
+    """A leaf of the tree, which is a single relation."""
 
     source: FromSource
 
@@ -31,9 +31,9 @@ class FromLeaf:
 
 @dataclass(slots=True)
 class FromJoin:
-    """A join of two trees. `kind` is `inner`, `left`, `right` or `full`; `node` is the JoinExpr, None for a comma.
+    """A join of two trees. `kind` is `inner`, `left`, `right`, or `full`; `node` is the JoinExpr, None for a comma.
 
-    `merged` are the columns of USING or NATURAL in a full join: the merged column, and the columns of both sides.
+    `merged` contains, for USING or NATURAL in a full join, each merged column and the columns on both sides.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class FromJoin:
     merged: Sequence[tuple[Node, Node, Node]] = ()
     issue_kind: TenancyIssueKind = TenancyIssueKind.JOIN
     null_safe_pairs: Sequence[Pair] = ()
-    """The equalities for which two NULLs are equal."""
+    """The equalities that treat two NULLs as equal."""
     sources: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,8 +61,9 @@ _KINDS = {pb.JOIN_INNER: "inner", pb.JOIN_LEFT: "left", pb.JOIN_RIGHT: "right", 
 def build_from_tree(
     context: AnalysisContext, node: Any, before: Sequence[ScopeItem], outer: OuterContext
 ) -> tuple[Tree, list[ScopeItem]]:
-    """Return the tree of an item of FROM, and the names that it defines. `before` are the items that LATERAL can refer
-    to.
+    """Return the tree for a FROM item, and the names that the item defines.
+
+    `before` are the items that LATERAL can refer to.
     """
     kind = node.WhichOneof("node")
     if kind == "join_expr":
@@ -86,7 +87,7 @@ def build_from_tree(
 
 
 def with_column_names(relation: RowSet, names: Sequence[str]) -> RowSet:
-    """Return a relation with its columns renamed; columns without a new name keep theirs."""
+    """Return a relation with its columns renamed; columns without a new name keep their old name."""
     if not names:
         return relation
     outputs = [
@@ -97,7 +98,7 @@ def with_column_names(relation: RowSet, names: Sequence[str]) -> RowSet:
 
 
 def resolve_range_var(context: AnalysisContext, node: Any, outer: OuterContext) -> FromSource:
-    """Return the relation that a RangeVar names: a CTE, a table or a view."""
+    """Return the relation that a RangeVar names: a CTE, a table, or a view."""
     alias = node.alias.aliasname or node.relname
     columns = strings(node.alias.colnames)
     if not node.schemaname and node.relname in outer.ctes:
@@ -111,8 +112,9 @@ def resolve_range_var(context: AnalysisContext, node: Any, outer: OuterContext) 
 
 
 def _unknown_relation(context: AnalysisContext, node: Any) -> RowSet:
-    """Return a relation that is not in the catalog. If the patterns of tenant tables match its name, it is a tenant
-    table.
+    """Return a relation that is not in the catalog.
+
+    It is a tenant table if its name matches the patterns for tenant tables.
     """
     if node.schemaname in ("pg_catalog", "information_schema") or node.relname.startswith("pg_"):
         return RowSet(is_complete=False)
@@ -125,7 +127,9 @@ def _unknown_relation(context: AnalysisContext, node: Any) -> RowSet:
 
 
 def _view_rows(context: AnalysisContext, view: View, node: Any) -> RowSet:
-    """Return the rows of a view by its query, or of a materialized view by its tenant column, if it has one."""
+    """Return the rows of a view, derived from its query, or of a materialized view, derived from its tenant column, if
+    any.
+    """
     column = context.tenant_column
     if (
         view.materialized
@@ -155,8 +159,9 @@ def _view_rows(context: AnalysisContext, view: View, node: Any) -> RowSet:
 
 
 def _function_source(context: AnalysisContext, node: Any) -> FromSource:
-    """Return the rows of a function in FROM: they derive from its arguments, not from tenants. Its calls are checked
-    elsewhere.
+    """Return the rows of a function in FROM. They derive from the arguments, not from tenants.
+
+    Function calls are checked elsewhere.
     """
     kind = node.WhichOneof("node")
     inner = getattr(node, kind)
@@ -204,7 +209,7 @@ def _build_join(
 def _merge_using_columns(
     context: AnalysisContext, kind: str, using: Sequence[tuple[str, Node, Node]], items: list[ScopeItem]
 ) -> tuple[list[ScopeItem], list[tuple[Node, Node, Node]]]:
-    """Return the items of a join by USING, preceded by the merged columns, which unqualified names refer to."""
+    """Return the items of a USING join, preceded by the merged columns, to which unqualified names refer."""
     if not using:
         return items, []
     merged: list[tuple[Node, Node, Node]] = []

@@ -16,10 +16,10 @@ from confiture.sql.tenant_flow.context import AnalysisContext
 from confiture.text import cut
 
 _DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
-# the parser closes too many brackets after the NEW and OLD rows of a trigger
+# the parser closes too many brackets after a trigger's NEW and OLD rows
 _BROKEN_JSON = re.compile(r",\{\}\}(?=[,\]])")
 _EMBEDDED, _EXPRESSION = 0, 2
-"""The parse modes of statements and of expressions; higher numbers are assignments."""
+"""The parse modes for statements and expressions; higher numbers are assignments."""
 _STATEMENTS_WITHOUT_RESULT = frozenset(
     {
         "PLpgSQL_stmt_execsql",
@@ -33,10 +33,11 @@ _STATEMENTS_WITHOUT_RESULT = frozenset(
 
 
 class BodyStatement(NamedTuple):
-    """A statement of a body, or a query in one of its expressions, as a parsed tree.
+    """The parse tree of a statement in a body, or of a query in one of the body's expressions.
 
-    `offset` is the start of the text that its locations refer to (in characters of the statement that has the body);
-    None if unknown. `is_result_kept` is whether its rows are assigned to variables, or decide what the body does.
+    `offset` is the start of the text that its locations refer to, in characters from the start of the statement that
+    contains the body; None if unknown. `is_result_kept` is whether the rows are assigned to variables or control the
+    flow of the body.
     """
 
     kind: str
@@ -46,7 +47,7 @@ class BodyStatement(NamedTuple):
 
 
 def find_body_statements(context: AnalysisContext, text: str, node: Any, kind: str) -> Iterator[BodyStatement]:
-    """Return the statements in the body of CREATE FUNCTION or DO, in order; report what cannot be analyzed."""
+    """Return the statements in the body of CREATE FUNCTION or DO, in order; report parts that cannot be analyzed."""
     language, body = _language_and_body(node.options if kind == "create_function_stmt" else node.args)
     if kind == "do_stmt":
         language = language or "plpgsql"
@@ -86,7 +87,7 @@ def _language_and_body(items: Any) -> tuple[str, str]:
 
 
 def _atomic_statements(body: Any) -> Iterator[BodyStatement]:
-    """Return the statements of RETURN or BEGIN ATOMIC, which are parsed together with CREATE FUNCTION."""
+    """Return the statements in RETURN or BEGIN ATOMIC, which are parsed together with CREATE FUNCTION."""
     if body.WhichOneof("node") == "list":
         for group in body.list.items:
             for item in group.list.items:
@@ -134,7 +135,7 @@ def _plpgsql_statements(context: AnalysisContext, text: str) -> Iterator[BodySta
             if mode == _EMBEDDED:
                 yield from _parse_body(context, query, offset, is_result_kept=keeps)
             elif re.search(r"\bSELECT\b", query, re.IGNORECASE):
-                # as a query, its locations differ from those in the text
+                # parsed as a query, its locations differ from those in the text
                 expression = query if mode == _EXPRESSION else re.split(":?=", query, maxsplit=1)[-1]
                 yield from _parse_body(context, f"SELECT {expression}", None, is_result_kept=keeps)
 
@@ -149,7 +150,7 @@ def _parse_plpgsql(text: str) -> Any:
 
 
 def _iter_plpgsql_nodes(value: Any, statement: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Return the nodes of the tree of a body by kind, with the kind of the enclosing statement."""
+    """Return the nodes in a body's parse tree by kind, with the kind of the enclosing statement."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, dict):

@@ -1,4 +1,4 @@
-"""Clauses that combine rows: GROUP BY and aggregates, DISTINCT, windows."""
+"""Clauses that combine rows: GROUP BY and aggregates, DISTINCT, and windows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState
 def apply_group_by(
     context: AnalysisContext, select: Any, targets: SelectList, state: TenantState, own_sources: frozenset[int]
 ) -> TenantState:
-    """Return the state of the groups; report groups that can have rows of several tenants."""
+    """Return the state of the groups; report groups that can contain rows of several tenants."""
     if not state.has_tenant_rows or not state.tenant_columns:
         return state
     always, sets = _group_nodes(targets, select.group_clause)
@@ -45,7 +45,10 @@ def apply_group_by(
 
 
 def _tenants_in_items(targets: SelectList, clause: Sequence[Any], state: TenantState) -> frozenset[Node]:
-    """Return the members in items such as `coalesce(a.tenant_id, b.tenant_id)`: the rows of a group agree on these."""
+    """Return the members in items such as `coalesce(a.tenant_id, b.tenant_id)`.
+
+    All rows in a group have the same value for these members.
+    """
     members: set[Node] = set()
     for item in map(targets.references.expression, clause):
         kind = item.WhichOneof("node")
@@ -68,10 +71,10 @@ def _possible_results(item: Any) -> Iterable[Any]:
 
 def _grouping_message(context: AnalysisContext, select: Any) -> str:
     if any(one.WhichOneof("node") == "grouping_set" for one in select.group_clause):
-        return f"a grouping set does not contain {context.tenant_column}: its groups combine rows of all tenants"
+        return f"a grouping set does not contain {context.tenant_column}: its groups combine rows across all tenants"
     if select.group_clause:
         return f"GROUP BY does not contain {context.tenant_column}: a group can combine rows of several tenants"
-    return "the aggregate combines rows of all tenants"
+    return "the aggregate combines rows across all tenants"
 
 
 def _grouping_location(select: Any) -> int:
@@ -107,7 +110,7 @@ def _make_group_fix(
 
 
 def _group_nodes(targets: SelectList, clause: Sequence[Any]) -> tuple[frozenset[Node], list[list[frozenset[Node]]]]:
-    """Return the nodes that all groups have, and for each list of grouping sets the nodes of each set."""
+    """Return the nodes in all groups and, for each list of grouping sets, the nodes in each set."""
     always: set[Node] = set()
     sets: list[list[frozenset[Node]]] = []
     for item in clause:
@@ -145,7 +148,7 @@ def _item_nodes(targets: SelectList, items: Iterable[Any]) -> Iterable[Node]:
 def _determined_tenants(
     context: AnalysisContext, nodes: Iterable[Node], state: TenantState, own_sources: frozenset[int]
 ) -> frozenset[Node]:
-    """Return the members that are determined by a key among `nodes`."""
+    """Return the members that a key among `nodes` determines."""
     sources = [
         context.sources[number]
         for number in own_sources
@@ -160,7 +163,7 @@ def _determined_tenants(
 def _is_tenant_kept_apart(
     context: AnalysisContext, targets: SelectList, items: Sequence[Any], state: TenantState, own_sources: frozenset[int]
 ) -> bool:
-    """Whether rows that are equal in these expressions are of one tenant."""
+    """Whether rows with equal values for these expressions belong to the same tenant."""
     nodes = frozenset(_item_nodes(targets, items))
     if any(targets.proof.distinguishes_tenants(item, state) for item in items):
         return True
@@ -172,7 +175,7 @@ def _is_tenant_kept_apart(
 def constant_within_distinct(
     context: AnalysisContext, select: Any, targets: SelectList, state: TenantState, own_sources: frozenset[int]
 ) -> frozenset[Node]:
-    """Return the members that are equal in all rows that DISTINCT merges; all members if it merges none."""
+    """Return the members that are equal in all rows that DISTINCT merges; all members if DISTINCT merges no rows."""
     if not select.distinct_clause or any(item.WhichOneof("node") for item in select.distinct_clause):
         return state.tenant_columns
     nodes = (targets.proof.node(item.res_target.val) for item in select.target_list)
@@ -187,7 +190,7 @@ def apply_distinct(
     state: TenantState,
     own_sources: frozenset[int],
 ) -> RowSet:
-    """Return the rows of DISTINCT; report a DISTINCT that can merge rows of several tenants."""
+    """Return the rows after DISTINCT; report a DISTINCT that can merge rows of several tenants."""
     if relation.tenant_constants or (relation.has_unknown_tenant and not state.tenant_columns):
         return relation
     on = [item for item in select.distinct_clause if item.WhichOneof("node")]
@@ -236,7 +239,7 @@ def _make_distinct_fix(
 
 
 _NUMBERING_FUNCTIONS = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"})
-"""The functions that number rows: the numbers depend on rows of other tenants, but contain no data of these."""
+"""The functions that number rows. The numbers depend on other tenants' rows but contain none of their data."""
 
 
 def check_windows(
@@ -249,7 +252,9 @@ def check_windows(
         if _is_tenant_kept_apart(context, targets, window.partition_clause, state, own_sources):
             continue
         name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"
-        message = f"the window of {name} is not partitioned by {context.tenant_column}: it contains rows of all tenants"
+        message = (
+            f"the window of {name} is not partitioned by {context.tenant_column}: it contains rows from all tenants"
+        )
         location = int(getattr(call, "location", -1))
         grade = TenancyGrade.WARNING if name in _NUMBERING_FUNCTIONS else TenancyGrade.ERROR
         context.report_issue(

@@ -1,4 +1,4 @@
-"""INSERT: whether the rows that it writes get the correct tenant."""
+"""INSERT: whether the inserted rows get the correct tenant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from confiture.sql.tenant_tables import is_tenant_table_name, referenced_columns
 
 
 def analyze_insert(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
-    """Analyze an INSERT, and return the rows of its RETURNING."""
+    """Analyze an INSERT, and return its RETURNING rows."""
     target = WriteTarget.from_range_var(context, node.relation)
     has_query = node.HasField("select_stmt")
     relation = context.query(node.select_stmt.select_stmt, outer) if has_query else RowSet()
@@ -47,7 +47,7 @@ class _InsertedTenant:
         self._relation, self._columns = relation, columns
 
     def check(self) -> None:
-        """Report an INSERT whose rows do not get the correct tenant."""
+        """Report an INSERT that does not give its rows the correct tenant."""
         work, target, relation = self._work, self._target, self._relation
         if relation.has_unknown_tenant:
             return
@@ -152,7 +152,7 @@ class _InsertedTenant:
         )
 
     def _check_owner(self) -> None:
-        """Check an INSERT into a table that belongs to tenants by a foreign key: it must refer to a row of the same
+        """Check an INSERT into a table that belongs to tenants by a foreign key, which must reference a row of the same
         tenant.
         """
         key, relation = self._target.tenant_foreign_key, self._relation
@@ -180,7 +180,7 @@ class _InsertedTenant:
                 return
         message = (
             f"{self._target.name} belongs to the tenant of its row of {target.name}: "
-            "it is not proved that this is the tenant of the source rows"
+            "there is no proof that this is the tenant of the source rows"
         )
         self._work.report_issue(
             TenancyIssueKind.WRONG_SOURCE,

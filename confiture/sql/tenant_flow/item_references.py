@@ -1,4 +1,4 @@
-"""Items of GROUP BY, DISTINCT ON and ORDER BY: an output by its number or name, or an expression."""
+"""Items in GROUP BY, DISTINCT ON, and ORDER BY: an output column, given by number or name, or an expression."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from confiture.sql.tenant_flow.tenant_proof import TenantProof
 
 
 class ItemReferences:
-    """Resolver of the items of one SELECT."""
+    """Resolves item references in one SELECT."""
 
     def __init__(self, select: Any, scope: NameScope, proof: TenantProof) -> None:
         self._select, self._scope, self._proof = select, scope, proof
 
     def node(self, expression: Any) -> Node | None:
-        """Return the column or constant that an item is; a number or a name can refer to an output."""
+        """Return the column or constant that an item refers to. A number or a name can refer to an output column."""
         kind = expression.WhichOneof("node")
         if kind == "a_const" and expression.a_const.WhichOneof("val") == "ival":
             return self._output_node(expression.a_const.ival.ival)
@@ -31,7 +31,7 @@ class ItemReferences:
         return node
 
     def expression(self, expression: Any) -> Any:
-        """Return the expression of the output if an item of GROUP BY is its number; otherwise the item."""
+        """Return the output column's expression if a GROUP BY item is a column number; otherwise the item."""
         if expression.WhichOneof("node") != "a_const" or expression.a_const.WhichOneof("val") != "ival":
             return expression
         position, targets = expression.a_const.ival.ival, self._select.target_list
@@ -40,7 +40,7 @@ class ItemReferences:
         return targets[position - 1].res_target.val
 
     def _output_node(self, number: int) -> Node | None:
-        """Return the output with that number (from 1)."""
+        """Return the output column with that number (from 1)."""
         nodes: list[Node | None] = []
         for target in self._select.target_list:
             value = target.res_target.val
@@ -51,7 +51,7 @@ class ItemReferences:
 
 
 def is_star(value: Any) -> bool:
-    """Whether an item of the output list is `*`, or ends in it."""
+    """Whether an item in the output list is `*` or ends in `*`."""
     kind = value.WhichOneof("node")
     if kind == "column_ref":
         return bool(value.column_ref.fields) and value.column_ref.fields[-1].WhichOneof("node") == "a_star"
@@ -61,7 +61,7 @@ def is_star(value: Any) -> bool:
 
 
 def star_columns(value: Any, scope: NameScope) -> tuple[list[tuple[str, Node]], bool]:
-    """Return the columns that `*` expands to, and whether these are all."""
+    """Return the columns that `*` expands to, and whether the list is complete."""
     if value.WhichOneof("node") != "column_ref":
         return [], False
     fields = value.column_ref.fields

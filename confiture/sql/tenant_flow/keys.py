@@ -1,4 +1,4 @@
-"""Proofs by keys: that two rows have the same tenant, or that a value identifies one row."""
+"""Proofs by keys: two rows have the same tenant, or a value identifies one row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from confiture.sql.tenant_tables import referenced_columns
 
 @record(frozen=True, kw_only=True, slots=True)
 class TableRow:
-    """A row of a table in a query, with those of its columns that are available, by name."""
+    """A table row in a query, with its available columns by name."""
 
     table: Table
     columns: Mapping[str, Node]
@@ -31,7 +31,7 @@ class TableRow:
 
 @record(frozen=True, kw_only=True, slots=True)
 class _ForeignKeyPointer:
-    """The values of some nodes identify a row of `target`, which has the tenant of `tenant`."""
+    """A reference to a row of `target` through the values of some nodes. The row belongs to the tenant in `tenant`."""
 
     target: tuple[QualifiedName, frozenset[str]]
     nodes: Mapping[str, Node]
@@ -40,7 +40,7 @@ class _ForeignKeyPointer:
 
 
 def find_table_rows(sources: Iterable[FromSource], facts: TenancyFacts) -> Iterator[TableRow]:
-    """Return the rows of tables whose columns some sources have."""
+    """Return the table rows whose columns appear in some sources."""
     rows: dict[tuple[int, tuple[int, ...]], tuple[QualifiedName, dict[str, Node], dict[str, RowColumn]]] = {}
     for source in sources:
         for node, output in source.nodes():
@@ -101,7 +101,8 @@ def _foreign_key_pointers(
         if not foreign.validated or foreign.deferrable:
             return
         why = (
-            f"{foreign.name} refers to {target.name} together with {name}, and {', '.join(pairs)} alone is unique there"
+            f"{foreign.name} references {target.name} together with {name}, and {', '.join(pairs)} alone is unique"
+            " there"
         )
     for key in facts.unique_keys(target):
         used = {pairs.get(one) for one in key}
@@ -111,7 +112,10 @@ def _foreign_key_pointers(
 
 
 def is_never_null_except(foreign: Constraint, table: Table, compared_columns: Set[str | None]) -> bool:
-    """Whether the columns of a foreign key are never NULL, except those compared: equality excludes NULL there."""
+    """Whether all foreign key columns that are not compared are never NULL.
+
+    For compared columns, equality excludes NULL.
+    """
     return all(
         column in compared_columns or ((definition := table.column(column)) is not None and definition.not_null)
         for column in foreign.columns
@@ -121,7 +125,7 @@ def is_never_null_except(foreign: Constraint, table: Table, compared_columns: Se
 def row_pinned_by_key(
     rows: Iterable[TableRow], equalities: EquivalenceClasses, own_sources: frozenset[int], facts: TenancyFacts
 ) -> TableRow | None:
-    """Return a row of `own_sources` that values from other sources identify by a unique key without the tenant."""
+    """Return a row in `own_sources` that values from other sources identify by a unique key without the tenant."""
     for row in rows:
         if not row.sources <= own_sources:
             continue
@@ -141,7 +145,9 @@ def _is_from_elsewhere(node: Node, equalities: EquivalenceClasses, own_sources: 
 
 
 def tenants_determined_by(rows: Iterable[TableRow], nodes: frozenset[Node], facts: TenancyFacts) -> Iterator[Node]:
-    """Return the tenants that `nodes` determine: those of rows that they identify, but not those of missing rows."""
+    """Return the tenants that `nodes` determine, that is, the tenants of the rows that the nodes identify, except for
+    missing rows.
+    """
     for row in rows:
         tenant = row.columns.get(facts.tenant_column(row.table) or VIRTUAL)
         if tenant is None:

@@ -1,4 +1,4 @@
-"""MERGE: what each of its actions writes, depending on which rows."""
+"""MERGE: the rows that each action writes, and the rows that these depend on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from confiture.sql.tenant_flow.write_target import WriteTarget
 
 
 def analyze_merge(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
-    """Analyze a MERGE, and return the rows of its RETURNING."""
+    """Analyze a MERGE, and return its RETURNING rows."""
     target = WriteTarget.from_range_var(context, node.relation)
     into = resolve_range_var(context, node.relation, OuterContext())
     tree, items = build_from_tree(context, node.source_relation, [], outer)

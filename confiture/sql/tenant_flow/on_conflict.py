@@ -1,4 +1,4 @@
-"""ON CONFLICT: the keys by which rows conflict, and what happens to the existing rows."""
+"""ON CONFLICT: the keys by which rows conflict, and the effect on existing rows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def check_conflict(
     source: FromSource,
     outer: OuterContext,
 ) -> None:
-    """Report an ON CONFLICT by which rows of one tenant conflict with, or get values of, those of another.
+    """Report an ON CONFLICT that lets one tenant's rows conflict with, or get values from, another tenant's rows.
 
-    `source` is the target as a relation, `written_columns` its columns that the INSERT writes.
+    `source` is the target as a relation; `written_columns` are the target columns that the INSERT writes.
     """
     if not node.HasField("on_conflict_clause"):
         return
@@ -39,7 +39,7 @@ def check_conflict(
 def _check_conflict_keys(
     context: AnalysisContext, clause: Any, target: WriteTarget, written_columns: Sequence[str]
 ) -> None:
-    """Report conflict keys without the tenant: the existing row can belong to another tenant."""
+    """Report conflict keys that do not include the tenant, because the existing row can belong to another tenant."""
     wrong = [key for key in _conflict_keys(context, clause, target, written_columns) if target.tenant not in key]
     if not wrong:
         return
@@ -56,7 +56,10 @@ def _check_conflict_keys(
 def _check_do_update(
     context: AnalysisContext, clause: Any, target: WriteTarget, source: FromSource, outer: OuterContext
 ) -> None:
-    """Check what DO UPDATE sets and its subqueries; `excluded` is the new row, which is of the same tenant."""
+    """Check the assignments and subqueries in DO UPDATE.
+
+    `excluded` is the new row, which belongs to the same tenant.
+    """
     excluded = context.add_source("excluded", source.relation, clause)
     scope = NameScope((ScopeItem.from_source(source), ScopeItem.from_source(excluded)), outer.scope)
     flow = FromAnalyzer(context, scope, outer, pb.SelectStmt())
@@ -80,7 +83,10 @@ def _check_do_update(
 def _conflict_keys(
     context: AnalysisContext, clause: Any, target: WriteTarget, written_columns: Sequence[str]
 ) -> list[frozenset[str]]:
-    """Return the keys by which rows can conflict; if none is named, those whose columns the statement writes."""
+    """Return the keys by which rows can conflict.
+
+    If the clause names no key, these are the keys whose columns the statement writes.
+    """
     if clause.HasField("infer"):
         if clause.infer.conname and target.table:
             constraint = target.table.constraint(clause.infer.conname)
@@ -93,7 +99,7 @@ def _conflict_keys(
 
 
 def _is_tied_to_tenant(condition: Any, column: str | None) -> bool:
-    """Whether a WHERE requires the existing row to have the tenant of the new row."""
+    """Whether a WHERE requires the existing row to belong to the new row's tenant."""
     for part in flatten_and(condition):
         if part.WhichOneof("node") != "a_expr" or strings(part.a_expr.name)[-1] != "=":
             continue

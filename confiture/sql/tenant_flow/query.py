@@ -1,4 +1,4 @@
-"""Queries: the rows that they return, and the tenants of these."""
+"""Queries: the rows that they return, and the tenants of these rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState
 
 
 def analyze_query(context: AnalysisContext, select: Any, outer: OuterContext) -> RowSet:
-    """Return the rows of a SELECT, VALUES or set operation."""
+    """Return the rows of a SELECT, VALUES, or set operation."""
     relation = _analyze_any(context, select, analyze_ctes(context, select, outer))
     if relation.has_unknown_tenant and not context.issues:
-        # losing the tenant is reported where it happens; should that ever be missing, the query must not count as safe
-        context.report_unknown("the tenant of the rows of a query is lost")
+        # losing the tenant is reported at the place where it happens; if that report is ever missing, the query must
+        # not count as safe
+        context.report_unknown("the tenant of a query's rows is lost")
     return relation
 
 
@@ -38,11 +39,11 @@ def _analyze_any(context: AnalysisContext, select: Any, outer: OuterContext) -> 
 
 
 def _apply_limit(context: AnalysisContext, select: Any, relation: RowSet, outer: OuterContext) -> RowSet:
-    """Return the rows of VALUES or a set operation after LIMIT and ORDER BY."""
+    """Apply LIMIT and ORDER BY to the rows of VALUES or a set operation."""
     flow = FromAnalyzer(context, NameScope((), outer.scope), outer, select)
     for expression in (*select.sort_clause, select.limit_count, select.limit_offset):
         if flow.apply_subqueries(expression, TenantState()).has_tenant_rows:
-            message = "the subquery in LIMIT, OFFSET or ORDER BY reads rows of tenants"
+            message = "the subquery in LIMIT, OFFSET or ORDER BY reads tenant rows"
             context.report_issue(TenancyIssueKind.JOIN, TenancyGrade.ERROR, message, find_location(expression))
     if relation.has_tenant_rows and not relation.tenant_constants and has_limit(select):
         return _report_limit(context, select, relation)
@@ -70,7 +71,7 @@ def analyze_ctes(context: AnalysisContext, node: Any, outer: OuterContext) -> Ou
 
 
 def _analyze_recursive(context: AnalysisContext, cte: Any, select: Any, outer: OuterContext) -> RowSet:
-    """Return the rows of a recursive query: repeat the analysis until the tenants no longer change."""
+    """Return the rows of a recursive query. The analysis is repeated until the tenants no longer change."""
     outer = analyze_ctes(context, select, outer)
     names = strings(cte.aliascolnames)
     base = analyze_query(context, select.larg, outer)
@@ -93,7 +94,10 @@ def _analyze_recursive(context: AnalysisContext, cte: Any, select: Any, outer: O
 
 
 def _first_round(base: RowSet, without: RowSet) -> RowSet:
-    """Return the input of the recursive part in the first round: columns keep their origin; the union narrows it."""
+    """Return the input of the recursive part in the first round.
+
+    Columns keep their origin, which the union narrows later.
+    """
     visible = tuple(one for one in base.outputs if not one.is_hidden)
     tenants = frozenset(number for number in base.tenants if number < len(visible))
     return replace(without, outputs=visible, tenants=tenants)
@@ -106,7 +110,7 @@ def _analyze_set_operation(context: AnalysisContext, select: Any, outer: OuterCo
 
 
 def _combine_branches(context: AnalysisContext, select: Any, left: RowSet, right: RowSet) -> RowSet:
-    """Return the rows of both branches. A column holds the tenant if it does in each branch with tenants' rows."""
+    """Return the rows of both branches. A column contains the tenant if it does so in each branch with tenant rows."""
     outputs = _align_columns(left, right)
     complete = left.is_complete and right.is_complete
     if not (left.has_tenant_rows or right.has_tenant_rows):
@@ -114,7 +118,7 @@ def _combine_branches(context: AnalysisContext, select: Any, left: RowSet, right
     reading = [one for one in (left, right) if one.has_tenant_rows]
     tenants = frozenset(range(len(outputs))).intersection(*(one.tenants for one in reading))
     if len(reading) == 1 and len(tenants) > 1:
-        # rows that belong to no tenant can have different values in them
+        # rows that belong to no tenant can have different values in these columns
         tenants = frozenset({min(tenants, key=lambda number: (outputs[number].name != context.tenant_column, number))})
     fixed = reading[0].tenant_constants.intersection(*(one.tenant_constants for one in reading))
     if not tenants and not fixed and not any(one.has_unknown_tenant for one in reading):
@@ -162,14 +166,16 @@ def _report_branch(context: AnalysisContext, select: Any, left: RowSet, right: R
             for write in exposes:
                 write()
 
-    message = f"this branch of {kind} does not return {context.tenant_column} in the column in which the other does"
+    message = f"this branch of {kind} does not return {context.tenant_column} in the same column as the other branch"
     if not any(visible):
         message = f"neither branch of {kind} returns {context.tenant_column}"
     context.report_issue(TenancyIssueKind.BRANCH, TenancyGrade.ERROR, message, location, fix=fix)
 
 
 def _align_columns(left: RowSet, right: RowSet) -> tuple[RowColumn, ...]:
-    """Return the columns of two branches: those of the first, with an origin only if both have the same."""
+    """Return the columns of two branches: the columns of the first, with an origin only if both branches have the same
+    origin.
+    """
     here = [one for one in left.outputs if not one.is_hidden]
     there = [one for one in right.outputs if not one.is_hidden]
     outputs = []
@@ -186,7 +192,7 @@ def _align_columns(left: RowSet, right: RowSet) -> tuple[RowColumn, ...]:
 
 
 def _analyze_values(context: AnalysisContext, select: Any, outer: OuterContext) -> RowSet:
-    """Return the rows of VALUES: they belong to no tenant, except for the rows that their subqueries read."""
+    """Return the rows of VALUES, which belong to no tenant, except for rows that subqueries in VALUES read."""
     flow = FromAnalyzer(context, NameScope((), outer.scope), outer, select)
     state = TenantState()
     for row in select.values_lists:
@@ -253,13 +259,13 @@ def _analyze_select(context: AnalysisContext, select: Any, outer: OuterContext) 
 
 
 def has_limit(select: Any) -> bool:
-    """Whether LIMIT, FETCH or OFFSET omit rows."""
+    """Whether LIMIT, FETCH, or OFFSET omits rows."""
     limits = [getattr(select, name) for name in ("limit_count", "limit_offset") if select.HasField(name)]
     return any(not (one.WhichOneof("node") == "a_const" and one.a_const.isnull) for one in limits)
 
 
 def _report_limit(context: AnalysisContext, select: Any, relation: RowSet) -> RowSet:
     name = "limit_count" if select.HasField("limit_count") else "limit_offset"
-    message = "LIMIT and OFFSET count over the rows of all tenants"
+    message = "LIMIT and OFFSET count rows across all tenants"
     context.report_issue(TenancyIssueKind.LIMIT, TenancyGrade.WARNING, message, find_location(getattr(select, name)))
     return replace(relation, tenants=frozenset())

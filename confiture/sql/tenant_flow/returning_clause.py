@@ -1,4 +1,4 @@
-"""The results of statements that change rows: the columns of RETURNING, and tenants that can be missing."""
+"""Results of statements that change rows: the RETURNING columns, and tenants that can be missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState
 
 
 def analyze_returning(context: AnalysisContext, node: Any, flow: FromAnalyzer, state: TenantState) -> RowSet:
-    """Return the rows of RETURNING. `flow` has the names that it can use, `state` the tenants of the rows."""
+    """Return the RETURNING rows.
+
+    `flow` contains the names that the clause can use; `state` contains the tenants of the rows.
+    """
     items = returning_items(node)
     if not items:
         return RowSet()
@@ -27,14 +30,14 @@ def analyze_returning(context: AnalysisContext, node: Any, flow: FromAnalyzer, s
 
 
 def returning_items(node: Any) -> list[Any]:
-    """Return the items of RETURNING."""
-    # in PostgreSQL 18, this clause is not only a list
+    """Return the RETURNING items."""
+    # in PostgreSQL 18, this clause is more than a list
     is_clause = "returning_clause" in node.DESCRIPTOR.fields_by_name
     return list(node.returning_clause.exprs if is_clause else node.returning_list)
 
 
 def check_nullable_tenant(context: AnalysisContext, output: RowColumn, alias: str, location: int) -> None:
-    """Report a tenant column that an outer join can leave NULL in rows of tenants."""
+    """Report a tenant column that an outer join can leave NULL in tenant rows."""
     if output.can_lack_tenant:
-        message = f"{alias} can be NULL in rows of tenants: it comes from the nullable side of an outer join"
+        message = f"{alias} can be NULL in tenant rows: it comes from the nullable side of an outer join"
         context.report_issue(TenancyIssueKind.WRONG_SOURCE, TenancyGrade.WARNING, message, location)

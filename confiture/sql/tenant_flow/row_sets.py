@@ -1,4 +1,4 @@
-"""The data of the analysis: nodes (columns and constants), their equalities, and relations with tenants."""
+"""The analysis data: nodes (columns and constants), equalities between nodes, and relations with tenants."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from confiture.models.records import record
 
 
 class ColumnRef(NamedTuple):
-    """A column of an item of FROM, by the number of that source."""
+    """A column of a FROM item, identified by the source number."""
 
     source: int
     key: str
 
 
 class TenantConstant(NamedTuple):
-    """A value that is the same for all rows: a literal, a parameter, a setting. It is identified by its SQL."""
+    """A value that is the same for all rows, such as a literal, parameter, or setting.
+
+    It is identified by its SQL text.
+    """
 
     text: str
 
@@ -27,11 +30,11 @@ Node = ColumnRef | TenantConstant
 
 
 VIRTUAL = ""
-"""The name of the virtual tenant column of tables that have none, but a foreign key to a table that has one."""
+"""The name of the virtual tenant column in tables that have no tenant column but reference a table that has one."""
 
 
 class ColumnOrigin(NamedTuple):
-    """The table column that a value comes from unchanged. Values from the same row have the same `row`."""
+    """The table column from which a value comes unchanged. Values from the same row have the same `row`."""
 
     row: tuple[int, ...]
     table: QualifiedName
@@ -39,9 +42,10 @@ class ColumnOrigin(NamedTuple):
 
 
 class RowColumn(NamedTuple):
-    """A column of a relation. `is_hidden` is whether no name refers to it; keys can still use it in proofs.
+    """A column of a relation.
 
-    `can_lack_tenant` is whether a column that holds the tenant is NULL in some rows that belong to a tenant.
+    `is_hidden` is true if no name refers to the column; keys can still use hidden columns in proofs. `can_lack_tenant`
+    is true if a tenant column may be NULL in rows that belong to a tenant.
     """
 
     name: str
@@ -54,12 +58,11 @@ class RowColumn(NamedTuple):
 
 @record(frozen=True, kw_only=True, slots=True)
 class RowSet:
-    """The rows of a table or a query.
+    """The rows of a table or a query. `has_tenant_rows` is whether the set contains tenant rows.
 
-    `has_tenant_rows` is whether it contains tenants' rows. Then `tenants` are the outputs (by number) that hold the
-    tenant of each row, or NULL, and `tenant_constants` are nodes of the outer query that equal the tenant of all rows.
-    If both are empty, the tenants are lost, which has been reported. `is_complete` is False if some of its columns are
-    unknown.
+    If so, `tenants` are the output columns (by number) that contain the tenant of each row, or NULL; `tenant_constants`
+    are nodes in the outer query that equal the tenant of all rows. If both are empty, the tenants are lost, which has
+    been reported. `is_complete` is False if some columns are unknown.
     """
 
     outputs: tuple[RowColumn, ...] = ()
@@ -70,17 +73,17 @@ class RowSet:
     expose_tenant: Callable[[], None] | None = field(default=None, compare=False)
     """Add the tenant column to the query's output, if possible."""
     use_as_tenant: Callable[[int], None] | None = field(default=None, compare=False)
-    """Replace an output of the query (by number) by the tenant column."""
+    """Replace an output column of the query (by number) with the tenant column."""
 
     @property
     def has_unknown_tenant(self) -> bool:
-        """Whether it has tenants' rows without their tenants."""
+        """Whether the set contains tenant rows without their tenants."""
         return self.has_tenant_rows and not self.tenants and not self.tenant_constants
 
 
 @dataclass(slots=True)
 class FromSource:
-    """An item of FROM: a relation with an alias. `node` is its node in the tree."""
+    """A FROM item, that is, a relation with an alias. `node` is its parse tree node."""
 
     number: int
     alias: str
@@ -88,7 +91,7 @@ class FromSource:
     node: Any
     table: Table | None = None
     keys: tuple[str, ...] = ()
-    """The names of its outputs in nodes: their names, made unique."""
+    """The names of the output columns in nodes, made unique."""
 
     def __post_init__(self) -> None:
         used: set[str] = set()
@@ -101,33 +104,33 @@ class FromSource:
         self.keys = tuple(keys)
 
     def tenant_columns(self) -> frozenset[Node]:
-        """Return the nodes that hold the tenant of its rows."""
+        """Return the nodes that contain the tenant of the source's rows."""
         own = {ColumnRef(self.number, self.keys[number]) for number in self.relation.tenants}
         return frozenset(own) | self.relation.tenant_constants
 
     def find_output(self, key: str) -> RowColumn | None:
-        """Return the output of a node."""
+        """Return the output column for a node."""
         return self.relation.outputs[self.keys.index(key)] if key in self.keys else None
 
     def nodes(self) -> Iterator[tuple[ColumnRef, RowColumn]]:
-        """Return its columns, including hidden ones."""
+        """Return the source's columns, including hidden ones."""
         for key, output in zip(self.keys, self.relation.outputs, strict=True):
             yield ColumnRef(self.number, key), output
 
     @property
     def table_or_alias(self) -> str | None:
-        """The name of the table, or the alias; None for a subquery or a join without alias."""
+        """The table name or the alias; None for a subquery or join without an alias."""
         return str(self.table.name) if self.table else self.alias or None
 
     @property
     def label(self) -> str:
-        """The name in messages."""
+        """The name used in messages."""
         name = self.table_or_alias or "a subquery"
         return f"{name} {self.alias}" if self.alias not in ("", name) else name
 
 
 class EquivalenceClasses:
-    """Nodes that are equal in all relevant rows."""
+    """Classes of nodes that are equal in all relevant rows."""
 
     def __init__(self, pairs: Iterable[tuple[Node, Node]] = ()) -> None:
         self._parents: dict[Node, Node] = {}
@@ -145,7 +148,7 @@ class EquivalenceClasses:
         return left == right or self._find_root(left) == self._find_root(right)
 
     def with_pairs(self, pairs: Iterable[tuple[Node, Node]]) -> EquivalenceClasses:
-        """Return a copy with more equalities."""
+        """Return a copy with additional equalities."""
         copy = EquivalenceClasses()
         copy._parents = dict(self._parents)
         for one, other in pairs:
@@ -153,13 +156,13 @@ class EquivalenceClasses:
         return copy
 
     def closure(self, nodes: Iterable[Node]) -> frozenset[Node]:
-        """Return the nodes and all nodes that equal one of them."""
+        """Return these nodes and all nodes equal to any of them."""
         start = set(nodes)
         roots = {self._find_root(one) for one in start}
         return frozenset(start | {one for one in self._parents if self._find_root(one) in roots})
 
     def nodes(self) -> Iterable[Node]:
-        """Return all nodes that equal some other node."""
+        """Return all nodes that equal another node."""
         return tuple(self._parents)
 
     def _find_root(self, node: Node) -> Node:

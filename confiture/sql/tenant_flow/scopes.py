@@ -1,4 +1,4 @@
-"""Name resolution in a query: its columns, and the outer queries."""
+"""Name resolution in a query and its outer queries."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from confiture.sql.tenant_flow.row_sets import ColumnRef, FromSource, Node, RowS
 
 @dataclass(slots=True)
 class ScopeItem:
-    """The columns that a name of FROM defines.
+    """The columns that a name in FROM defines.
 
-    `merged_columns` are columns that USING or NATURAL merged with those of another item.
+    `merged_columns` are columns that USING or NATURAL has merged with columns of another item.
     """
 
     alias: str
@@ -23,7 +23,7 @@ class ScopeItem:
 
     @classmethod
     def from_source(cls, source: FromSource) -> ScopeItem:
-        """Return the scope item of a source."""
+        """Return the scope item for a source."""
         columns: dict[str, Node] = {}
         for node, output in source.nodes():
             if not output.is_hidden:
@@ -31,7 +31,7 @@ class ScopeItem:
         return cls(source.alias, columns, source.relation.is_complete, source.number)
 
     def find_column(self, name: str) -> Node | None:
-        """Return the column with that name; for a relation whose columns are unknown, any name."""
+        """Return the column with that name. A relation with unknown columns accepts any name."""
         column = self.columns.get(name)
         if column is None and not self.is_complete and self.source is not None:
             return ColumnRef(self.source, name)
@@ -40,13 +40,13 @@ class ScopeItem:
 
 @dataclass(frozen=True, slots=True)
 class NameScope:
-    """The items that a query's expressions can name, and the scope of the outer query."""
+    """The items that a query's expressions can refer to, and the scope of the outer query."""
 
     items: Sequence[ScopeItem]
     outer: NameScope | None = None
 
     def resolve(self, parts: Sequence[str]) -> Node | None:
-        """Return the column that a name refers to, None if there is none."""
+        """Return the column that a name refers to, or None."""
         column = self._resolve_qualified(parts[-2], parts[-1]) if len(parts) > 1 else self._resolve_bare(parts[-1])
         if column is None and self.outer is not None:
             return self.outer.resolve(parts)
@@ -66,7 +66,7 @@ class NameScope:
                         yield name, node
 
     def is_star_complete(self, alias: str | None = None) -> bool:
-        """Whether all of those columns are known."""
+        """Whether all columns that `*` expands to are known."""
         return all(item.is_complete for item in self.items if alias is None or item.alias == alias)
 
     def sources(self) -> frozenset[int]:
@@ -92,9 +92,9 @@ class NameScope:
 class OuterContext:
     """The context of a query: the CTEs that it can refer to, and the scope of the outer query.
 
-    If `has_variables`, names that no table has are variables of a function; in a trigger function (`is_trigger`), also
-    the written row. A query that `is_joined` is in FROM or after IN: conditions outside of it can still bind its
-    tenants.
+    If `has_variables`, names that match no table column are function variables; in a trigger function (`is_trigger`),
+    they can also refer to the written row. A query that `is_joined` is in FROM or after IN, so conditions outside the
+    query can still bind its tenants.
     """
 
     ctes: Mapping[str, RowSet] = field(default_factory=dict)
@@ -104,5 +104,5 @@ class OuterContext:
     is_joined: bool = False
 
     def nested(self, scope: NameScope | None, *, is_joined: bool = False) -> OuterContext:
-        """Return the context of a query nested in this one, with this scope."""
+        """Return the context for a query nested in this one, with this scope."""
         return replace(self, scope=scope, is_joined=is_joined)

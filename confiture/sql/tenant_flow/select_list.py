@@ -1,4 +1,4 @@
-"""The columns that a SELECT returns, and which of them hold the tenant."""
+"""The columns that a SELECT returns, and which of these columns contain the tenant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _OVER_WINDOWS = frozenset({pb.FuncCall, pb.JsonAggConstructor})
 
 
 class SelectList:
-    """The output list of a SELECT. `proof` reads its expressions, `references` the items that can refer to outputs."""
+    """The output list of a SELECT.
+
+    `proof` reads the expressions; `references` resolves items that can refer to output columns.
+    """
 
     def __init__(self, work: AnalysisContext, select: Any, scope: NameScope, around: OuterContext) -> None:
         self.work, self.select, self.scope = work, select, scope
@@ -33,7 +36,7 @@ class SelectList:
 
     @cached_property
     def windows(self) -> Sequence[tuple[Any, Any]]:
-        """The window function calls, each with the definition of its window."""
+        """The window function calls, each with its window definition."""
         return tuple(self._iter_windows()) if self.work.has_windows else ()
 
     def _iter_windows(self) -> Iterator[tuple[Any, Any]]:
@@ -57,7 +60,8 @@ class SelectList:
     ) -> RowSet:
         """Return the rows of the SELECT.
 
-        `before` are the members before grouping, `kept` those that each row still has even if it does not return them.
+        `before` are the members before grouping; `kept` are the members that each row still has even if the SELECT does
+        not return them.
         """
         outputs: list[RowColumn] = []
         tenants: set[int] = set()

@@ -1,4 +1,4 @@
-"""Joins of two sides that both have tenants' rows: whether their tenants are equal, and the issue if not."""
+"""Joins between two sides that both contain tenant rows: whether the tenants are equal, and the issue if not."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from confiture.sql.tenant_flow.keys import TableRow, find_table_rows, prove_equa
 from confiture.sql.tenant_flow.row_sets import ColumnRef, EquivalenceClasses, FromSource, Node, TenantConstant
 
 AddCondition = Callable[[Any], None]
-"""Add a condition to the statement, where the rows of FROM are filtered."""
+"""Add a condition to the clause of the statement that filters the FROM rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TenantState:
-    """Whether tenants' rows were read, and which nodes hold the tenant of each row."""
+    """Whether tenant rows were read, and which nodes contain the tenant of each row."""
 
     has_tenant_rows: bool = False
     tenant_columns: frozenset[Node] = frozenset()
 
     def is_fixed(self, own_sources: frozenset[int]) -> bool:
-        """Whether all rows are of one tenant, given by a constant or by an outer query."""
+        """Whether all rows belong to one tenant, given by a constant or an outer query."""
         return any(isinstance(one, TenantConstant) or one.source not in own_sources for one in self.tenant_columns)
 
     def tenant_constants(self, own_sources: frozenset[int]) -> frozenset[Node]:
-        """Return the members that give that tenant."""
+        """Return the members that determine that tenant."""
         return frozenset(
             one for one in self.tenant_columns if isinstance(one, TenantConstant) or one.source not in own_sources
         )
@@ -39,7 +39,7 @@ class TenantState:
 def is_same_tenant(
     context: AnalysisContext, left: TenantState, right: TenantState, equalities: EquivalenceClasses
 ) -> bool:
-    """Return whether the equalities, or keys together with them, imply that the tenants of both sides are equal.
+    """Return whether the equalities, possibly combined with keys, imply that the tenants on both sides are equal.
 
     Equalities that keys prove are added to `equalities`.
     """
@@ -58,9 +58,9 @@ def mismatch_grade(
     left_sources: frozenset[int],
     right_sources: frozenset[int],
 ) -> tuple[TenancyGrade, str]:
-    """Return how severe it is that two sides, given by their sources, are combined without equal tenants, and why.
+    """Return the grade, and the reason, for combining two sides (given by their sources) without equal tenants.
 
-    Without any equality between the sides, no key can relate their rows, whatever is unknown about the tables.
+    Without any equality between the sides, no key can relate their rows, no matter what is unknown about the tables.
     """
     if right_sources and not _are_related(equalities, left_sources, right_sources):
         return TenancyGrade.ERROR, "rows of different tenants are combined"
@@ -68,7 +68,7 @@ def mismatch_grade(
     for side in (left_sources, right_sources):
         row = row_pinned_by_key(rows, equalities, side, context.facts)
         if row:
-            why = f"the key identifies one row of {row.table.name}, but the other side can be of another tenant"
+            why = f"the key identifies one row of {row.table.name}, but the other side can belong to another tenant"
             return TenancyGrade.WARNING, why
     sources = [context.sources[number] for number in left_sources | right_sources if number in context.sources]
     if any(source.table is None and not source.relation.is_complete for source in sources):
@@ -77,14 +77,14 @@ def mismatch_grade(
 
 
 def _are_related(equalities: EquivalenceClasses, left_sources: frozenset[int], right_sources: frozenset[int]) -> bool:
-    """Whether some column of one side equals one of the other side."""
+    """Whether some column on one side equals a column on the other side."""
     left = [one for one in equalities.nodes() if isinstance(one, ColumnRef) and one.source in left_sources]
     equal = equalities.closure(left)
     return any(isinstance(one, ColumnRef) and one.source in right_sources for one in equal)
 
 
 def missing_equality_text(context: AnalysisContext, one: Node | None, other: Node | None) -> str:
-    """Name the columns that would have to be equal; empty if no names refer to them."""
+    """Return text that names the columns that would have to be equal; empty if no names refer to them."""
     sides = [context.make_reference(node) if node is not None else None for node in (one, other)]
     if None in sides:
         return ""
@@ -99,7 +99,7 @@ def _rows_in_equalities(context: AnalysisContext, equalities: EquivalenceClasses
 
 
 def representative_source(context: AnalysisContext, tree: Tree, state: TenantState) -> FromSource:
-    """Return the source of a tree for messages: preferably one with tenants."""
+    """Return the source that represents a tree in messages, preferably one with tenants."""
     members = {one.source for one in state.tenant_columns if isinstance(one, ColumnRef)}
     sources = [context.sources[one] for one in sorted(tree.sources) if one in members]
     return sources[0] if sources else context.sources[min(tree.sources)]
@@ -113,7 +113,7 @@ def report_join(
     equalities: EquivalenceClasses,
     add_condition_to: AddCondition,
 ) -> None:
-    """Report a join of tenants' rows that nothing isolates."""
+    """Report a join of tenant rows that nothing isolates."""
     here, there = representative_source(context, tree.left, left), representative_source(context, tree.right, right)
     grade, how = mismatch_grade(context, equalities, tree.left.sources, tree.right.sources)
     quals = tree.node.quals if tree.node is not None and tree.node.HasField("quals") else None
@@ -132,7 +132,7 @@ def report_join(
 
 
 def _own_tenant_columns(state: TenantState, side: Tree) -> frozenset[ColumnRef]:
-    """The tenant columns of a state that belong to the sources of one side."""
+    """Return the tenant columns in a state that belong to one side's sources."""
     return frozenset(one for one in state.tenant_columns if isinstance(one, ColumnRef) and one.source in side.sources)
 
 

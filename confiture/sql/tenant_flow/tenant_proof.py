@@ -1,4 +1,4 @@
-"""Whether an expression of a query holds the tenant of the row, and whether NULL means that there is none."""
+"""Whether a query expression contains the tenant of the row, and whether NULL means that the row has no tenant."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState, is_never_null, n
 
 
 class TenantProof:
-    """Reader of the expressions of one query, given the members of its rows."""
+    """Reads the expressions in one query, given the members of its rows."""
 
     def __init__(self, work: AnalysisContext, scope: NameScope, around: OuterContext) -> None:
         self._work, self._scope, self._around = work, scope, around
 
     def node(self, expression: Any) -> Node | None:
-        """Return the column or constant that an expression is."""
+        """Return the column or constant that an expression consists of."""
         return self._work.expressions.find_node(expression, self._scope, has_variables=self._around.has_variables)
 
     def holds_tenant(self, value: Any, state: TenantState, before: frozenset[Node], *, is_grouped: bool) -> bool:
-        """Whether an expression is the tenant of the row, or NULL.
+        """Whether an expression is the tenant of the row, or NULL. All members of a row are equal.
 
-        All members of a row are equal. So are those of the rows of a group, if the group has a member.
+        All members of a group's rows are also equal if the group has a member.
         """
         node = self.node(value)
         if node is not None:
@@ -54,18 +54,18 @@ class TenantProof:
         return bool(parts) and all(self.holds_tenant(one, state, before, is_grouped=is_grouped) for one in parts)
 
     def null_means_no_tenant(self, node: Node | None) -> bool:
-        """Whether a row for which this member is NULL belongs to no tenant."""
+        """Whether a row belongs to no tenant if this member is NULL."""
         if not isinstance(node, ColumnRef) or node.source not in self._scope.sources():
             return True
         return null_means_no_tenant(self._work, node)
 
     def distinguishes_tenants(self, value: Any, state: TenantState) -> bool:
-        """Whether rows for which an expression is equal are of one tenant, or of none."""
+        """Whether rows with equal values for an expression belong to one tenant or to none."""
         holds = self.holds_tenant(value, state, state.tenant_columns, is_grouped=False)
         return holds and self.null_of_value_means_no_tenant(value, state.tenant_columns)
 
     def null_of_value_means_no_tenant(self, value: Any, members: frozenset[Node]) -> bool:
-        """Whether a row for which an expression that holds the tenant is NULL belongs to no tenant."""
+        """Whether a row belongs to no tenant if an expression that contains the tenant is NULL."""
         node = self.node(value)
         kind = value.WhichOneof("node")
         if node is not None:
@@ -83,7 +83,7 @@ class TenantProof:
         args = value.coalesce_expr.args if kind == "coalesce_expr" else value.min_max_expr.args
         nodes = [self.node(one) for one in args]
         covered = {one.source for one in nodes if isinstance(one, ColumnRef) and not self._can_lack_tenant(one)}
-        # a column merged by USING is NULL only if both sides are
+        # a column merged by USING is NULL only if both sides are NULL
         sources = {one.source for one in members if isinstance(one, ColumnRef) and self._work.sources[one.source].alias}
         return sources <= covered or any(self.null_of_value_means_no_tenant(one, members) for one in args)
 

@@ -1,4 +1,4 @@
-"""UPDATE and DELETE: which rows they change, depending on which other rows, and the tenants of these."""
+"""UPDATE and DELETE: the rows that they change, the rows that these depend on, and the tenants of both."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from confiture.sql.tenant_flow.write_target import WriteTarget
 
 
 def analyze_delete(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
-    """Analyze a DELETE, and return the rows of its RETURNING."""
+    """Analyze a DELETE, and return its RETURNING rows."""
     changed = _ChangedTable.from_statement(context, node, node.using_clause, outer)
     state = changed.flow.run(changed.trees, TenancyIssueKind.CROSS_WRITE)
     return analyze_returning(context, node, changed.flow, state)
 
 
 def analyze_update(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
-    """Analyze an UPDATE, and return the rows of its RETURNING."""
+    """Analyze an UPDATE, and return its RETURNING rows."""
     changed = _ChangedTable.from_statement(context, node, node.from_clause, outer)
     target, source, flow = changed.target, changed.source, changed.flow
     assigned = _assigned_tenant(node, target.tenant)
     settles = assigned is not None and not changed.is_tied_to_tenant()
     if settles:
-        # rows that get their tenant only now belong to no tenant yet
+        # rows that get a tenant only in this statement belong to no tenant yet
         source.relation = replace(source.relation, has_tenant_rows=False, tenants=frozenset())
     state = flow.run(changed.trees, TenancyIssueKind.CROSS_WRITE)
     for item in node.target_list:
@@ -63,15 +63,15 @@ def analyze_update(context: AnalysisContext, node: Any, outer: OuterContext) -> 
 
 
 def report_shared_target(context: AnalysisContext, target: WriteTarget, node: Any) -> None:
-    """Report a table that belongs to no tenant and is changed depending on rows of tenants."""
-    message = f"{target.name} belongs to no tenant, but gets values from rows of tenants"
+    """Report a table that belongs to no tenant and is changed depending on tenant rows."""
+    message = f"{target.name} belongs to no tenant but gets values from tenant rows"
     context.report_issue(
         TenancyIssueKind.CROSS_WRITE, TenancyGrade.WARNING, message, node.relation.location, relation=str(target.name)
     )
 
 
 def _assigned_tenant(node: Any, column: str | None) -> Any | None:
-    """Return the value that an UPDATE sets the tenant column to, None if it does not set it."""
+    """Return the value that an UPDATE assigns to the tenant column; None if the UPDATE does not set it."""
     for item in node.target_list:
         if column is not None and item.res_target.name == column:
             value = item.res_target.val
@@ -86,7 +86,9 @@ def _assigned_tenant(node: Any, column: str | None) -> Any | None:
 
 @dataclass(frozen=True, slots=True)
 class _ChangedTable:
-    """A table whose rows are changed, `source` as a relation, and the other relations that the statement reads."""
+    """A table with rows that a statement changes, the table as a relation (`source`), and the other relations that the
+    statement reads.
+    """
 
     context: AnalysisContext
     node: Any
@@ -116,7 +118,7 @@ class _ChangedTable:
         return ColumnRef(self.source.number, self.target.tenant or "")
 
     def is_tied_to_tenant(self) -> bool:
-        """Whether WHERE compares the tenant of the rows with something: then they already have one."""
+        """Whether WHERE compares the tenant of the rows with something, which implies that they already have one."""
         return any(
             self.tenant in pair
             for condition in flatten_and(self.node.where_clause)
@@ -125,8 +127,9 @@ class _ChangedTable:
         )
 
     def check_tenant_assignment(self, state: TenantState, assigned: Any) -> None:
-        """Check an UPDATE that assigns tenants: the tenant must come from a single row, and the rows must not have one
-        yet.
+        """Check an UPDATE that assigns tenants.
+
+        The tenant must come from a single row, and the updated rows must not have one yet.
         """
         value, name = self.flow.node(assigned), str(self.target.name)
         if state.has_tenant_rows and not state.tenant_columns:
@@ -167,7 +170,7 @@ class _ChangedTable:
         return True
 
     def _is_without_tenant_before(self) -> bool:
-        """Whether WHERE selects only rows that have no tenant."""
+        """Whether WHERE selects only rows without a tenant."""
         for part in flatten_and(self.node.where_clause):
             if part.WhichOneof("node") == "null_test" and part.null_test.nulltesttype == pb.IS_NULL:
                 arg = part.null_test.arg
@@ -176,8 +179,8 @@ class _ChangedTable:
         return False
 
     def _is_tenant_kept(self, assigned: Any) -> bool:
-        """Whether a row that has a tenant keeps it: the value is the column itself, or COALESCE of it and something
-        else.
+        """Whether a row that has a tenant keeps it, because the value is the column itself, or COALESCE of the column
+        and another expression.
         """
         if assigned.WhichOneof("node") == "coalesce_expr":
             assigned = assigned.coalesce_expr.args[0]

@@ -1,4 +1,4 @@
-"""The table that a statement writes."""
+"""The table that a statement writes to."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from confiture.sql.tenant_tables import is_tenant_table_name
 
 @record(frozen=True, kw_only=True, slots=True)
 class WriteTarget:
-    """A table that is written.
+    """A table that is written to.
 
-    `tenant` is its tenant column, `tenant_foreign_key` the foreign key by which it belongs to a tenant.
+    `tenant` is its tenant column; `tenant_foreign_key` is the foreign key by which it belongs to a tenant.
     """
 
     name: QualifiedName

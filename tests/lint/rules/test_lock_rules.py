@@ -148,14 +148,14 @@ def test_nothing_is_found_where_there_is_no_hazard(rule: str, sql: str) -> None:
             "foreign_key_locks_referenced",
             "DROP TABLE w_orders",
             "warning",
-            "w_customers cannot be read or written until this commits:"
+            "w_customers cannot be read from or written to until this migration commits, because"
             " w_orders references it (w_orders_customer_id_fkey)",
         ),
         (
             "foreign_key_locks_referenced",
             "DROP TABLE w_orders, w_bills, w_scans",
             "warning",
-            "w_customers and w_jobs cannot be read or written until this commits:"
+            "w_customers and w_jobs cannot be read from or written to until this migration commits, because"
             " w_orders (w_orders_customer_id_fkey), w_bills (w_bills_customer_id_fkey), w_bills (w_bills_job_id_fkey)"
             " and w_scans (w_scans_job_id_fkey) reference them",
         ),

@@ -40,7 +40,7 @@ from tests.support.schema_cases import assert_finds, case, lint
         case(
             "children do not inherit it",
             "CREATE TABLE p (id bigint PRIMARY KEY); CREATE TABLE c () INHERITS (p)",
-            "c has no primary key: it does not inherit that of p",
+            "c has no primary key: it does not inherit the primary key of p",
         ),
         case("an abstract parent", "CREATE TABLE p (id int); CREATE TABLE c (PRIMARY KEY (id)) INHERITS (p)"),
         case("a unique key that could be it", "CREATE TABLE t (a int NOT NULL UNIQUE)", "only a unique index"),

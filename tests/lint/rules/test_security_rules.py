@@ -18,8 +18,8 @@ _OWN = "CREATE POLICY own ON o USING (tenant_id = 1);"
     [
         case("neither", _O),
         case("both", _ON + _OWN),
-        case("policies, but off", _O + _OWN, "o has policies, but its row security is off"),
-        case("switched off again", _ON + _OWN + "ALTER TABLE o DISABLE ROW LEVEL SECURITY", "is off"),
+        case("policies, but off", _O + _OWN, "o has policies, but row security is disabled"),
+        case("switched off again", _ON + _OWN + "ALTER TABLE o DISABLE ROW LEVEL SECURITY", "is disabled"),
         case("on, without policy", _ON, "o has row security but no policies"),
         case("policy dropped", _ON + _OWN + "DROP POLICY own ON o", "no policies"),
         case(
