@@ -74,7 +74,7 @@ KEY_MISTAKES = {
     "unknown, far": ("zzz: 1\n" + STEP, ["1:1 unknown-key: unknown key 'zzz' -> known keys: version, name"]),
     "unknown in a step": (
         "ddl:\n  - sql: SELECT 1\n    timeot: 3s\n",
-        ["3:5 unknown-key: unknown key of a step 'timeot' -> did you mean 'timeout'?"],
+        ["3:5 unknown-key: unknown step key 'timeot' -> did you mean 'timeout'?"],
     ),
     "duplicate": ("name: a\nname: b\n" + STEP, ["2:1 duplicate-key: first on line 1 -> remove one"]),
     "duplicate in a step": (
@@ -585,7 +585,7 @@ SETTINGS_MISTAKES = {
         "databse: {url: x}\nmigration: a\n",
         ["1:1 unknown-key: 'databse' -> did you mean 'database'?", "2:1 unknown-key: 'migration' -> 'migrations'?"],
     ),
-    "unknown key of the database": ("database: {retires: 3}\n", ["1:12 unknown-key: key of database -> 'retries'?"]),
+    "unknown key of the database": ("database: {retires: 3}\n", ["1:12 unknown-key: database key -> 'retries'?"]),
     "duplicate key": ("vars: {a: 1, a: 2}\n", ["1:14 duplicate-key: duplicate key 'a' -> remove one"]),
     "sections left empty": (
         "linting:\n# x\nvars:\ndatabase:  # y\n",
@@ -606,7 +606,7 @@ SETTINGS_MISTAKES = {
     "folder with a NUL": ('migrations: "a\\0b"\n', ["1:13 bad-character: U+0000 -> remove"]),
     "folder that is missing": (
         "migrations: nowhere\n",
-        ["- missing-folder: nowhere: no such file -> create it, or set"],
+        ["- missing-folder: nowhere: no such file -> create the folder, or set"],
     ),
     "folder that is a file": (
         "migrations: confiture.yaml\n",
@@ -669,7 +669,7 @@ SETTINGS_MISTAKES = {
     "taken name of a variable": ("vars: {name: x}\n", ["1:8 bad-name: is not a valid variable name -> another name"]),
     "variable that is not set": (
         "database: {url: 'host={{ env.A }} dbname={{ env.B }}'}\n",
-        ["1:18 unset-variable: needs A and B, which are not set -> export A="],
+        ["1:18 unset-variable: requires A and B, which are not set -> export A="],
     ),
     "variable that is empty": (
         "database: {url: '{{ env.EMPTY }}'}\n",
