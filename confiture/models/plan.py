@@ -35,7 +35,7 @@ class Direction(StrEnum):
 
 
 class TransactionMode(StrEnum):
-    """How a statement uses transactions."""
+    """The way in which a statement uses transactions."""
 
     TRANSACTIONAL = "transactional"
     OUTSIDE = "outside"

@@ -172,7 +172,7 @@ STEP_MISTAKES = {
     "empty mapping": ("ddl: [{}]\n", ["1:7 step-kind: exactly one of -> add `file:`"]),
     "two kinds": (
         "ddl:\n  - sql: SELECT 1\n    check: SELECT 2\n    expect: 1\n",
-        ["2:5 step-kind: found sql and check -> split it"],
+        ["2:5 step-kind: found sql and check -> split the step"],
     ),
     "check without expect": ("ddl: [{check: SELECT 1}]\n", ["1:8 missing-key: a check needs `expect` -> expect: 0"]),
     "expect without check": (
@@ -526,7 +526,7 @@ ORDER_MISTAKES = {
     ),
     "far requirement": (
         {"001_a": "requires: [zzz]\n" + STEP},
-        ["migrations/001_a.yaml:1:12 missing-requirement: no migration zzz -> add it"],
+        ["migrations/001_a.yaml:1:12 missing-requirement: no migration zzz -> add the migration"],
     ),
     "circles": (
         {
@@ -610,7 +610,7 @@ SETTINGS_MISTAKES = {
     ),
     "folder that is a file": (
         "migrations: confiture.yaml\n",
-        ["- missing-folder: not a directory -> create it, or set"],
+        ["- missing-folder: not a directory -> create the folder, or set"],
     ),
     "environment without keys": ("environments: {production: }\n", ["1:26 wrong-type: database, vars -> add a value"]),
     "unknown rule": (
@@ -673,7 +673,7 @@ SETTINGS_MISTAKES = {
     ),
     "variable that is empty": (
         "database: {url: '{{ env.EMPTY }}'}\n",
-        ["1:18 unset-variable: needs EMPTY -> export EMPTY="],
+        ["1:18 unset-variable: requires EMPTY -> export EMPTY="],
     ),
     "template in the URL": (
         "database: {url: '{{ env.X | upper }}'}\n",
@@ -728,7 +728,7 @@ def test_settings_that_are_not_there_are_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError) as asked:
             load_settings(tmp_path, overrides, environ)
-        assert_told(list(asked.value.diagnostics), ["- no-project: does not exist -> remove it"])
+        assert_told(list(asked.value.diagnostics), ["- no-project: does not exist -> omit it"])
 
 
 @pytest.mark.parametrize(("asked", "hint"), [("prod", "known environments: development, live"), ("liv", "'live'?")])
