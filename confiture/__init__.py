@@ -1,14 +1,14 @@
-"""PostgreSQL migrations for CQRS schemas with many tenants.
+"""PostgreSQL migrations for multi-tenant CQRS schemas.
 
-All public names can be imported from here. Each is imported on first use, so `import confiture` imports no driver.
-`Project` is the API of a project; write migrations with `Migration`, hooks with `Hook`, lint rules with `SchemaRule`
-and `StatementRule`.
+All public names can be imported from this package. Each name is loaded on first use, so `import confiture` does not
+import a database driver. `Project` is the API for a project. Use `Migration` to write migrations, `Hook` to write
+hooks, and `SchemaRule` and `StatementRule` to write lint rules.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
-"""Like in `typing`. Ctrl-C during start-up must be handled by `__main__`, so nothing is imported before it."""
+"""As in `typing`. Nothing is imported before `__main__`, because `__main__` must handle Ctrl-C during start-up."""
 
 if TYPE_CHECKING:
     from typing import Any
@@ -136,7 +136,7 @@ _MODULES = {
         "up_down_up",
     ),
 }
-"""The modules of the names that are not in `confiture.errors`."""
+"""The module of each public name that is not in `confiture.errors`."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Formatting of durations for output, and parsing of durations in files and options."""
+"""Formatting durations for output, and parsing durations in files and options."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def format_duration(milliseconds: float | None) -> str:
 
 
 def format_duration_long(milliseconds: float) -> str:
-    """Return a duration for a sentence: like `format_duration`, but `under 1 ms` below a millisecond."""
+    """Return a duration for use in a sentence: as `format_duration`, but `under 1 ms` for less than a millisecond."""
     return "under 1 ms" if milliseconds < 1 else format_duration(milliseconds)
 
 
 def parse_duration_ms(text: str) -> int | None:
-    """Parse `0`, `500ms`, `2s`, `1.5min` or `1h` to milliseconds; return None if the text is not a duration."""
+    """Parse `0`, `500ms`, `2s`, `1.5min` or `1h` into milliseconds; return None if the text is not a duration."""
     from fractions import Fraction
 
     text = text.strip()
@@ -55,6 +55,6 @@ def parse_duration_ms(text: str) -> int | None:
 
 
 def duration_literal(milliseconds: int) -> str:
-    """Format milliseconds for `parse_duration_ms`, in the largest unit that divides them: `2s`."""
+    """Format milliseconds for `parse_duration_ms` in the largest unit that gives an integer, such as `2s`."""
     unit = next((unit for unit in ("h", "min", "s") if milliseconds and milliseconds % UNIT_MS[unit] == 0), "ms")
     return f"{milliseconds // UNIT_MS[unit]}{unit}" if milliseconds else "0"

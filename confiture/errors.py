@@ -1,7 +1,7 @@
-"""Locations, diagnostics, errors and exit codes.
+"""Locations, diagnostics, errors, and exit codes.
 
-Every user error becomes a `Diagnostic`: a code, the location, the cause, and the next step. Exceptions carry one or
-more diagnostics and the exit code of the process.
+Every user error becomes a `Diagnostic`: a code, the location, the cause, and the next step. Exceptions contain one
+or more diagnostics and the process's exit code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit code of the process. The numbers are stable: scripts rely on them.
+    """The exit code of the process. The numbers are stable because scripts rely on them.
 
     Example::
 
@@ -22,23 +22,23 @@ class ExitCode(IntEnum):
 
     DONE = 0
     FINDINGS = 1
-    """Findings, or a failed check (its migration is rolled back)."""
+    """Lint has findings, or a check failed and its migration was rolled back."""
     USAGE = 2
-    """An error in the options, the settings or the files. Nothing was changed."""
+    """The options, the settings, or the files contain an error. Nothing was changed."""
     UNREACHABLE = 3
     """The database is unreachable, rejects the connection, or cannot be used for migrations."""
     ROLLED_BACK = 4
     """A migration failed and was rolled back completely."""
     STOPPED = 5
-    """A migration stopped after some of its segments had committed. The next run resumes it."""
+    """A migration stopped after some segments had committed. The next run resumes the migration."""
     LOCKED = 6
     """Another run holds the migration lock."""
     DRIFT = 7
-    """The files and the history of the database differ."""
+    """The files differ from the history in the database."""
     INTERNAL = 70
-    """An error in Confiture itself, or an unexpected state."""
+    """Confiture has a bug or found an unexpected state."""
     INTERRUPTED = 130
-    """Ctrl-C or SIGTERM while no migration was running; the same code as for a process ended by SIGINT."""
+    """Ctrl-C or SIGTERM ended the command while no migration was running. SIGINT ends processes with the same code."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True, slots=True)
@@ -62,8 +62,8 @@ class Span:
 class Diagnostic:
     """One problem, with everything the reader needs to fix it.
 
-    `code` is a short stable name (`unknown-key`), `excerpt` the line of the file at `span`, `detail` further facts (one
-    per line), `hint` the next step.
+    `code` is a short stable name (`unknown-key`); `excerpt` is the line of the file at `span`; `detail` contains
+    further facts (one per line); `hint` is the next step.
 
     Example::
 
@@ -101,7 +101,7 @@ class ConfitureError(Exception):
 
 
 class InputError(ConfitureError):
-    """The options, settings or files have errors. Raised before anything is changed."""
+    """The options, settings, or files contain errors. Raised before anything is changed."""
 
 
 class DatabaseUnavailable(ConfitureError):
@@ -111,7 +111,7 @@ class DatabaseUnavailable(ConfitureError):
 
 
 class CheckFailed(ConfitureError):
-    """A check did not return the expected result. Its segment was rolled back."""
+    """A check did not return the expected result. The check's segment was rolled back."""
 
     exit_code = ExitCode.FINDINGS
 
@@ -123,13 +123,13 @@ class HazardsFound(ConfitureError):
 
 
 class MigrationFailed(ConfitureError):
-    """A statement failed and its migration was rolled back completely."""
+    """A statement failed, and the migration was rolled back completely."""
 
     exit_code = ExitCode.ROLLED_BACK
 
 
 class MigrationStopped(ConfitureError):
-    """A migration failed or was interrupted after some of its segments had committed."""
+    """A migration failed or was interrupted after some segments had committed."""
 
     exit_code = ExitCode.STOPPED
 
@@ -147,7 +147,7 @@ class Drift(ConfitureError):
 
 
 class DiagnosticCollector:
-    """A collector of diagnostics, to report all problems at once."""
+    """A collector for diagnostics, so that all problems are reported at once."""
 
     def __init__(self) -> None:
         self._found: list[Diagnostic] = []

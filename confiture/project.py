@@ -1,6 +1,6 @@
-"""The public API of a project: load, lint, run and dry-run.
+"""The public API for a project: load, lint, run, and dry-run.
 
-The methods import their dependencies when they are called, so reading a project does not import a driver.
+The methods import their dependencies when called, so reading a project does not import a database driver.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Project(PlannedProject):
-    """A project: its files as data, and operations on them. `migrations` are in the order in which they run.
+    """A project: the files as data, and operations on them. `migrations` are in execution order.
 
     Example::
 
@@ -42,11 +42,11 @@ class Project(PlannedProject):
         database: str | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> Project:
-        """Load the project around a folder, or of a confiture.yaml, for one environment.
+        """Load the project that contains a folder or a confiture.yaml, for one environment.
 
-        `database` (a URL or conninfo) and `variables` override the settings, like the options of the command line.
-        Raise InputError with all errors in all files. Undefined variables in templates are only reported by operations
-        that need them: an applied migration does not.
+        `database` (a URL or conninfo) and `variables` override the settings, like the command-line options. Raise
+        InputError with all errors in all files. Undefined variables in templates are reported only by operations that
+        need the variables; an applied migration does not need them.
 
         Example::
 
@@ -65,10 +65,10 @@ class Project(PlannedProject):
         return cls(settings=read.settings, migrations=read.migrations, ups=read.ups, downs=read.downs)
 
     def plan(self, direction: Direction = Direction.UP) -> Plan:
-        """Return the plan of all migrations on an empty database, or of rolling back all; without a connection.
+        """Return the plan for applying all migrations to an empty database, or for rolling back all migrations.
 
-        The plan for `Direction.DOWN` omits migrations without `down`. Raise InputError if templates use undefined
-        variables.
+        Planning does not need a connection. The plan for `Direction.DOWN` omits migrations without `down`. Raise
+        InputError if templates use undefined variables.
 
         Example::
 
@@ -85,7 +85,7 @@ class Project(PlannedProject):
     def run(self, options: UpOptions | DownOptions | None = None, *, on_event: Emit | None = None) -> RunReport:
         """Apply pending migrations; with DownOptions, roll back applied ones. `on_event` is called with each event.
 
-        Raise the errors behind the exit codes of the command line: InputError, DatabaseUnavailable, LockHeld, Drift,
+        Raise the errors behind the command line's exit codes: InputError, DatabaseUnavailable, LockHeld, Drift,
         HazardsFound, CheckFailed, MigrationFailed, MigrationStopped.
 
         Example::
@@ -113,8 +113,8 @@ class Project(PlannedProject):
     ) -> RunReport:
         """Run pending migrations and roll them back, `repeat` times; the report contains the measurements.
 
-        With `full`, run all batches of backfills instead of a sample. Raise the same errors as `run`, and InputError in
-        a protected environment; to confirm it, call `run` with options.
+        With `full`, run all backfill batches instead of a sample. Raise the same errors as `run`, and InputError in a
+        protected environment. To confirm a dry run in a protected environment, call `run` with options.
 
         Example::
 
@@ -130,7 +130,7 @@ class Project(PlannedProject):
     def lint(self) -> LintReport:
         """Lint the schema and the migrations; unreadable files are findings.
 
-        The report includes findings in the baseline of the settings. Raise InputError if the settings have errors.
+        The report includes findings in the baseline. Raise InputError if the settings contain errors.
 
         Example::
 

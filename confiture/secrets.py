@@ -1,4 +1,4 @@
-"""Secret values that output must hide: passwords, and values of variables in string literals."""
+"""Secret values that output must hide: passwords, and variable values in string literals."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 HIDDEN = "***"
 _MIN_LENGTH = 4
-"""Shorter values are too common to be replaced everywhere."""
+"""The minimum length of values that are replaced everywhere, because shorter values are too common."""
 _MIN_LENGTH_INSIDE_WORDS = 8
 """The minimum length of values that are also replaced inside words."""
 _SHORTEST_PART = 3
-"""The minimum length of a part of a secret that is hidden next to an ellipsis, or if the server quotes it."""
+"""The minimum length of a part of a secret that is hidden next to an ellipsis or in a server's quotation."""
 _LONGEST_PART = 100
 _FEW = 64
-"""The maximum number of forms for a simple search of each form in each text."""
+"""The maximum number of forms for which each text is simply searched for each form."""
 _WINDOW = 4_096
 _SAMPLED = 64
-"""The number of leading positions of a form at which its sample may begin; a text without the sample is skipped."""
+"""The number of leading positions in a form at which the sample may begin. Text without the sample is skipped."""
 _COMMON = frozenset(
     {
         "admin", "administrator", "changeme", "confiture", "database", "default", "demo", "development", "example",
@@ -32,22 +32,22 @@ _COMMON = frozenset(
         "username", "value", "values", "welcome",
     }
 )  # fmt: skip
-"""Common words that may be passwords but also occur in output: like short values, they are not searched for."""
+"""Common words that may be passwords but also occur in output. Like short values, they are not searched for."""
 
-# PASSWORD '...' in SQL of any origin: queries of other sessions contain secrets that this process does not know
-# Patterns are compiled on first use (the module re caches them): most commands print no secret.
+# PASSWORD '...' in any SQL, because other sessions' queries contain secrets that this process does not know.
+# Patterns are compiled on first use (the `re` module caches them), because most commands print no secret.
 _QUOTED_PATTERN = r"(?is)(\bpassword\s+)(?:(?:E|U&)?'(?:[^'\\]|\\.|'')*'?|\$(\w*)\$.*?(?:\$\2\$|\Z))"
 _URL_PATTERN = r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s@/?#'\"]+(?=@|…|\.\.\.)"
 SECRET_CONNECTION_KEYS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
-"""The keys of a connection string, or of a URL's query, whose values are secret (libpq, "Parameter Key Words")."""
+"""The keys with secret values in a connection string or a URL's query (libpq, "Parameter Key Words")."""
 _WORDS_OF_KEYS = ("passw", "oauth_client_secret", "scram_")
-# password=... of a URL's query or a connection string, and of an assignment
+# password=... in a URL's query, a connection string, or an assignment
 _KEY = (
     r"(?is)(?P<key>(?P<query>[?&])?(?<![\w.\"])(?:(?:ssl)?passw(?:or)?d|oauth_client_secret|scram_(?:client|server)_key)\s*[=:]\s*)"
     r"(?P<value>''[^\s'][^']*''|(?P<literal>[EU]?&?'(?:[^'\\]|\\.|'')*'?)|(?:[^\s&;,'\")\\]|\\.)+)"
 )
 _CONNECTION_KEY = r"(?i)\b(host|hostaddr|dbname|user|service|port)(\s*)="
-# the values of a constraint's columns in an error: Key (a, b)=(1, 2) already exists
+# the values of a constraint's columns in an error message: Key (a, b)=(1, 2) already exists
 _KEY_VALUES = r"(?<=\)=)\([^\n]*"
 _KEY_VALUE = r"((?<=\()|(?<=, ))[^,()]+(?=[,)])"
 _CALL = r"(?i)[a-z_][\w.]*\("
@@ -57,7 +57,7 @@ _QUOTED = r'(?<=")[^"\s]{4,200}(?=")'
 _WORD = r"[^\s'\"(),;]{3,}"
 _CUT = r"(…|\.\.\.)"
 
-# names of variables whose values are always secret
+# names of variables that always have secret values
 _SENSITIVE_NAME = (
     r"(?i)passw(or)?d|passphrase|(^|_)(pass|pwd?)(_|$)"
     r"|(^|_)(secret|token|credentials?|(api|private|access|secret)_?key)$"
@@ -66,7 +66,7 @@ _OWN_KEY = r"[a-z]+(?:_[a-z]+)*"
 
 
 class KnownSecrets(NamedTuple):
-    """The secrets that a process knows, in a form to pass to another process."""
+    """The secrets that a process knows, in a form that can be passed to another process."""
 
     certain: frozenset[str]
     secret: frozenset[str]
@@ -79,14 +79,14 @@ _possible_secrets: set[str] = set()
 _public_values: set[str] = set()
 _common: set[str] = set()
 _search: _Search | None = None
-"""The search for the values above; None after a change."""
+"""The search for the registered values; None after the values have changed."""
 
 
 def add_secret(value: str, *, is_certain: bool = False) -> None:
-    """Hide a value in all output from now on. A value that is also public is only hidden if `is_certain`.
+    """Hide a value in all future output. A value that is also public is hidden only if `is_certain`.
 
-    A short value or a common word is only hidden where it is written as a password, or as the value of a column in an
-    error message.
+    A short value or a common word is hidden only when written as a password, or as a column value in an error
+    message.
     """
     if value:
         is_common = len(value) < _MIN_LENGTH or value.lower() in _COMMON
@@ -123,7 +123,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def clear_secrets() -> None:
-    """Remove all values; called at the start of a command."""
+    """Remove all values. Called at the start of a command."""
     global _search
     for values in (_certain_secrets, _possible_secrets, _public_values, _common):
         values.clear()
@@ -131,7 +131,7 @@ def clear_secrets() -> None:
 
 
 def hide_secrets(text: str) -> str:
-    """Replace each secret in a text with `***`, in any form used by SQL and URLs."""
+    """Replace each secret in the text with `***`, in any form used by SQL and URLs."""
     lowered = text.lower()
     if any(word in lowered for word in _WORDS_OF_KEYS):
         text = _hide_keys(re.sub(_QUOTED_PATTERN, rf"\1'{HIDDEN}'", text))
@@ -144,7 +144,7 @@ def hide_secrets(text: str) -> str:
 
 
 def hide_values(text: str, values: Iterable[str]) -> str:
-    """Replace these values in a text with `***`; short values only in quotes."""
+    """Replace the values in the text with `***`. Short values are replaced only in quotes."""
     for value in sorted(filter(None, values), key=len, reverse=True):
         for form in (value, repr(value)[1:-1]):
             if len(form) >= _MIN_LENGTH:
@@ -155,7 +155,7 @@ def hide_values(text: str, values: Iterable[str]) -> str:
 
 
 def hide_secrets_in_json(value: Any) -> Any:
-    """Hide secrets in all text of a JSON value. Keys that look like Confiture's own keys are unchanged."""
+    """Hide secrets in all strings in a JSON value. Keys that look like Confiture's own keys are unchanged."""
     match value:
         case str():
             return hide_secrets(value)
@@ -189,7 +189,7 @@ def _hide_common(match: re.Match[str]) -> str:
 
 
 def _hide_keys(text: str) -> str:
-    """Hide the values of `password=` in URLs, connection strings and literals; elsewhere only known values after it."""
+    """Hide the values of `password=` in URLs, connection strings, and literals; elsewhere, hide only known values."""
     is_connection = _is_connection_string(text)
 
     def hide_match(match: re.Match[str]) -> str:
@@ -202,13 +202,13 @@ def _hide_keys(text: str) -> str:
 
 
 def _is_connection_string(text: str) -> bool:
-    """Whether a text has keys of a connection string. A single key with a space before `=` may be an SQL column."""
+    """Whether the text contains connection-string keys. A single key with a space before `=` may be an SQL column."""
     keys = re.findall(_CONNECTION_KEY, text)
     return any(not space for _, space in keys) or len({key.lower() for key, _ in keys}) > 1
 
 
 class _Search:
-    """A search for values in texts, linear in the length of the text."""
+    """A search for values in text. Its time is linear in the length of the text."""
 
     def __init__(self, certain: Iterable[str], others: Iterable[str]) -> None:
         certain = tuple(certain)
@@ -248,7 +248,7 @@ class _Search:
         return "".join([*parts, text[last:]])
 
     def _candidates(self, text: str) -> Iterator[tuple[str, int, int]]:
-        """Yield forms that may occur in a text, with the range of positions at which they may begin."""
+        """Yield forms that may occur in the text, with the range of positions at which each may begin."""
         if not self._by_sample:
             yield from ((form, 0, len(text)) for form in self.forms if form in text)
             return
@@ -280,7 +280,7 @@ class _Search:
         return "".join(parts)
 
     def _cut_length(self, forms: Sequence[str], heads: Set[str], text: str) -> int:
-        """Return the length of the longest suffix of a text that is a prefix of one of the (sorted) forms, or 0."""
+        """Return the length of the longest suffix of the text that is a prefix of one of the (sorted) forms, or 0."""
         for begin in range(len(text) - _SHORTEST_PART + 1):
             if text[begin : begin + _SHORTEST_PART] in heads:
                 place = bisect_left(forms, text[begin:])
@@ -336,7 +336,7 @@ def _encoded_forms(secret: str) -> frozenset[str]:
         *_url_forms(secret),
     }
     forms |= {" ".join(form.split()) for form in forms}
-    # the server and Confiture quote single lines of a text
+    # the server and Confiture quote single lines of a value
     forms |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= _MIN_LENGTH_INSIDE_WORDS}
     return frozenset(form for form in forms if len(form) >= _MIN_LENGTH)
 
@@ -345,7 +345,7 @@ def _url_forms(secret: str) -> Iterator[str]:
     from urllib.parse import quote, quote_plus
 
     try:
-        encoded = secret.encode("utf-8", "surrogateescape")  # Python decodes bytes that are not UTF-8 to surrogates
+        encoded = secret.encode("utf-8", "surrogateescape")  # Python decodes invalid UTF-8 bytes to surrogates
     except UnicodeEncodeError:
         encoded = secret.encode("utf-8", "surrogatepass")
     for form in (quote(encoded, safe=""), quote(encoded), quote_plus(encoded)):

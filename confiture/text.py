@@ -1,7 +1,7 @@
-"""Escaping of external text for output, so that it cannot control a terminal, a log or a page.
+"""Escaping external text for output, so that the text cannot control a terminal, a log, or a page.
 
-All text from names, data, errors, servers and files passes `escape_line` before output, or `format_json` for JSON.
-Also: plurals, and suggestions for unknown words.
+All text from names, data, errors, servers, and files passes through `escape_line` before output, or `format_json` for
+JSON. The module also provides plurals and suggestions for unknown words.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from confiture.secrets import hide_secrets, hide_secrets_in_json
 
-# C0 without the tab, DEL and C1; bidi controls and other invisible marks; line ends; halves of surrogate pairs; tags
+# C0 without the tab, DEL and C1; bidi controls and other invisible marks; line endings; lone surrogates; tags
 _CONTROLS = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
@@ -37,22 +37,22 @@ _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r"}
 
 
 def escape_line(text: str) -> str:
-    """Return the text on one line without secrets; control characters become escapes such as `\\x1b`."""
+    """Return the text on one line, without secrets. Control characters become escapes such as `\\x1b`."""
     return _escape_controls(hide_secrets(text))
 
 
 def escape_lines(text: str) -> list[str]:
-    """Escape each line of a text, without secrets."""
+    """Return the text as escaped lines, without secrets."""
     return [_escape_controls(line) for line in hide_secrets(text).replace("\r\n", "\n").split("\n")]
 
 
 def escape_block(text: str) -> str:
-    """Escape a text and keep its lines, without secrets."""
+    """Return the escaped text with its line breaks, without secrets."""
     return "\n".join(escape_lines(text))
 
 
 def excerpt_part(line: str | None, column: int) -> str | None:
-    """Return a line of a file for documents; of a very long line, the part around a column (from 1), with ellipses.
+    """Return a source line for documents; for a very long line, the part around a column (from 1), with ellipses.
 
     Many diagnostics may show the same line. Secrets are hidden before the line is shortened.
     """
@@ -71,7 +71,7 @@ def excerpt_part(line: str | None, column: int) -> str | None:
 def format_json(value: Any) -> str:
     """Return a value as JSON without secrets; control characters are escaped."""
     text = json.dumps(hide_secrets_in_json(value), indent=2, ensure_ascii=False)
-    # the line ends are those of JSON's layout; strings contain none
+    # the line breaks are part of the JSON layout; strings contain none
     return _escape_hash_in_json(_CONTROLS_IN_JSON.sub(_escape_json, text))
 
 
@@ -91,7 +91,7 @@ def error_text(error: BaseException) -> str:
 
 
 def escape_ci_commands(text: str) -> str:
-    """Escape the first character of each CI command in a text."""
+    """Escape the first character of each CI command in the text."""
     return _CI_COMMAND.sub(_escape_ci_command, text) if "::" in text or "##" in text else text
 
 
@@ -101,7 +101,7 @@ def escape_ci_commands_in_html(page: str) -> str:
 
 
 def cut(text: str, length: int, mark: str = "…") -> str:
-    """Return the beginning of a text. Secrets are hidden first, because only whole values are recognized."""
+    """Return the beginning of the text. Secrets are hidden first, because only whole values are recognized."""
     text = hide_secrets(text)
     return text if len(text) <= length else text[: length - len(mark)] + mark
 
@@ -126,7 +126,7 @@ def _escape_hash_in_json(written: str) -> str:
 def _escape_character(match: re.Match[str]) -> str:
     character = match[0]
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # Python decodes bytes that are not UTF-8 to surrogates
+    if 0xDC80 <= code <= 0xDCFF:  # Python decodes invalid UTF-8 bytes to surrogates
         code -= 0xDC00
     if code <= 0xFF:
         return _SHORT_ESCAPES.get(character) or f"\\x{code:02x}"
@@ -139,7 +139,7 @@ def _escape_json(match: re.Match[str]) -> str:
 
 
 def closest_match(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most similar to a word, ignoring case; None if there is none or the search would be slow."""
+    """Return the candidate most similar to a word, ignoring case; None if none is similar or a search would be slow."""
     from difflib import get_close_matches
 
     folded = {name.lower(): name for name in candidates}
@@ -150,13 +150,13 @@ def closest_match(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """Return `did you mean ...?`, or None without a similar candidate."""
+    """Return `did you mean ...?`, or None if no candidate is similar."""
     near = closest_match(word, candidates)
     return f"did you mean {near!r}?" if near else None
 
 
 class SuggestionLimit:
-    """A limit on suggestions: comparing many unknown words with many candidates would be slow."""
+    """A limit on suggestions, because comparing many unknown words with many candidates would be slow."""
 
     def __init__(self) -> None:
         self._remaining = _MAX_SUGGESTIONS
@@ -167,18 +167,18 @@ class SuggestionLimit:
         return self._remaining >= 0
 
     def did_you_mean(self, word: str, candidates: Iterable[str]) -> str | None:
-        """Return `did you mean ...?`, or None without a similar candidate or above the limit."""
+        """Return `did you mean ...?`, or None if no candidate is similar or the limit is reached."""
         return did_you_mean(word, candidates) if self.use_one() else None
 
 
 def double_quote(text: str) -> str:
-    """Return a text as a quoted SQL identifier, even if quotes are not needed."""
+    """Return the text as a quoted SQL identifier, even if quotes are not needed."""
     doubled = text.replace('"', '""')
     return f'"{doubled}"'
 
 
 def single_quote(text: str) -> str:
-    """Return a text as an SQL literal."""
+    """Return the text as an SQL literal."""
     doubled = text.replace("'", "''")
     return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
 

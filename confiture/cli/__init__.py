@@ -1,1 +1,1 @@
-"""The command line: parse arguments, call the engine, choose the output format, exit."""
+"""The command line: parses arguments, calls the engine, writes the output, and sets the exit code."""

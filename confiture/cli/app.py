@@ -32,7 +32,7 @@ app.add_typer(tenancy.app, name="tenancy", short_help="Map tenant tables and che
 app.add_typer(db.app, name="db", short_help="Manage the embedded PostgreSQL server.")
 app.command(short_help="Create a new project.")(project.init)
 app.command(short_help="Create a new migration.")(project.new)
-app.command(short_help="Print the JSON Schema of the YAML files.")(project.schema)
+app.command(short_help="Print the JSON Schema for the YAML files.")(project.schema)
 app.command(short_help="Lint the schema and the migrations.")(lint.lint)
 app.command(short_help="Show the locks of running migrations.")(locks.locks)
 app.command(short_help="Compare a table with its defining query.")(reconcile.reconcile)
@@ -54,7 +54,7 @@ def confiture(
 ) -> None:
     """PostgreSQL migrations, declared in YAML: checked, measured, atomic, resumable.
 
-    Without a command, prints the status of the project and the next step.
+    Without a command, prints the project status and the next step.
 
     Example: confiture migrate up --dry-run
     """
@@ -73,7 +73,7 @@ def _run_app() -> None:
     try:
         app()
     except ConfitureError as error:
-        # raised by commands that only print text
+        # raised by a command that only prints text
         CommandContext(TEXT, Path.cwd()).print_failure(error.diagnostics)
         sys.exit(error.exit_code)
     except Exception as error:
@@ -88,5 +88,5 @@ def _internal(error: Exception) -> Diagnostic:
         code="internal",
         message=f"unexpected error in Confiture: {error_text(error)}",
         detail=tuple(f"in {Path(frame.filename).name}, line {frame.lineno}, {frame.name}" for frame in frames),
-        hint="report it with these lines; manual edits of tables in the schema confiture may be the cause",
+        hint="report this error with the lines above; manual edits to tables in the schema confiture may be the cause",
     )

@@ -44,7 +44,7 @@ def _backfill_connection(
         yield connection, target, settings.history
 
 
-@app.command(short_help="Show the progress of backfills.")
+@app.command(short_help="Show backfill progress.")
 @expand_options
 def status(
     *,
@@ -53,7 +53,7 @@ def status(
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.BACKFILLS, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Show the progress of backfills, their batch size, and what they wait for.
+    """Show each backfill's progress, batch size, and what it is waiting for.
 
     Example: confiture backfill status --watch --env production
     """
@@ -82,7 +82,7 @@ def pause(
     version: VersionArgument = None,
     settings_options: DatabaseOptions,
 ) -> None:
-    """Pause a backfill: its workers finish their current batch and hold no locks while they wait.
+    """Pause a backfill. Its workers finish their current batch and hold no locks while paused.
 
     Example: confiture backfill pause
     """
@@ -90,8 +90,8 @@ def pause(
         from confiture.core.backfill.control import request_control
 
         state = request_control(connection, history, version, "pause")
-        when = "pauses within a second" if state.is_running else "is not running; its next run begins paused"
-        echo_stderr(f"{state.version} {state.step}: {when}; to continue: `confiture backfill resume`.")
+        when = "will pause within a second" if state.is_running else "is not running; its next run will start paused"
+        echo_stderr(f"{state.version} {state.step}: the backfill {when}. To continue, run `confiture backfill resume`.")
 
 
 @app.command(short_help="Resume a paused backfill.")
@@ -101,7 +101,7 @@ def resume(
     version: VersionArgument = None,
     settings_options: DatabaseOptions,
 ) -> None:
-    """Resume a paused backfill. If its run has ended, continue it with `confiture migrate up`.
+    """Resume a paused backfill. If the run has ended, continue the backfill with `confiture migrate up`.
 
     Example: confiture backfill resume
     """
@@ -110,21 +110,21 @@ def resume(
 
         state = request_control(connection, history, version, "run")
         if state.is_running:
-            echo_stderr(f"{state.version} {state.step}: resumes within a second.")
+            echo_stderr(f"{state.version} {state.step}: the backfill will resume within a second.")
         else:
-            echo_stderr(f"{state.version} {state.step}: is not running. Next: run `confiture migrate up`.")
+            echo_stderr(f"{state.version} {state.step}: the backfill is not running. Next: run `confiture migrate up`.")
 
 
-@app.command(short_help="Cancel a backfill and forget its progress.")
+@app.command(short_help="Cancel a backfill and discard its progress.")
 @expand_options
 def cancel(
     *,
     version: VersionArgument = None,
     settings_options: DatabaseOptions,
 ) -> None:
-    """Cancel a backfill: remove its triggers and forget its progress. Filled rows stay.
+    """Cancel a backfill: remove its triggers and discard its progress. Rows already filled are kept.
 
-    The next `confiture migrate up` starts it from the beginning, so empty its target first.
+    The next `confiture migrate up` starts the backfill from the beginning, so empty the target table first.
 
     Example: confiture backfill cancel 012
     """
@@ -133,19 +133,19 @@ def cancel(
 
         state = request_control(connection, history, version, "cancel")
         if state.is_running:
-            echo_stderr(f"{state.version} {state.step}: {state.runner} cancels it within two seconds.")
+            echo_stderr(f"{state.version} {state.step}: {state.runner} will cancel the backfill within two seconds.")
         else:
             abandon(connection, target, history, state, lambda _: None, parse_wait(DEFAULT_WAIT))
-            echo_stderr(f"{state.version} {state.step}: cancelled. Filled rows stay in {state.target}.")
+            echo_stderr(f"{state.version} {state.step}: cancelled. Rows already filled remain in {state.target}.")
 
 
-@app.command(short_help="Remove leftover triggers of finished backfills.")
+@app.command(short_help="Remove leftover triggers from finished backfills.")
 @expand_options
 def clean(
     *,
     settings_options: DatabaseOptions,
 ) -> None:
-    """Remove triggers that finished backfills could not remove because they did not get the lock.
+    """Remove triggers that finished backfills left behind because they could not acquire the lock.
 
     Example: confiture backfill clean
     """
@@ -154,4 +154,4 @@ def clean(
         from confiture.text import pluralize
 
         removed = clean_up(connection, history)
-        echo_stderr(f"Removed the triggers of {pluralize(removed, 'backfill')}." if removed else "Nothing to remove.")
+        echo_stderr(f"Removed triggers from {pluralize(removed, 'backfill')}." if removed else "Nothing to remove.")

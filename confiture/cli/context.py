@@ -1,4 +1,4 @@
-"""Common behavior of commands: load the settings, turn errors into output and an exit code."""
+"""Behavior shared by all commands: loading the settings, and turning errors into output and an exit code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parse_variables(assignments: Sequence[str]) -> dict[str, str]:
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(VARIABLE_NAME, name):
-            # never print the value, nor text that may be a value
+            # never print the value, or text that may be a value
             display_text = f"{name}=..." if equals else text if text.isidentifier() else "..."
             message = (
                 f"--var {display_text!r} is not NAME=VALUE, or {name if equals else display_text!r} is not a valid name"
@@ -53,7 +53,7 @@ def parse_variables(assignments: Sequence[str]) -> dict[str, str]:
             wrong.append(Diagnostic(code="bad-option", message=message, hint="for example --var read_model=r_orders"))
         elif not _is_utf8(value):
             message = f"the value of --var {name} is not UTF-8"
-            wrong.append(Diagnostic(code="bad-option", message=message, hint="set the terminal to UTF-8"))
+            wrong.append(Diagnostic(code="bad-option", message=message, hint="set the terminal's encoding to UTF-8"))
         parsed[name] = value
     if wrong:
         raise InputError(*wrong)
@@ -61,7 +61,7 @@ def parse_variables(assignments: Sequence[str]) -> dict[str, str]:
 
 
 def _is_utf8(text: str) -> bool:
-    """Whether an argument was valid UTF-8: Python decodes invalid bytes to lone surrogates."""
+    """Whether an argument was valid UTF-8. Python decodes invalid bytes to lone surrogates."""
     return not re.search("[\ud800-\udfff]", text)
 
 
@@ -91,7 +91,7 @@ def announce_step(step: str) -> None:
 
 @dataclass(slots=True)
 class CommandContext:
-    """The output format of a command and the folder that printed paths are relative to."""
+    """A command's output format, and the folder that printed paths are relative to."""
 
     output_format: OutputFormat
     root: Path
@@ -103,9 +103,9 @@ class CommandContext:
         needs_database: bool = True,
         check: Callable[[Settings], None] | None = None,
     ) -> Settings:
-        """Load the settings chosen by the options and the environment. Raise InputError, including what `check` raises.
+        """Load the settings chosen by the options and the environment. Raise InputError, also if `check` raises it.
 
-        Unless the command needs a database, the settings need not name one.
+        The settings must name a database only if the command needs one.
         """
         from confiture.files.settings import SettingsOverrides, choose_settings_path, load_settings
 
@@ -119,11 +119,11 @@ class CommandContext:
 
     @property
     def writer(self) -> Writer:
-        """The writer of the command's documents; it writes to stdout."""
+        """The writer for the command's documents, which go to stdout."""
         return self._open(self.output_format)
 
     def print_failure(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """Print the errors that ended the command; as text on stderr if the format cannot represent them."""
+        """Print the errors that ended the command. If the format cannot represent errors, print text on stderr."""
         has_form = Document.DIAGNOSTICS in self.output_format.documents
         self._open(self.output_format if has_form else TEXT).diagnostics(diagnostics)
 
@@ -142,9 +142,9 @@ class CommandContext:
 
 @contextmanager
 def error_boundary(output_format: OutputFormat = TEXT) -> Iterator[CommandContext]:
-    """Print an error raised inside in the command's format, and exit with the error's code.
+    """Catch an error raised in the block, print the error in the command's format, and exit with its exit code.
 
-    Ctrl-C and SIGTERM raise KeyboardInterrupt inside, so that running transactions are rolled back.
+    Ctrl-C and SIGTERM raise KeyboardInterrupt in the block, so that running transactions are rolled back.
     """
     sanitize_logs()
     former = signal.signal(signal.SIGTERM, _raise_interrupt)

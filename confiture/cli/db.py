@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="db",
     no_args_is_help=True,
-    help="Manage the project's embedded PostgreSQL server: no installation, one folder (.confiture/postgres).\n\n"
-    "Commands that need the server start it and stop it afterwards. Use these commands to inspect it.\n\n"
+    help="Manage the project's embedded PostgreSQL server. It needs no installation and uses one folder,"
+    " .confiture/postgres.\n\n"
+    "Commands that need the server start it and stop it afterwards. Use `confiture db` to inspect the server.\n\n"
     "Example: confiture db psql",
 )
 
 
 def find_project_root() -> Path:
-    """Return the folder of confiture.yaml, here or in a parent folder; without one, the working directory."""
+    """Return the nearest folder with a confiture.yaml, from the working directory upwards.
+
+    Without a confiture.yaml, return the working directory.
+    """
     from confiture.files.settings import find_settings_file
 
     here = Path.cwd()
@@ -39,7 +43,7 @@ def find_project_root() -> Path:
 def start() -> None:
     """Start the server and keep it running until `confiture db stop`.
 
-    Otherwise the server only runs while a command needs it.
+    Without `start`, the server runs only while a command needs it.
 
     Example: confiture db start && psql "$(confiture db url)"
     """
@@ -53,7 +57,7 @@ def start() -> None:
 @app.command()
 def stop(
     force: Annotated[
-        bool, typer.Option("--force", help="Stop it even if other processes use it; this disconnects them.")
+        bool, typer.Option("--force", help="Stop the server even if other processes use it, and disconnect them.")
     ] = False,
 ) -> None:
     """Stop the server and keep its data.
@@ -65,7 +69,7 @@ def stop(
 
 @app.command()
 def status() -> None:
-    """Show whether the server is running and which processes use it. Exits with 0 if it is running, otherwise with 3.
+    """Show whether the server is running and which processes use it. Exits with 0 if it is running, otherwise 3.
 
     Example: confiture db status || confiture db start
     """
@@ -109,15 +113,15 @@ def psql(
     server = _embedded_server()
     program = server.program_path("psql")
     with server.started() as address:
-        # Ctrl-C cancels a query in psql. It must not end this process, which would stop the server. Use a handler that
-        # does nothing instead of SIG_IGN, which psql would inherit.
+        # Ctrl-C must cancel a query in psql without ending this process, because that would stop the server. Use a
+        # handler that does nothing: psql would inherit SIG_IGN.
         former = signal.signal(signal.SIGINT, lambda *_: None)
         try:
-            # Pass the address as --dbname: psql would treat the first argument of the user as the database.
+            # Pass the URL as --dbname. Otherwise psql could treat the user's first argument as the database.
             process = subprocess.run([program, f"--dbname={address}", *(arguments or [])], check=False)
         finally:
             signal.signal(signal.SIGINT, former)
-    # A negative number is the signal that ended psql; shells report 128 plus the signal.
+    # A negative exit code is the number of the signal that ended psql; shells report 128 plus that number.
     raise typer.Exit(process.returncode if process.returncode >= 0 else 128 - process.returncode)
 
 
@@ -148,7 +152,7 @@ def _is_interactive() -> bool:
 
 
 def _embedded_server() -> EmbeddedServer:
-    # Imported here: every command loads this module, but few need a server.
+    # Import here because every command loads this module, but few commands need a server.
     from confiture.core.embedded.server import EmbeddedServer
 
     return EmbeddedServer(find_project_root(), notify=echo_stderr)

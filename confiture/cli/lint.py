@@ -61,7 +61,7 @@ def lint(
     ] = False,
     explain: Annotated[
         str | None,
-        typer.Option("--explain", metavar="RULE", help="Explain a rule: its findings, their risk and the fix."),
+        typer.Option("--explain", metavar="RULE", help="Explain a rule: what it finds, the risk, and the fix."),
     ] = None,
     list_rules: Annotated[bool, typer.Option("--list-rules", help="List all rules.")] = False,
     settings_options: DatabaseOptions,
@@ -96,14 +96,14 @@ def lint(
 
 @contextmanager
 def _gc_disabled() -> Iterator[None]:
-    """Disable the garbage collector: with 10,000 tables it takes long and finds almost no cycles."""
+    """Disable the garbage collector: with 10,000 tables, collections are slow and find almost no cycles."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
-            # the remaining objects live until the process ends: skip them in the final collection, too
+            # the remaining objects live until the process ends, so exclude them from the final collection, too
             gc.freeze()
             gc.enable()
 
@@ -120,7 +120,7 @@ class _LintSelection:
 
 @dataclass(frozen=True)
 class _LintRun:
-    """A run of lint: its settings and output."""
+    """A lint run with its settings and output."""
 
     context: CommandContext
     settings: Settings
@@ -164,7 +164,7 @@ class _LintRun:
         )
 
     def _baseline(self, asked: Path | None) -> tuple[Path | None, Sequence[Path] | None]:
-        """Return the baseline and the folders it must be in; a baseline named by the option may be anywhere."""
+        """Return the baseline and the folders that must contain it; a baseline given by the option may be anywhere."""
         from confiture.files.access import ANYWHERE
 
         if asked:
@@ -176,13 +176,13 @@ class _LintRun:
         from confiture.lint.project import lint_project
         from confiture.text import pluralize
 
-        # each call reads the settings and the files again, with the fixes so far
+        # each call rereads the settings and the files, which contain the fixes made so far
         fixes = apply_fixes(self.settings, lambda: lint_project(self.settings, options), narrowing.matches)
         echo_stderr(f"fixed {pluralize(len(fixes.fixed), 'finding')}")
         if fixes.rejected:
             echo_stderr(f"did not fix {pluralize(len(fixes.rejected), 'finding')}: the fix would have had side effects")
         if any(finding.migration for finding in fixes.fixed):
-            echo_stderr("revert the changes in migrations that are already applied: they would be reported as drift")
+            echo_stderr("revert the changes to applied migrations, because changed files are reported as drift")
         return fixes.report
 
     def _write_baseline(self, report: LintReport, asked: Path | None) -> None:
@@ -237,7 +237,7 @@ def _read_facts(settings: Settings) -> DatabaseFacts:
 
 
 def _known_rules(context: CommandContext, options: SettingsOptions) -> Mapping[str, Rule]:
-    """Return the rules of the project around the working directory; the built-in rules outside a project."""
+    """Return the rules of the project that contains the working directory; outside a project, the built-in rules."""
     from confiture.lint.registry import known_rules
     from confiture.models.settings import LintSettings
 

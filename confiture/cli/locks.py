@@ -1,4 +1,4 @@
-"""`confiture locks`: locks of running migrations, sessions that they block, and sessions that block them."""
+"""`confiture locks`: the locks of running migrations, the blocked sessions, and the blocking sessions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def locks(
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.LOCKS, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Show the locks of running migrations: held, waited for, and the sessions that they block.
+    """Show the locks that running migrations hold or wait for, and the sessions that they block.
 
     Example: confiture locks --watch --env production
     """

@@ -142,7 +142,7 @@ def down(
     output_format: RunFormatOption = TEXT,
     wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
-    """Roll back applied migrations with their `down` steps, the latest first.
+    """Roll back applied migrations with their `down` steps, most recent first.
 
     Examples:
 
@@ -201,17 +201,17 @@ def status(
             raise typer.Exit(ExitCode.DRIFT)
 
 
-@app.command(short_help="Print the plan of a migration.")
+@app.command(short_help="Print a migration's plan.")
 @expand_options
 def show(
     *,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The version of the migration.")],
-    down: Annotated[bool, typer.Option("--down", help="Print the plan of its rollback.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Print the rollback plan.")] = False,
     settings_options: SettingsOptions,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.PLAN, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Print the plan of a migration: its segments (transactions), its steps, and the rendered SQL.
+    """Print a migration's plan: its segments (transactions), its steps, and the rendered SQL.
 
     Does not need a database.
 
@@ -257,19 +257,19 @@ def validate(
 def baseline(
     *,
     versions: Annotated[
-        str, typer.Argument(metavar="VERSIONS", help="The last version that the database has, or exact versions.")
+        str, typer.Argument(metavar="VERSIONS", help="The last version that the database contains, or exact versions.")
     ],
     settings_options: DatabaseOptions,
     force: Annotated[
-        bool, typer.Option("--force", help="Record versions whose objects the database does not have.")
+        bool, typer.Option("--force", help="Record versions whose objects the database does not contain.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be recorded; record nothing.")] = False,
     var: VarOption = None,
     wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
-    """Record migrations as applied without running them, for a database that already has what they create.
+    """Record migrations as applied without running them, for a database that already contains the objects they create.
 
-    A single version stands for all up to it; 001:014,016 stands for exactly these.
+    A single version includes all earlier versions; 001:014,016 means exactly these versions.
 
     Example: confiture migrate baseline 001:014,016
     """
@@ -286,16 +286,16 @@ def baseline(
         for plan in result.recorded:
             echo_stdout(f"{plan.migration.label}: {verb}")
         if not result.recorded:
-            echo_stdout(f"Nothing to do: all migrations of {versions} are applied.")
+            echo_stdout(f"Nothing to do: all migrations in {versions} are already applied.")
         for plan in result.pending:
-            echo_stdout(f"{plan.migration.label} stays pending; run it with `confiture migrate up --out-of-order`.")
+            echo_stdout(f"{plan.migration.label} remains pending; run it with `confiture migrate up --out-of-order`.")
 
 
 @app.command(name="adopt-project", short_help="Rename the project in the history.")
 @expand_options
 def adopt_project(
     *,
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The present project name in the history.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The current project name in the history.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new project name.")],
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.ADOPTION, DATA_FORMAT_HELP)] = TEXT,
@@ -303,7 +303,7 @@ def adopt_project(
 ) -> None:
     """Rename the project in a database's history after changing `project:` in confiture.yaml.
 
-    Run it once on each database of the project. It changes nothing else in the database.
+    Run this command once on each of the project's databases. It changes nothing else in the database.
 
     Example: confiture migrate adopt-project default shop
     """

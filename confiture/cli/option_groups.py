@@ -1,4 +1,4 @@
-"""Groups of options that commands share: a dataclass with one field for each option."""
+"""Option groups shared by several commands. Each group is a dataclass with one field per option."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def expand_options(command: Command) -> Command:
-    """Let a command take option groups: Typer sees the fields of a group instead of its parameter.
+    """Let a command accept option groups. Typer sees a group's fields instead of the parameter for the group.
 
     A group is a dataclass. Each field has a default and is annotated like a Typer option.
     """

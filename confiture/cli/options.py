@@ -24,7 +24,7 @@ class FailOn(StrEnum):
 
 
 def format_option(document: Document, help_text: str) -> Any:
-    """Return the option `--format` for a command that prints this document, with all formats that support it."""
+    """Return the `--format` option for a command that prints this document. It allows all supported formats."""
     formats = formats_for(document)
 
     def parse(value: str | OutputFormat) -> OutputFormat:
@@ -40,7 +40,7 @@ def format_option(document: Document, help_text: str) -> Any:
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The settings file; default: confiture.yaml here or in a parent."),
+    typer.Option("--config", metavar="FILE", help="The settings file; default: the nearest confiture.yaml."),
 ]
 VarOption = Annotated[
     list[str] | None,
@@ -51,7 +51,7 @@ WaitOption = Annotated[
     typer.Option("--wait", metavar="TIME", help="How long to wait for the migration lock: 0, 30s, 5min."),
 ]
 DEFAULT_WAIT = "10s"
-"""The same as `DEFAULT_LOCK_WAIT_MS` of the engine, which `--help` does not import."""
+"""Must equal the engine's `DEFAULT_LOCK_WAIT_MS`. `--help` does not import the engine."""
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Run everything in one transaction, report, and roll back."),
@@ -86,7 +86,7 @@ class DatabaseOptions(SettingsOptions):
 
 @record(frozen=True, kw_only=True)
 class DryRunFlags:
-    """The options of a dry run; None or False if an option is not given."""
+    """The dry-run options; None or False for an option that is not given."""
 
     repeat: Annotated[
         int | None,
@@ -115,19 +115,19 @@ class DryRunFlags:
 
 @record(frozen=True, kw_only=True)
 class UpDryRunFlags(DryRunFlags):
-    """The options of a dry run of `up`."""
+    """The dry-run options of `up`."""
 
     scale_to: Annotated[
         str | None,
         typer.Option(
             "--scale-to",
             metavar="URL",
-            help="With --dry-run: scale the estimate by the row counts of this database; read-only.",
+            help="With --dry-run: scale the estimate by the row counts in this database; read-only.",
         ),
     ] = None
     full: Annotated[
         bool,
-        typer.Option("--full", help="With --dry-run: run all batches of backfills, not only a sample."),
+        typer.Option("--full", help="With --dry-run: run all backfill batches, not only a sample."),
     ] = False
 
 
@@ -146,7 +146,7 @@ class OutputFiles:
 
 @record(frozen=True, kw_only=True)
 class UpFlags:
-    """The options that choose the migrations that `up` applies."""
+    """The options that select migrations for `up`."""
 
     to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="The last migration to apply.")] = None
     out_of_order: Annotated[

@@ -1,4 +1,4 @@
-"""`confiture init`, `new`, `schema`, and the overview of a project."""
+"""`confiture init`, `new`, `schema`, and the project overview."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def new(
     python: Annotated[bool, typer.Option("--python", help="Create a Python migration; default: YAML.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Create a migration file with the next version, to be filled in.
+    """Create a migration file with the next version and a template to fill in.
 
     Example: confiture new add_order_totals
     """
@@ -59,7 +59,7 @@ def new(
             schemas = build_schema_files(_built_in_entry_schemas())
             path = create_migration(name, settings.migrations, settings.root, versions, schemas)
         echo_stdout(os.path.relpath(path))
-        echo_stderr("Next: fill it in, then run `confiture migrate validate`.")
+        echo_stderr("Next: fill in the file, then run `confiture migrate validate`.")
 
 
 def schema(
@@ -69,7 +69,7 @@ def schema(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Print the JSON Schema of migration files or of confiture.yaml.
+    """Print the JSON Schema for migration files or for confiture.yaml.
 
     Example: confiture schema settings > confiture.schema.json
     """
@@ -92,7 +92,7 @@ def schema(
 
 
 def _built_in_entry_schemas() -> list[dict[str, Any]]:
-    """Return the JSON Schemas of the settings entries of built-in rules."""
+    """Return the JSON Schemas for the built-in rules' settings."""
     from confiture.lint.engine.configuration import rule_settings_schemas
     from confiture.lint.registry import built_in_rules
 
@@ -100,11 +100,11 @@ def _built_in_entry_schemas() -> list[dict[str, Any]]:
 
 
 def print_overview() -> None:
-    """Print the status of the project around the working directory and the next step."""
+    """Print the status of the project that contains the working directory, and print the next step."""
     from confiture.files.settings import find_settings_file
 
     if not (os.environ.get("CONFITURE_CONFIG") or find_settings_file(Path.cwd())):
-        echo_stdout("There is no confiture.yaml here or in a parent folder.")
+        echo_stdout("There is no confiture.yaml in this folder or its parent folders.")
         echo_stdout("Next: `confiture init` creates a project here; `confiture --help` lists the commands.")
         return
     with error_boundary() as context:

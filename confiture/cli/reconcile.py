@@ -27,7 +27,7 @@ def reconcile(
         str | None,
         typer.Option("--sql", metavar="QUERY", help="The query that returns the expected rows."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="A file with the query.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="A file that contains the query.")] = None,
     key: Annotated[
         list[str] | None,
         typer.Option("--key", metavar="COLUMN", help="A key column; default: a unique key of the table. Repeatable."),
@@ -40,7 +40,7 @@ def reconcile(
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.RECONCILE, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
-    """Compare a table with its defining query: which rows are missing, extra or changed. Read-only.
+    """Compare a table with its defining query and report missing, extra, and changed rows. Read-only.
 
     Without a query, runs all `reconcile:` steps of a migration. Exits with 1 if there are differences.
 
@@ -83,7 +83,7 @@ def verify(
     """Repeat the final checks of applied migrations: their after_validation checks and reconcile steps. Read-only.
 
     Exits with 1 if a check fails. A step can no longer run if a later migration has changed its tables or columns;
-    this is reported, and exits with 1 only with --strict.
+    such a step is reported, but only --strict makes the command exit with 1.
 
     Examples:
 
@@ -108,14 +108,14 @@ def verify(
 def _parse_ad_hoc(
     table: str, query: str | None, file: Path | None, key: list[str] | None, by: str | None
 ) -> AdHocReconcile | None:
-    """Return the comparison that the options describe; None if they name no query. Raise InputError."""
+    """Return the comparison that the options describe; None without a query. Raise InputError if options conflict."""
     if query is not None and file is not None:
         raise usage_error("--sql and --file are mutually exclusive", "pass the query once")
     if query is None and file is None:
         if key or by is not None:
             raise usage_error(
                 "--key and --by require --sql or --file",
-                "add the query; the steps of a migration have their own keys",
+                "add the query; a migration's steps define their own keys",
             )
         return None
     from confiture.core.reconcile.ad_hoc import AdHocReconcile
@@ -131,6 +131,7 @@ def _read_query(file: Path) -> str:
     try:
         return read_file(file, str(file), ANYWHERE).decode("utf-8-sig")
     except FileAccessError as refused:
-        raise usage_error(f"--file: {refused}", "name a file with one query, or pass the query with --sql") from refused
+        hint = "pass a file that contains one query, or pass the query with --sql"
+        raise usage_error(f"--file: {refused}", hint) from refused
     except UnicodeDecodeError as error:
-        raise usage_error(f"--file {file} is not UTF-8", "save it as UTF-8") from error
+        raise usage_error(f"--file {file} is not UTF-8", "save the file as UTF-8") from error

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def run_and_report(
     context: CommandContext, settings: Settings, files: OutputFiles, run: Callable[[ConnectionTarget, Emit], None]
 ) -> None:
-    """Run on the database of the settings, show the progress, print the report and write the files.
+    """Run on the database from the settings, show the progress, print the report, and write the output files.
 
     Raise `typer.Exit` with the error's exit code if the run failed.
     """
@@ -59,7 +59,7 @@ def run_and_report(
         finally:
             _report_listener_failures(emitter.failures)
     if error and builder.report.outcome is None:
-        raise error  # the run never began: there is nothing to report
+        raise error  # the run never started, so there is nothing to report
     context.writer.run(builder.report)
     if files.report is not None:
         _write_page(files.report, builder.report)
@@ -105,7 +105,7 @@ def _write_page(page: Path, report: RunReport) -> None:
 
 
 def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> DryRunOptions:
-    """Return the engine's options for a dry run. Raise InputError if they are passed without --dry-run."""
+    """Return the engine's dry-run options. Raise InputError if dry-run flags are passed without --dry-run."""
     from confiture.core.run.context import DryRunOptions
 
     if flags.flag_names and not dry_run:
@@ -127,7 +127,7 @@ def _proof_options(flags: DryRunFlags) -> ProofOptions | None:
     if flags.no_prove:
         if flags.tenants is not None or flags.prove_time is not None:
             raise usage_error(
-                "--no-prove excludes --tenants and --prove-time", "remove --no-prove, or the options of the proofs"
+                "--no-prove cannot be combined with --tenants or --prove-time", "remove --no-prove or the proof options"
             )
         return None
     limit_ms = USUAL_MS if flags.prove_time is None else parse_duration_option("--prove-time", flags.prove_time)
@@ -135,7 +135,7 @@ def _proof_options(flags: DryRunFlags) -> ProofOptions | None:
 
 
 def _parse_scale_target(url: str) -> ConnectionTarget:
-    """Parse the database of `--scale-to`. Raise InputError, without the URL: it may contain secrets."""
+    """Parse the `--scale-to` URL. Raise InputError with a message that omits the URL, which may contain secrets."""
     from confiture.core.db.connection import ConnectionTarget, database_label
     from confiture.models.settings import EMBEDDED, DatabaseSettings
 

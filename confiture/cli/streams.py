@@ -1,4 +1,4 @@
-"""Standard streams that tolerate a closed reader (`| head`): the command runs on and its exit code is unchanged."""
+"""Standard streams that tolerate a closed reader (`| head`): the command continues and exits as usual."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class _TolerantStream(FileIO):
 def tolerant_streams() -> Iterator[None]:
     """Make stdout and stderr accept all writes.
 
-    If writes to stdout failed for another reason than a closed reader (a full disk), report it at the end and exit with
-    1 instead of 0.
+    If writes to stdout failed for any reason other than a closed reader (such as a full disk), report the failure at
+    the end and exit with 1 instead of 0.
     """
     out, stdout = _open_tolerant_stream(sys.stdout)
     _, stderr = _open_tolerant_stream(sys.stderr)
@@ -53,7 +53,7 @@ def tolerant_streams() -> Iterator[None]:
 
 
 def force_utf8_stdout() -> None:
-    """Switch stdout to UTF-8 whatever the locale: programs that read it expect UTF-8."""
+    """Switch stdout to UTF-8 regardless of the locale, because programs that read stdout expect UTF-8."""
     stream = _underlying_stream(sys.stdout)
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="replace")
@@ -70,16 +70,16 @@ def echo_stderr(text: str) -> None:
 
 
 def write_document(text: str, *, is_clean: bool = False) -> None:
-    """Write a whole document to stdout; a clean one unchanged."""
+    """Write a whole document to stdout. A clean document is written unchanged."""
     (_underlying_stream(sys.stdout) if is_clean else sys.stdout).write(text)
 
 
 def sanitize_logs() -> None:
-    """Print each log record without a handler, such as the driver's, as one escaped line on stderr."""
+    """Print each log record that has no handler, such as the driver's, as one escaped line on stderr."""
     import logging
 
     class CleanFormatter(logging.Formatter):
-        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (its name in logging)
+        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (named by `logging`)
             return escape_line(super().formatMessage(record))
 
     if logging.lastResort is not None:
@@ -97,8 +97,8 @@ def _open_tolerant_stream(stream: TextIO | None) -> tuple[_TolerantStream | None
     if not isinstance(stream, TextIOWrapper):
         return None, stream
     buffer: object = stream.buffer
-    # errors="replace": a terminal without `…` shows `?` instead of raising UnicodeEncodeError
-    if not isinstance(buffer, BufferedWriter | FileIO):  # not a file of the process: the caller replaced the stream
+    # errors="replace": a terminal that cannot show `…` prints `?` instead of raising UnicodeEncodeError
+    if not isinstance(buffer, BufferedWriter | FileIO):  # the caller has replaced the process's stream
         stream.reconfigure(errors="replace")
         return None, stream
     outlet = _TolerantStream(stream.fileno(), "wb", closefd=False)

@@ -1,4 +1,4 @@
-"""`confiture tenancy`: map the tables of tenants and prove tenant isolation."""
+"""`confiture tenancy`: map tenant tables and prove tenant isolation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def show_map(
         context.writer.tenant_map(ownership)
 
 
-@app.command(short_help="Prove tenant isolation of migrations.")
+@app.command(short_help="Prove that migrations isolate tenants.")
 @expand_options
 def prove(
     *,
@@ -80,9 +80,9 @@ def prove(
 ) -> None:
     """Prove on the actual data that migrations do not mix tenants. Read-only, in one snapshot.
 
-    For each statement and tenant, runs the query on all data and on the tenant's data alone: both must return the same
-    rows for that tenant. Uses the current state of the database, without the changes of pending migrations.
-    Exits with 1 if tenants mix.
+    For each statement and tenant, runs the query on all data and on the tenant's data alone. Both runs must return the
+    same rows for that tenant. Uses the current state of the database, without the changes of pending migrations.
+    Exits with 1 if a statement mixes tenants.
 
     Examples:
 

@@ -1,1 +1,1 @@
-"""Reading of YAML, SQL and Python files into frozen values, and writing of new files."""
+"""Reading YAML, SQL, and Python files into frozen values, and writing new files."""

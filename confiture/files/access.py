@@ -1,6 +1,7 @@
-"""Reading and writing of a project's files.
+"""Reading and writing a project's files.
 
-Checks apply to the open file, never to its path: another process may replace the file between two accesses by path.
+Checks apply to the open file, never to the path, because another process may replace the file between two accesses by
+path.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ OWN_FOLDER = ".confiture"
 MAX_BYTES = 64 * 1024 * 1024
 
 ANYWHERE = None
-"""The value of `within` for a file that the user named on the command line, or whose code already runs."""
+"""The value of `within` for a file that the user named on the command line, or for a file that is already running."""
 
 _KINDS = (
     (stat.S_ISDIR, "folder"),
@@ -30,7 +31,7 @@ _KINDS = (
     (stat.S_ISBLK, "device"),
 )
 _DESCRIPTORS = "/proc/self/fd"
-"""The folder in which Linux links to open files."""
+"""The folder that contains Linux's links to open files."""
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -38,7 +39,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 LEAVES_PROJECT = "path-leaves-project"
-"""The code of the error for a link to a file outside the project."""
+"""The diagnostic code for a link to a file outside the project."""
 
 
 class FileAccessError(InputError):
@@ -48,14 +49,14 @@ class FileAccessError(InputError):
         super().__init__(Diagnostic(code=code, message=message, hint=hint))
 
     def diagnostic_at(self, span: Span) -> Diagnostic:
-        """Return the diagnostic with a location."""
+        """Return the error as a diagnostic at a location."""
         return replace(self.diagnostics[0], span=span)
 
 
 def display_path(path: Path, root: Path) -> str:
-    """Return a path for messages: relative to the project's root if it is below the root."""
+    """Return a path for messages: relative to the project's root if the file is below the root."""
     text, prefix = str(path), f"{root}{os.sep}"
-    if text.startswith(prefix):  # the common case; Path is ten times slower
+    if text.startswith(prefix):  # the common case; `Path` is ten times slower
         display = text.removeprefix(prefix).replace(os.sep, "/")
     else:
         try:
@@ -66,12 +67,12 @@ def display_path(path: Path, root: Path) -> str:
 
 
 def read_file(path: Path, display_name: str, within: Sequence[Path] | None) -> bytes:
-    """Return the content of a regular file of at most MAX_BYTES. Links must lead to a file below a folder in `within`.
+    """Return the content of a regular file of at most MAX_BYTES. A link must lead to a file below a folder in `within`.
 
     `display_name` is the path for messages. Raise FileAccessError.
     """
     try:
-        # opening a device may have side effects, so check the path first; the check of the open file is decisive
+        # opening a device may have side effects, so check the path first; the check on the open file is decisive
         _require_regular(os.stat(path), display_name)  # noqa: PTH116 - Path.stat is three times slower
         descriptor = os.open(path, _READ)
     except (OSError, ValueError) as error:
@@ -91,7 +92,8 @@ def read_file(path: Path, display_name: str, within: Sequence[Path] | None) -> b
 def write_file(path: Path, display_name: str, content: bytes, within: Sequence[Path] | None) -> None:
     """Replace a regular file atomically and keep its permissions.
 
-    A link stays a link: its target is replaced, which must be below a folder in `within`. Raise FileAccessError.
+    A link is kept, and the file it leads to is replaced. That file must be below a folder in `within`. Raise
+    FileAccessError.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -104,18 +106,19 @@ def write_file(path: Path, display_name: str, content: bytes, within: Sequence[P
 
 
 def create_file(path: Path, shown: str, content: bytes) -> None:
-    """Create a file. Raise FileAccessError, also if the path exists."""
+    """Create a file. Raise FileAccessError if that fails or the path exists."""
     try:
         with _open_folder(path.parent) as folder:
             _create(path.name, folder, content, None)
     except FileExistsError as error:
-        raise FileAccessError("exists", f"{shown} already exists", "choose another name, or move that file") from error
+        hint = "choose another name, or move the existing file"
+        raise FileAccessError("exists", f"{shown} already exists", hint) from error
     except OSError as error:
         raise _write_error(shown, error) from error
 
 
 def make_folder(folder: Path, shown: str) -> None:
-    """Create a folder and its parents if they do not exist. Raise FileAccessError."""
+    """Create a folder and its missing parents. Raise FileAccessError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -141,21 +144,21 @@ def write_named_file(path: Path, content: bytes) -> None:
 def open_named_file(path: Path) -> int:
     """Open a file that the user named for writing; create or truncate it. Raise OSError.
 
-    The file is non-blocking: a pipe without a reader, or a reader that is too slow, is an error.
+    The file is non-blocking: a pipe without a reader or with a slow reader is an error.
     """
     return os.open(path, _WRITE, 0o666)
 
 
 def is_replaced(path: Path) -> bool:
-    """Whether writing the file replaces it: true except for devices and pipes such as /dev/stdout."""
+    """Whether writing to a path replaces the file: true except for devices and pipes such as /dev/stdout."""
     first = Path(os.path.realpath(path.parent)).parts[1:2]
     return first not in (("dev",), ("proc",)) and (path.is_file() or not path.exists())
 
 
 def write_own_file(root: Path, name: str, text: str) -> None:
-    """Write a file below `.confiture/`, which git ignores.
+    """Write a file below the `.confiture/` folder, which git ignores.
 
-    Raise FileAccessError, also if that folder is a link to a folder outside the project.
+    Raise FileAccessError if that fails, or if `.confiture/` is a link to a folder outside the project.
     """
     folder = root / OWN_FOLDER
     for path, content in ((folder / ".gitignore", "*\n"), (folder / name, text)):
@@ -165,7 +168,7 @@ def write_own_file(root: Path, name: str, text: str) -> None:
 
 
 def _read_descriptor(descriptor: int, size: int, display_name: str) -> bytes:
-    """Return the content of an open file. The file may grow, or report size 0 like files in /proc."""
+    """Return the content of an open file. The file may grow, or report a size of 0 as files in /proc do."""
     pieces: list[bytes] = []
     remaining = MAX_BYTES + 1
     if size < remaining:
@@ -176,7 +179,7 @@ def _read_descriptor(descriptor: int, size: int, display_name: str) -> bytes:
             return b"".join(pieces)
     actual = f"{size:,} bytes" if size > MAX_BYTES else f"over {MAX_BYTES:,} bytes"
     message = f"{display_name} is too large: {actual}; the limit is {MAX_BYTES:,} bytes (64 MiB)"
-    raise FileAccessError("file-too-large", message, "split the file; load data with COPY, not with migrations")
+    raise FileAccessError("file-too-large", message, "split the file, and load data with COPY instead of migrations")
 
 
 def _replace_file(name: str, folder: int, content: bytes, display_name: str) -> None:
@@ -191,7 +194,7 @@ def _replace_file(name: str, folder: int, content: bytes, display_name: str) -> 
 
 
 def _create(name: str, folder: int, content: bytes, mode: int | None) -> None:
-    """Create a file with its content; leave no file after an error."""
+    """Create a file with this content; remove the file after an error."""
     descriptor = os.open(name, _CREATE, 0o666, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -206,7 +209,7 @@ def _create(name: str, folder: int, content: bytes, mode: int | None) -> None:
 
 
 def _existing_mode(name: str, folder: int, display_name: str) -> int | None:
-    """Return the permissions of the file to replace; None if there is none."""
+    """Return the permissions of the file to replace; None if the file does not exist."""
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -239,12 +242,12 @@ def _require_within(descriptor: int, path: Path, display_name: str, within: Sequ
         )
     if not any(_is_below(location, folder) for folder in within):
         message = f"{display_name} is outside the project, at {display_path(Path(location), within[0])}"
-        hint = "move the file into the project; links must lead to files in it"
+        hint = "move the file into the project; links must lead to files in the project"
         raise FileAccessError(LEAVES_PROJECT, message, hint)
 
 
 def _find_location(descriptor: int, path: Path) -> str | None:
-    """Return the path of an open file without links; None if the file is being replaced."""
+    """Return the path of an open file with links resolved; None if the file is being replaced."""
     try:
         return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - Path is three times slower
     except OSError:  # not on Linux
@@ -253,7 +256,7 @@ def _find_location(descriptor: int, path: Path) -> str | None:
 
 
 def _is_below(location: str, folder: Path) -> bool:
-    # if the location begins with the folder's path, that path contains no link
+    # if the location begins with the folder's path, the folder's path contains no link
     return _is_path_below(location, str(folder)) or _is_path_below(location, os.path.realpath(folder))
 
 

@@ -1,4 +1,4 @@
-"""The steps `backfill:` and `reconcile:`: their schemas, and reading them."""
+"""The schemas and the reading of the steps `backfill:` and `reconcile:`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ _THROTTLE = Record(
             description="The maximum lag of a streaming replica; 0 for no limit.",
             default=default_of(ThrottleLimits, "replica_lag_ms"),
         ),
-        "wal_rate": Key(value_type=Size(), description="The maximum WAL per second of the whole server."),
-        "long_transaction": Key(
-            value_type=Duration(), description="The maximum age of transactions of other sessions."
-        ),
+        "wal_rate": Key(value_type=Size(), description="The maximum WAL volume per second on the whole server."),
+        "long_transaction": Key(value_type=Duration(), description="The maximum age of other sessions' transactions."),
         "query": Key(
             value_type=LocatedText(), description="A custom query that returns true if the backfill may continue."
         ),
     },
-    noun="key of throttle",
+    noun="throttle key",
 )
 
 BACKFILL = Record(
@@ -38,11 +36,11 @@ BACKFILL = Record(
             value_type=LocatedText(), description="The driving table, which is read in batches.", required=True
         ),
         "alias": Key(
-            value_type=LocatedText(), description="The alias of the driving table in the query; default: its name."
+            value_type=LocatedText(), description="The driving table's alias in the query; default: the table's name."
         ),
         "key": Key(
             value_type=_NAMES,
-            description="The columns to batch by, NOT NULL and indexed; default: the primary key.",
+            description="The columns to batch by (NOT NULL and indexed); default: the primary key.",
         ),
         "batch_rows": Key(
             value_type=NonNegativeInteger(),
@@ -61,7 +59,7 @@ BACKFILL = Record(
         ),
         "on_writes": Key(
             value_type=Choice(tuple(OnConcurrentWrites)),
-            description="capture: process rows again that others change during the backfill; ignore: no writes.",
+            description="capture: reprocess rows that other sessions change; ignore: no other session writes.",
             default=default_of(BackfillStep, "on_writes").value,
         ),
         "sql": Key(
@@ -70,21 +68,21 @@ BACKFILL = Record(
             required=True,
         ),
         "captures": Key(
-            value_type=MapOf(_NAMES), description="For each other table that the query reads: its columns with the key."
+            value_type=MapOf(_NAMES), description="Each other table that the query reads, with its key columns."
         ),
         "throttle": Key(value_type=_THROTTLE, description="Limits above which the backfill slows down."),
     },
-    noun="key of backfill",
+    noun="backfill key",
 )
 
 RECONCILE = Record(
     {
         "table": Key(value_type=LocatedText(), description="The table to compare.", required=True),
-        "sql": Key(value_type=LocatedText(), description="The query that returns its expected rows.", required=True),
+        "sql": Key(value_type=LocatedText(), description="The query that returns the expected rows.", required=True),
         "key": Key(value_type=_NAMES, description="The columns that identify a row; default: the primary key."),
         "by": Key(value_type=LocatedText(), description="The column to group by; default: the tenant column."),
     },
-    noun="key of reconcile",
+    noun="reconcile key",
 )
 
 

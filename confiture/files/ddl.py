@@ -1,4 +1,4 @@
-"""Lookup of the DDL files that migrations name."""
+"""Lookup of the DDL files that migrations refer to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_FOLDERS = 1_000
 
 @record(frozen=True, kw_only=True, slots=True)
 class DdlFolders:
-    """The folders of a project; all paths are absolute."""
+    """A project's folders, as absolute paths."""
 
     root: Path
     schemas: Path
@@ -31,10 +31,10 @@ class DdlFolders:
 
 
 def read_ddl(name: LocatedSource, folders: DdlFolders) -> SourceFile:
-    """Read the DDL file `name` below the schemas folder, or else below the project's root.
+    """Read the DDL file `name` from below the schemas folder or, if it is not there, from below the project's root.
 
-    Raise InputError, located at the name, if the path leaves both folders, if the file is missing or unreadable, or if
-    its suffix is neither `.sql` nor `.sql.j2`; located in the file if it is not UTF-8.
+    Raise InputError at the name if the path leaves both folders, if the file is missing or unreadable, or if its suffix
+    is neither `.sql` nor `.sql.j2`. Raise InputError in the file if the file is not UTF-8.
     """
     relative = PurePosixPath(name.text.strip())
     if relative.is_absolute() or ".." in relative.parts:
@@ -73,7 +73,7 @@ def _ddl_error(name: LocatedSource, code: str, message: str, hint: str) -> Input
 
 
 def _iter_sql_files(folder: Path) -> Iterator[str]:
-    """Yield SQL files below a folder, up to a limit of folders. Skip files that vanish or cannot be read."""
+    """Yield SQL files below a folder, from a limited number of folders. Skip files that vanish or cannot be read."""
     for path, _, names in islice(os.walk(folder), _MAX_FOLDERS):
         yield from (os.path.join(path, name) for name in names if ".sql" in name)  # noqa: PTH118 - many
 

@@ -1,4 +1,4 @@
-"""The `linting:` section of confiture.yaml. The linter itself checks rule names and the options of rules."""
+"""The `linting:` section of confiture.yaml. The linter itself checks rule names and rule options."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _COMMON = {
 
 
 class _RuleSettingsSchema:
-    """The settings of a rule. Keys that only some rules support are kept unchanged.
+    """The settings for a rule. Keys that only some rules support are kept unchanged.
 
-    `schema` describes the common keys only; `rule_settings_schema` describes the entry of one rule.
+    `schema` describes only the common keys; `rule_settings_schema` describes the entry for one rule.
     """
 
     def read(self, node: Node, reader: Reader) -> RuleSettings:
@@ -41,9 +41,9 @@ class _RuleSettingsSchema:
         key_names = (key.value for key, _ in Reader(reader.file, DiagnosticCollector()).pairs(node))
         keys = {name: Key(value_type=AnyValue(), description="") for name in key_names} | _COMMON
         try:
-            return self._build_rule_settings(Record(keys, noun="key of a rule").read(node, reader))
+            return self._build_rule_settings(Record(keys, noun="rule key").read(node, reader))
         except InvalidValue as error:
-            # check the other keys nevertheless
+            # still check the other keys
             raise InvalidValue(self._build_rule_settings(error.partial) if "type" in error.partial else None) from error
 
     def _build_rule_settings(self, fields: FieldValues) -> RuleSettings:
@@ -79,7 +79,7 @@ class _PostgresVersionSchema:
 def rule_settings_schema(
     names: Sequence[str], options: Mapping[str, dict[str, Any]], required: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the JSON Schema of the entry of a rule with these names; `options` are the schemas of its own keys."""
+    """Return the JSON Schema for a rule's entry; `options` are the schemas for keys that only this rule supports."""
     schema = Record(_COMMON).schema()
     one_of = {"const": names[0]} if len(names) == 1 else {"enum": list(names)}
     kind = one_of | {"description": _COMMON["type"].description}
@@ -91,7 +91,7 @@ LINTING = Record(
     {
         "rules": Key(
             value_type=ListOf(_RuleSettingsSchema()),
-            description="Settings of rules; all rules except optional ones are enabled by default.",
+            description="Rule settings; all rules except optional ones are enabled by default.",
         ),
         "postgres_version": Key(
             value_type=_PostgresVersionSchema(),
@@ -102,15 +102,15 @@ LINTING = Record(
             description="The lowest severity of findings that block migrations.",
             default="off",
         ),
-        "baseline": Key(value_type=TextValue(), description="The file of known findings, which are not reported."),
+        "baseline": Key(value_type=TextValue(), description="The file with known findings, which are not reported."),
         "plugins": Key(value_type=ListOf(LocatedText(), allows_single=True), description="Python modules with rules."),
     },
-    noun="key of linting",
+    noun="linting key",
 )
 
 
 def build_lint_settings(fields: FieldValues | None, root: Path, file: SourceFile) -> LintSettings:
-    """Build the settings of lint; `fields` is None without a `linting:` section."""
+    """Build the lint settings; `fields` is None without a `linting:` section."""
     if fields is None:
         return LintSettings(file=file)
     blocking = fields.get("block_migrations")

@@ -1,4 +1,4 @@
-"""Migration files: their schema, and reading them."""
+"""The schema and the reading of migration files."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _KEYS = {
 
 
 class MigrationSchema:
-    """The schema of migration files with some kinds of steps."""
+    """The schema for migration files with the given step kinds."""
 
     def __init__(self, kinds: Sequence[StepKindSchema]) -> None:
         self._step = StepSchema(kinds)
@@ -74,7 +74,7 @@ class MigrationSchema:
         self.record = Record(_KEYS | phases, noun="key")
 
     def json_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of a migration file."""
+        """Return the JSON Schema for a migration file."""
         return self.record.schema() | {"$defs": {"step": self._step.mapping_schema()}}
 
     def build_steps(self, fields: FieldValues) -> dict[Phase, tuple[Step, ...]]:
@@ -87,7 +87,7 @@ class MigrationSchema:
 
 
 def migration_paths(folder: Path, root: Path) -> list[Path]:
-    """Return the migration files of a folder, sorted by name, except files that begin with `.` or `_`.
+    """Return the migration files in a folder, sorted by name, except files whose names begin with `.` or `_`.
 
     Raise InputError if the folder cannot be read.
     """
@@ -99,16 +99,16 @@ def migration_paths(folder: Path, root: Path) -> list[Path]:
             Diagnostic(
                 code="missing-folder",
                 message=f"cannot read the migrations folder {shown}: {(error.strerror or str(error)).lower()}",
-                hint=f"create it, or set `migrations:` in confiture.yaml to the right folder (now: {shown})",
+                hint=f"create the folder, or set `migrations:` in confiture.yaml to the right folder (now: {shown})",
             )
         ) from error
-    # keep entries that cannot be read: reading them reports the error, skipping them would lose a migration
+    # keep entries that cannot be read: reading them reports the error, but skipping them would lose a migration
     named = [path for path in entries if path.suffix in SUFFIXES and path.name[0] not in "._"]
     return [path for path in named if path.is_symlink() or not os.path.isdir(path)]  # noqa: PTH112 - is_dir() may raise
 
 
 def parse_file_version(path: Path) -> str | None:
-    """Return the version in a file name; None if it contains none."""
+    """Return the version in a file name; None if the name contains no version."""
     match = _FILE_NAME.fullmatch(path.stem)
     return match["version"].rstrip(".") if match else None
 
@@ -140,7 +140,7 @@ def read_migration(
 def read_migration_object(
     migration: Migration, folders: DdlFolders, schema: MigrationSchema, problems: DiagnosticCollector
 ) -> MigrationFile | None:
-    """Read a migration from an object. Raise InputError if the file of its class cannot be read."""
+    """Read a migration from an object. Raise InputError if the file that defines the class cannot be read."""
     from inspect import getsourcefile
 
     from confiture.files.python.modules import UserCodeError
@@ -152,7 +152,7 @@ def read_migration_object(
         path = ""
     if not Path(path).is_file():
         message = f"class {type(migration).__name__} is not defined in a file, so its steps cannot be located"
-        hint = "define it in a module"
+        hint = "define the class in a module"
         raise InputError(Diagnostic(code="no-file", message=message, hint=hint))
     file = read_source_file(Path(path), folders.root, ANYWHERE)
     try:
@@ -199,9 +199,10 @@ def _read_node(node: Node, path: Path, schema: MigrationSchema, reader: Reader) 
 def _partial_migration(
     fields: FieldValues | None, path: Path, schema: MigrationSchema, reader: Reader
 ) -> MigrationFile | None:
-    """Return the readable parts of a file with errors, so that errors in its SQL are reported at the same time.
+    """Return the readable parts of a file with errors, so that SQL errors are reported at the same time.
 
-    Return None if nothing is readable, or if the variables are not: its templates cannot be checked without them.
+    Return None if nothing is readable, or if the variables are unreadable, because templates cannot be checked without
+    variables.
     """
     if fields is None or ("vars" in fields.spans and "vars" not in fields):
         return None

@@ -1,7 +1,7 @@
-"""Storage of the predictions of dry runs, which real runs are compared with.
+"""Storage for dry-run predictions, which are later compared with real runs.
 
 A dry run does not change the database, so predictions are stored in the project, in `.confiture/predictions.json`.
-The file is a wire format: `format`, `version` and the keys of its entries must not change.
+The file is a wire format: `format`, `version`, and the entries' keys must not change.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _FORMAT, _VERSION = "confiture.predictions", 1
 
 
 class PredictionStore:
-    """The predictions of the project at `root`. An unreadable file counts as empty."""
+    """The predictions stored in the project at `root`. An unreadable file counts as empty."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def load(self, database: str, checksums: Mapping[str, str]) -> dict[str, Prediction]:
-        """Return the newest prediction for each version with an unchanged checksum, on a database, for any role.
+        """Return the newest prediction for each version with an unchanged checksum, for a database and any role.
 
         `checksums` are the current checksums of the migrations by version.
         """
@@ -39,7 +39,7 @@ class PredictionStore:
         }
 
     def save(self, predictions: Sequence[Prediction]) -> None:
-        """Add predictions and drop the oldest above a limit. Raise FileAccessError."""
+        """Add predictions and drop the oldest ones beyond the limit. Raise FileAccessError."""
         newest = [*self._read_all(), *predictions][-_MOST:]
         write_own_file(self._root, _FILE, json.dumps(_to_document(newest), indent=1))
 
@@ -68,7 +68,7 @@ def _to_document(predictions: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def _from_document(document: Any) -> list[Prediction]:
-    """Return the predictions in a document; files of the first version are a bare list."""
+    """Return the predictions in a document. Version 1 of the format is a bare list."""
     if isinstance(document, dict):
         if (document["format"], document["version"]) != (_FORMAT, _VERSION):
             return []
@@ -88,5 +88,5 @@ def _from_document(document: Any) -> list[Prediction]:
 
 
 def _database_location(label: str) -> str:
-    """Return host, port and name of a database, without the role: dry runs may use a less privileged role."""
+    """Return a database's host, port, and name without the role, because dry runs may use a less privileged role."""
     return label.rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""Creation of projects and migrations; never overwrites an existing file."""
+"""Creation of projects and migrations. Existing files are never overwritten."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SETTINGS_TEMPLATE = """\
 # yaml-language-server: $schema={schema}/settings.json
 database:
   url: embedded          # this project's own server; or a postgresql:// URL, for example "{{{{ env.DATABASE_URL }}}}"
-  lock_timeout: 2s       # the longest wait for a lock
-  max_blocking: 1s       # the longest that a migration may block other sessions
+  lock_timeout: 2s       # the maximum wait for a lock
+  max_blocking: 1s       # the maximum time a migration may block other sessions
   retries: 20
 migrations: migrations
 schemas: schemas
@@ -62,7 +62,7 @@ class {class_name}(Migration):
     description = "{description}"
 
     def up(self) -> None:
-        # calls are recorded as steps; these are planned, linted and dry-run like steps in YAML:
+        # calls are recorded as steps, which are planned, linted, and dry-run like steps in YAML:
         # self.load_ddl_files(["02_query_side/010_example.sql"])
         # self.execute("ALTER TABLE r_example ADD COLUMN note text")
         # self.check("SELECT count(*) FROM r_example WHERE tenant_id IS NULL", expect=0)
@@ -75,9 +75,9 @@ class {class_name}(Migration):
 
 
 def create_project(folder: Path, schemas: Mapping[str, str]) -> list[Path]:
-    """Create a project in a folder: settings, empty folders, `schemas` for editors.
+    """Create a project in a folder: the settings, empty folders, and `schemas` for editors.
 
-    Return the created paths. Raise InputError if there is already a project.
+    Return the created paths. Raise InputError if the folder already contains a project.
     """
     settings = folder / FILE_NAME
     if settings.exists():
@@ -99,16 +99,16 @@ def create_project(folder: Path, schemas: Mapping[str, str]) -> list[Path]:
 
 
 def write_schemas(root: Path, schemas: Mapping[str, str]) -> None:
-    """Write schemas below `.confiture/schema/` of a project, which the `$schema` comments in the files refer to.
+    """Write schemas below a project's `.confiture/schema/`, which the files' `$schema` comments refer to.
 
-    Raise InputError if they cannot be written.
+    Raise InputError if the schemas cannot be written.
     """
     for name, text in schemas.items():
         write_own_file(root, f"schema/{name}", text)
 
 
 def _add_to_gitignore(folder: Path) -> bool:
-    """Add `.confiture/` to the folder's .gitignore. Return whether it was missing."""
+    """Add `.confiture/` to the folder's .gitignore. Return whether the entry was missing."""
     path, line = folder / ".gitignore", f"{OWN_FOLDER}/".encode()
     content = read_file(path, str(path), (folder,)) if os.path.lexists(path) else b""
     lines = content.splitlines()
@@ -154,7 +154,7 @@ def _make_slug(name: str) -> str:
 
 
 def next_version(versions: Sequence[str]) -> str:
-    """Return the version after the last numeric version, padded to its width: `012` after `011`."""
+    """Return the version after the last numeric version, padded to the same width: `012` after `011`."""
     numbers = [version for version in versions if version.isdecimal()]
     if not numbers:
         return "001"

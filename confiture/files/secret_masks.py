@@ -1,4 +1,4 @@
-"""Masking of possible passwords in the excerpts of YAML files with `*`."""
+"""Masking possible passwords with `*` in excerpts from YAML files."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _HIDDEN_CHARACTER = re.compile(r"[^\s\"'{}\[\],:#]")
 
 
 def mask_settings_lines(text: str) -> str:
-    """Mask the values in lines that may contain a password, in a text that may not be YAML."""
+    """Mask the values in lines that may contain a password. The text may be invalid YAML."""
     return "\n".join(_mask_line(line) if _SIGN.search(line) else line for line in text.split("\n"))
 
 
 def mask_variable_lines(text: str) -> str:
-    """Mask the values in lines with the name of a secret variable, in a text that may not be YAML."""
+    """Mask the values in lines that contain the name of a secret variable. The text may be invalid YAML."""
     return "\n".join(
         _mask_line(line) if any(map(is_secret_name, _NAME.findall(line))) else line for line in text.split("\n")
     )
 
 
 def mask_nodes(text: str, nodes: Iterable[ScalarNode]) -> str:
-    """Mask the values of scalars in a text; offsets do not change."""
+    """Mask the values of scalars in the text. Offsets do not change."""
     parts, last = [], 0
     for begin, end in sorted(_value_span(text, node) for node in nodes):
         if begin >= last:
@@ -45,9 +45,9 @@ def mask_nodes(text: str, nodes: Iterable[ScalarNode]) -> str:
 
 
 def secret_settings(root: Node | None) -> list[ScalarNode]:
-    """Return the scalars of confiture.yaml that may contain a password.
+    """Return the scalars in confiture.yaml that may contain a password.
 
-    These are the database settings, the values of secret variables and of unknown keys, and URLs anywhere.
+    These are the database settings, the values of secret variables and unknown keys, and all URLs.
     """
     nodes = [node for node in iter_scalars(root) if "://" in node.value or "pass" in node.value.lower()]
     for key, value in _pairs(root):
@@ -58,12 +58,12 @@ def secret_settings(root: Node | None) -> list[ScalarNode]:
 
 
 def secret_variables(root: Node | None) -> list[ScalarNode]:
-    """Return the scalars of a migration that are values of variables with secret names."""
+    """Return the scalars in a migration that are values of variables with secret names."""
     return [node for key, value in _pairs(root) if key.value == "vars" for node in _secret_values(value)]
 
 
 def iter_scalars(root: Node | None) -> Iterator[ScalarNode]:
-    """Yield every scalar below a node once, even if several aliases refer to it, in the order of the file."""
+    """Yield every scalar below a node, in file order. A scalar that several aliases refer to is yielded once."""
     visited: set[int] = set()
     stack = [root]
     while stack:
@@ -124,7 +124,7 @@ def _value_span(text: str, node: ScalarNode) -> tuple[int, int]:
 
 
 def _mask_value(value: str) -> str:
-    """Mask a value except its quotes and its references to environment variables."""
+    """Mask a value except for quotes and references to environment variables."""
     if value.startswith(("|", ">")):
         header, end, rest = value.partition("\n")
         return header + end + _mask_value(rest) if end else value

@@ -1,4 +1,4 @@
-"""confiture.yaml: its schema, and reading it."""
+"""The schema and the reading of confiture.yaml."""
 
 from __future__ import annotations
 
@@ -41,33 +41,33 @@ _DATABASE = Record(
         ),
         "lock_timeout": Key(
             value_type=Duration(),
-            description="The longest wait for a lock.",
+            description="The maximum wait for a lock.",
             default=default_of(DatabaseSettings, "lock_timeout_ms"),
         ),
         "max_blocking": Key(
             value_type=Duration(),
-            description="The longest that a migration may block other sessions.",
+            description="The maximum time that a migration may block other sessions.",
             default=default_of(DatabaseSettings, "max_blocking_ms"),
         ),
         "retries": Key(
             value_type=NonNegativeInteger(),
-            description="How often a segment is retried after a lock timeout.",
+            description="The number of times that a segment is retried after a lock timeout.",
             default=default_of(DatabaseSettings, "retries"),
         ),
     },
-    noun="key of database",
+    noun="database key",
 )
 
 SETTINGS_SHAPE = Record(
     {
         "project": Key(
             value_type=ProjectName(),
-            description="The name of the project's history in a database; several projects can share a database.",
+            description="The name of the project's history in the database. Several projects can share a database.",
             default=default_of(Settings, "project"),
         ),
-        "database": Key(value_type=_DATABASE, description="The URL and the lock timeouts of the database."),
-        "migrations": Key(value_type=TextValue(), description="The folder of the migrations.", default="migrations"),
-        "schemas": Key(value_type=TextValue(), description="The folder of the DDL files.", default="schemas"),
+        "database": Key(value_type=_DATABASE, description="The database URL and the lock timeouts."),
+        "migrations": Key(value_type=TextValue(), description="The folder with the migrations.", default="migrations"),
+        "schemas": Key(value_type=TextValue(), description="The folder with the DDL files.", default="schemas"),
         "vars": Key(value_type=VARIABLES, description="Variables for all templates."),
         "tenancy": Key(
             value_type=Record(
@@ -77,26 +77,26 @@ SETTINGS_SHAPE = Record(
                         description="The tenant column.",
                         default=default_of(TenancySettings, "column"),
                     ),
-                    "tables": Key(value_type=PATTERNS, description="Patterns of the tables with this column."),
-                    "except": Key(value_type=PATTERNS, description="Patterns of the tables without it."),
+                    "tables": Key(value_type=PATTERNS, description="Patterns for the tables with this column."),
+                    "except": Key(value_type=PATTERNS, description="Patterns for the tables without this column."),
                 },
-                noun="key of tenancy",
+                noun="tenancy key",
             ),
-            description="The tables that contain rows of tenants.",
+            description="The tables that contain tenant rows.",
         ),
         "environments": Key(
             value_type=MapOf(
                 Record(
                     {
-                        "database": Key(value_type=_DATABASE, description="Overrides keys of `database`."),
-                        "vars": Key(value_type=VARIABLES, description="Overrides keys of `vars`."),
+                        "database": Key(value_type=_DATABASE, description="Overrides keys in `database`."),
+                        "vars": Key(value_type=VARIABLES, description="Overrides keys in `vars`."),
                         "protected": Key(
                             value_type=Boolean(),
-                            description="Whether a dry run needs --yes.",
+                            description="Whether a dry run requires --yes.",
                             default=default_of(Settings, "protected"),
                         ),
                     },
-                    noun="key of an environment",
+                    noun="environment key",
                 )
             ),
             description="Settings by environment, chosen with --env.",
@@ -105,7 +105,7 @@ SETTINGS_SHAPE = Record(
             value_type=ListOf(LocatedText(), allows_single=True),
             description="Python hooks for all migrations: modules that register hooks, module:Class, or entry points.",
         ),
-        "linting": Key(value_type=LINTING, description="Settings of `confiture lint`.", lenient=True),
+        "linting": Key(value_type=LINTING, description="Settings for `confiture lint`.", lenient=True),
     }
 )
 
@@ -120,7 +120,7 @@ class SettingsOverrides:
 
 
 def settings_schema() -> dict[str, Any]:
-    """Return the JSON Schema of confiture.yaml."""
+    """Return the JSON Schema for confiture.yaml."""
     return SETTINGS_SHAPE.schema()
 
 
@@ -130,7 +130,7 @@ def find_settings_file(start: Path) -> Path | None:
 
 
 def _has_entry(path: Path) -> bool:
-    """Whether a path other than a folder exists; reading it reports an error if it is not a regular file."""
+    """Whether a path other than a folder exists. Reading reports an error if the path is not a regular file."""
     return os.path.lexists(path) and not os.path.isdir(path)  # noqa: PTH112 - is_dir() may raise
 
 
@@ -140,11 +140,12 @@ def load_settings(
     environ: Mapping[str, str],
     check: Callable[[Settings], None] | None = None,
 ) -> Settings:
-    """Load the settings of the project around `start` for one environment.
+    """Load the settings for one environment, from the project that contains `start`.
 
-    In order of increasing precedence: defaults, confiture.yaml, its environment, DATABASE_URL, CONFITURE_*, the command
-    line. Raise InputError with all errors, or if there is no confiture.yaml. `check` validates what the schema cannot,
-    such as rule names, and raises InputError; its errors are reported together with the others.
+    In order of increasing precedence, values come from the defaults, confiture.yaml, the environment's section in
+    confiture.yaml, DATABASE_URL, CONFITURE_*, and the command line. Raise InputError with all errors, or if there is no
+    confiture.yaml. `check` validates what the schema cannot, such as rule names, and raises InputError. Its errors are
+    reported together with the others.
     """
     path = choose_settings_path(start, overrides, environ)
     problems = DiagnosticCollector()
@@ -153,7 +154,7 @@ def load_settings(
     try:
         settings = _merge_settings(path.parent, reader, fields, overrides, environ)
     except InputError:
-        problems.raise_if_any()  # errors in the file hide consequential errors
+        problems.raise_if_any()  # errors in the file would cause misleading errors later
         raise
     if check is not None:
         try:
@@ -165,7 +166,7 @@ def load_settings(
 
 
 def choose_settings_path(start: Path, overrides: SettingsOverrides, environ: Mapping[str, str]) -> Path:
-    """Return the requested settings file, or the nearest. Raise InputError if there is none."""
+    """Return the requested settings file, or the nearest one. Raise InputError if there is none."""
     requested = _requested_path(overrides, environ)
     path = requested.absolute() if requested else find_settings_file(start.absolute())
     if path is None:
@@ -177,7 +178,7 @@ def choose_settings_path(start: Path, overrides: SettingsOverrides, environ: Map
             )
         )
     if requested and not _has_entry(path):
-        hint = "correct the path, or remove it to use confiture.yaml here or in a parent folder"
+        hint = "correct the path, or omit it to use the nearest confiture.yaml"
         message = f"the settings file {display_path(path, start)} does not exist"
         raise InputError(Diagnostic(code="no-project", message=message, hint=hint))
     return path
@@ -206,7 +207,7 @@ def _read_settings_file(
 
 
 def _open_settings_file(path: Path, within: Sequence[Path] | None) -> SourceFile:
-    # show a pipe of the shell, such as /dev/fd/63, by its full path
+    # show the full path of a shell pipe such as /dev/fd/63
     root = Path.cwd() if path.parts[1:2] in (("dev",), ("proc",)) else path.parent
     try:
         return read_source_file(path, root, within)
@@ -290,7 +291,7 @@ def _build_database_settings(
 def _hide_passwords(
     written: LocatedSource | None, environment: str, overrides: SettingsOverrides, environ: Mapping[str, str]
 ) -> None:
-    """Register the passwords of all database URLs as secrets, even of unused ones, before anything can print them."""
+    """Register the passwords in all database URLs, even unused ones, as secrets before anything can print them."""
     url = substitute_environment(written, environ, environment, "...") if written else None
     addresses = (overrides.database, environ.get("CONFITURE_DATABASE_URL"), environ.get("DATABASE_URL"), url)
     for address in addresses:
@@ -300,7 +301,7 @@ def _hide_passwords(
 
 
 def _passwords(address: str) -> Iterator[str]:
-    """Yield the passwords of a URL or a connection string, in encoded and decoded form."""
+    """Yield the passwords in a URL or a connection string, in encoded and decoded form."""
     from urllib.parse import unquote
 
     match = _URL_PASSWORD.match(address)
@@ -314,14 +315,15 @@ def _passwords(address: str) -> Iterator[str]:
 
 
 def _require_parsable_url(url: str, origin: str) -> str:
-    if re.search("[\ud800-\udfff]", url):  # Python decodes bytes that are not UTF-8 to surrogates
+    if re.search("[\ud800-\udfff]", url):  # Python decodes invalid UTF-8 bytes to surrogates
         message = f"the database URL from {origin} is not UTF-8"
-        raise InputError(Diagnostic(code="bad-option", message=message, hint="encode it, for example %C3%A9 for é"))
+        hint = "percent-encode the URL, for example %C3%A9 for é"
+        raise InputError(Diagnostic(code="bad-option", message=message, hint=hint))
     return url
 
 
 def _substitute_environment(text: LocatedSource, file: SourceFile, environment: str, environ: Mapping[str, str]) -> str:
-    """Substitute environment variables in the URL. An empty variable counts as unset: it could mean any server."""
+    """Substitute environment variables in the URL. Treat an empty variable as unset: it could mean any server."""
     if has_other_templates(text.text):
         hint = "use only {{ env.NAME }} here"
         raise InputError(file.diagnostic(text.start, "bad-template", "the URL's template is not supported", hint=hint))

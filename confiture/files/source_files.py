@@ -1,4 +1,4 @@
-"""Reading of text files, and of YAML files into located nodes."""
+"""Reading text files, and reading YAML files into located nodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from confiture.files.schema.yaml_loader import TooManyValues, compose
 from confiture.files.secret_masks import iter_scalars
 from confiture.models.source import SourceFile
 
-# the parser treats these as line ends, editors do not: line numbers would differ
+# the parser treats these characters as line endings but editors do not, so line numbers would differ
 _ODD_LINE_END = re.compile("[\r\x85\u2028\u2029]")
 _OTHER_YAML = re.compile(r"(?:[ \t]*(?:#.*)?\n|%(?!YAML).*\n)*(?P<directive>%YAML[ \t]+(?!1\.2\b).*)")
 # characters that PostgreSQL or UTF-8 cannot represent
@@ -25,7 +25,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def read_source_file(path: Path, root: Path, within: Sequence[Path] | None) -> SourceFile:
-    """Read a UTF-8 file with line ends converted to `\\n`; it must be below a folder in `within`.
+    """Read a UTF-8 file and convert line endings to `\\n`. The file must be below a folder in `within`.
 
     Raise InputError if the file is missing, unreadable, or not UTF-8.
     """
@@ -37,11 +37,11 @@ def read_source_file(path: Path, root: Path, within: Sequence[Path] | None) -> S
 
 
 def decode_source_file(display_name: str, content: bytes) -> SourceFile:
-    """Decode the content of a file, with line ends converted to `\\n`. Raise InputError if it is not UTF-8."""
+    """Decode a file's content and convert line endings to `\\n`. Raise InputError if the content is not UTF-8."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # the error's position does not count a byte order mark
+        # the error's position excludes a byte order mark
         before = error.object[: error.start].decode()
         raise InputError(
             Diagnostic(
@@ -55,9 +55,9 @@ def decode_source_file(display_name: str, content: bytes) -> SourceFile:
 
 
 def parse_yaml(file: SourceFile, mask: Callable[[str], str]) -> Node | None:
-    """Return the root node of a YAML file; None for an empty file. `mask` hides passwords in the excerpts of errors.
+    """Return the root node of a YAML file; None for an empty file. `mask` hides passwords in error excerpts.
 
-    Raise InputError if the text is not valid YAML, has several documents, or contains characters that cannot be stored.
+    Raise InputError if the text is not valid YAML, or contains several documents or characters that cannot be stored.
     """
     try:
         return _parse_yaml(file)
@@ -83,7 +83,7 @@ def _parse_yaml(file: SourceFile) -> Node | None:
             file.diagnostic(_span_at(file, error.position), "bad-yaml", message, hint="remove the character")
         ) from error
     except RecursionError as error:
-        message = "not valid YAML: it is nested too deeply"
+        message = "not valid YAML: values are nested too deeply"
         raise InputError(file.diagnostic(_file_start(file), "bad-yaml", message, hint="reduce the nesting")) from error
     except TooManyValues as error:
         span = Span(path=file.path, line=error.line + 1)
@@ -102,8 +102,8 @@ def _parse_yaml(file: SourceFile) -> Node | None:
 def _check_line_ends(file: SourceFile) -> None:
     odd = _ODD_LINE_END.search(file.text)
     if odd:
-        message = f"not valid YAML: U+{ord(odd[0]):04X} is a line break for some parsers only"
-        hint = f'end lines with \\n or \\r\\n; in a text, write "\\u{ord(odd[0]):04x}" in double quotes'
+        message = f"not valid YAML: U+{ord(odd[0]):04X} is a line break only for some parsers"
+        hint = f'end lines with \\n or \\r\\n; in a string, write "\\u{ord(odd[0]):04x}" in double quotes'
         raise InputError(file.diagnostic(_span_at(file, odd.start()), "bad-yaml", message, hint=hint))
     other = _OTHER_YAML.match(file.text)
     if other:
@@ -119,7 +119,7 @@ def _check_storable(root: Node | None, file: SourceFile) -> None:
             Span(path=file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1),
             "bad-character",
             f"text cannot contain the character U+{ord(match[0]):04X}",
-            hint="remove its escape",
+            hint="remove the escape sequence",
         )
         for node in iter_scalars(root)
         if (match := _UNSTORABLE.search(node.value))

@@ -1,4 +1,4 @@
-"""Steps of a migration: the keys common to all kinds, and reading a step of any kind."""
+"""Migration steps: the keys common to all step kinds, and reading a step of any kind."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from confiture.models.records import default_of
 
 
 class StepKindSchema(Protocol):
-    """The schema of a step kind."""
+    """The schema for a step kind."""
 
     @property
     def key(self) -> str:
-        """The key that identifies a step of this kind."""
+        """The key that identifies steps of this kind."""
 
     @property
     def keys(self) -> Mapping[str, Key]:
-        """The keys of a step of this kind besides the common keys; `key` is the first."""
+        """The keys for steps of this kind, in addition to the common keys; `key` is the first."""
 
     def check_keys(self, fields: FieldValues, reader: Reader) -> None:
-        """Raise InvalidValue if one of these keys is used without a key that it requires. Called for all steps."""
+        """Raise InvalidValue if one of these keys is used without a required key. Called for all steps."""
 
     def is_complete(self, fields: FieldValues) -> bool:
         """Whether the readable part of a step of this kind is enough to plan it."""
@@ -41,30 +41,30 @@ class StepKindSchema(Protocol):
 
 
 _FIRST_KEYS = {
-    "name": Key(value_type=TextValue(), description="The name of the step in reports."),
+    "name": Key(value_type=TextValue(), description="The step's name in reports."),
 }
 _LAST_KEYS = {
     "once": Key(
         value_type=Boolean(),
-        description="Only valid right after the migration: `confiture verify` skips it.",
+        description="Valid only right after the migration; `confiture verify` skips the step.",
         default=default_of(SqlStep, "once"),
     ),
     "when": Key(
         value_type=LocatedText(other_tags=("bool",)),
-        description="A Jinja condition: the step is skipped if it is false.",
+        description="A Jinja condition; if it is false, the step is skipped.",
     ),
     "timeout": Key(value_type=Duration(), description="The time limit for each statement; 0 for no limit."),
-    "lock_timeout": Key(value_type=Duration(), description="The longest wait for a lock; 0 for no limit."),
+    "lock_timeout": Key(value_type=Duration(), description="The maximum wait for a lock; 0 for no limit."),
 }
 
 
 class StepSchema:
-    """A DDL file's name, or a mapping with exactly one kind of step."""
+    """A DDL file's name, or a mapping with exactly one step kind."""
 
     def __init__(self, kinds: Sequence[StepKindSchema]) -> None:
         self._kinds = {kind.key: kind for kind in kinds}
         keys = {name: key for kind in kinds for name, key in kind.keys.items()}
-        self._record = Record(_FIRST_KEYS | keys | _LAST_KEYS, noun="key of a step", one_of=tuple(self._kinds))
+        self._record = Record(_FIRST_KEYS | keys | _LAST_KEYS, noun="step key", one_of=tuple(self._kinds))
 
     def read(self, node: Node, reader: Reader) -> FieldValues:
         if isinstance(node, ScalarNode):
@@ -81,7 +81,7 @@ class StepSchema:
         return {"anyOf": [FilePath().schema(), {"$ref": "#/$defs/step"}]}
 
     def mapping_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of a step in mapping form."""
+        """Return the JSON Schema for a step in mapping form."""
         dependent = {key: list(others) for kind in self._kinds.values() for key, others in kind.dependent_keys.items()}
         return self._record.schema() | {"dependentRequired": dependent}
 

@@ -19,10 +19,10 @@ _SCRIPT = re.compile(r"\.(?:ya?ml|py|sql|json|toml|xml)(?:\.j2|\.jinja2?)?$", re
 
 
 def find_unread_files(folders: DdlFolders, used_paths: Set[str]) -> tuple[str, ...]:
-    """Return a sentence for each file that begins with a version, like a migration, but is not read as one.
+    """Return a sentence for each file that has a version in its name but is not read as a migration.
 
-    `used_paths` are the files, relative to the root, that migrations name in their steps. Files and folders whose names
-    begin with `.` or `_` are left out on purpose, and so are backups such as `001_a.yaml.bak` and the schemas folder.
+    `used_paths` are the files, relative to the root, that migration steps refer to. Files and folders whose names begin
+    with `.` or `_` are deliberately excluded, as are the schemas folder and backups such as `001_a.yaml.bak`.
     """
     return tuple(
         f"{shown} is not read: {_next_step(path, folders)}"
@@ -32,7 +32,7 @@ def find_unread_files(folders: DdlFolders, used_paths: Set[str]) -> tuple[str, .
 
 
 def _script_files(folders: DdlFolders) -> Iterator[Path]:
-    """The files below a folder, sorted, that are named like migrations but not read as such."""
+    """Yield the files below a folder, sorted, that are named like migrations but are not read as migrations."""
     for parent, children, names in islice(os.walk(folders.migrations), _MAX_FOLDERS):
         children[:] = sorted(name for name in children if name[0] not in "._" and Path(parent, name) != folders.schemas)
         for name in sorted(names):

@@ -16,7 +16,7 @@ from confiture.files.schema.types import AnyValue
 from confiture.models.source import LocatedSource
 from confiture.models.variables import EnvironmentText
 
-# names with another meaning in templates, and words that are not names in templates
+# names that have another meaning in templates, and words that cannot be names in templates
 _RESERVED_NAMES = [
     "vars",
     "confiture",
@@ -45,7 +45,7 @@ _ASKS_FOR_ENVIRONMENT = re.compile(r"\{[{%]-?[^{}]*\benv\b", re.IGNORECASE)
 
 
 class VariableValue(AnyValue):
-    """Any value. Text that refers to environment variables keeps its location."""
+    """Any value. A string that refers to environment variables keeps its location."""
 
     def read(self, node: Node, reader: Reader) -> Any:
         value = super().read(node, reader)
@@ -59,7 +59,7 @@ class VariableValue(AnyValue):
 
 
 def has_other_templates(text: str) -> bool:
-    """Whether a text contains template syntax other than `{{ env.NAME }}`."""
+    """Whether a string contains template syntax other than `{{ env.NAME }}`."""
     rest = ENVIRONMENT_REFERENCE.sub("", text)
     return "{{" in rest or "{%" in rest
 
@@ -71,13 +71,13 @@ def substitute_environment(
     missing = [name for name in environment_names(text) if not environ.get(name)]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        message = f"the environment {environment!r} needs {' and '.join(missing)}, which {verb} not set"
+        message = f"the environment {environment!r} requires {' and '.join(missing)}, which {verb} not set"
         return text.file.diagnostic(text.start, "unset-variable", message, hint=f"export {missing[0]}={example}")
     return ENVIRONMENT_REFERENCE.sub(lambda match: environ[match[1]], text.text)
 
 
 def environment_names(text: LocatedSource) -> list[str]:
-    """Return the environment variables that a text refers to, each once."""
+    """Return the environment variables that a string refers to, without duplicates."""
     return list(dict.fromkeys(ENVIRONMENT_REFERENCE.findall(text.text)))
 
 

@@ -1,6 +1,6 @@
-"""Frozen data that passes between the layers. It does not depend on files, databases or terminals.
+"""Frozen data that is passed between the layers, independent of files, databases, and terminals.
 
-`Migration`, the base class of migrations in Python, can be imported from here too.
+`Migration`, the base class for Python migrations, can also be imported from this package.
 """
 
 from __future__ import annotations

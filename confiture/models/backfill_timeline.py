@@ -1,4 +1,4 @@
-"""Fold the progress events of a backfill into its report. The report's size does not grow with the run time."""
+"""Folding a backfill's progress events into its report. The report's size does not grow with the run time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NUMBER_OUTSIDE_PARENTHESES = re.compile(r"\d[\d.,]*(?![^(]*\))")
 
 
 def record_progress(backfills: Sequence[BackfillReport], event: BackfillProgressed) -> tuple[BackfillReport, ...]:
-    """Return the backfills of a run after a progress event of one of them."""
+    """Return a run's backfills after applying a progress event."""
     if not any(one.first.step == event.step for one in backfills):
         return (*backfills, BackfillReport(first=event, last=event))
     return tuple(_add_progress(one, event) if one.first.step == event.step else one for one in backfills)
 
 
 def record_retry(backfills: Sequence[BackfillReport], event: BatchRetried) -> tuple[BackfillReport, ...]:
-    """Return the backfills of a run after one of them retried a batch."""
+    """Return a run's backfills after applying a batch retry."""
     return tuple(
         replace(one, retries=one.retries + 1, unreported_retries=one.unreported_retries + 1)
         if one.first.step == event.step
@@ -60,7 +60,7 @@ def _add_progress(backfill: BackfillReport, event: BackfillProgressed) -> Backfi
 
 
 def reason_category(reason: str) -> str:
-    """Return a reason for waiting without its numbers, which change from poll to poll. Limits (in parentheses) stay."""
+    """Return a reason for waiting without numbers that change between polls. Limits (in parentheses) are kept."""
     return _NUMBER_OUTSIDE_PARENTHESES.sub("…", reason)
 
 
@@ -69,9 +69,9 @@ def _limit_intervals(intervals: tuple[ProgressInterval, ...]) -> tuple[ProgressI
 
 
 def downsample(intervals: Sequence[ProgressInterval]) -> tuple[ProgressInterval, ...]:
-    """Join the intervals that begin in the same cell of time, which leaves at most half of `MAX_INTERVALS`.
+    """Join the intervals that begin in the same time cell, so that at most half of `MAX_INTERVALS` remain.
 
-    The length of a cell is a power of two, so that the cells of one pass align with those of the next.
+    The cell length is a power of two, so that cells from successive passes align.
     """
     span_s = intervals[-1].end_s - intervals[0].start_s
     cell_s = 2.0 ** math.ceil(math.log2(max(span_s, 1.0) / (MAX_INTERVALS / 2)))

@@ -7,16 +7,16 @@ from datetime import datetime
 from confiture.models.records import record
 
 CANCELLED = "cancelled"
-"""The code of the diagnostic for a run whose backfill was cancelled. The rows that it filled stay."""
+"""The diagnostic code for a run that stopped because its backfill was cancelled. Filled rows are kept."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class BackfillState:
     """A backfill as read from the database.
 
-    `state` is `preparing`, `filling`, `draining` or `done`. `is_running` is whether a run sent a heartbeat within the
-    last seconds; `control` is what the backfill was requested to do. `source_rows` and `estimated_rows` count rows of
-    the driving table; `busy_ms` is the total time of all batches.
+    `state` is `preparing`, `filling`, `draining` or `done`. `is_running` is whether a run has sent a heartbeat within
+    the last few seconds; `control` is the action requested of the backfill. `source_rows` and `estimated_rows` count
+    rows in the driving table; `busy_ms` is the total time spent on batches.
     """
 
     attempt: str

@@ -1,4 +1,4 @@
-"""Positions of calls in the users' Python code."""
+"""Positions of calls in the user's Python code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from confiture.models.records import record
 
 @record(frozen=True, kw_only=True, slots=True)
 class CallSite:
-    """A call: the absolute path of its file, and the lines (from 1) and columns (from 0, in bytes of UTF-8) where it
-    begins and ends.
+    """A call: the absolute path of its file, and the lines (from 1) and columns (from 0, in UTF-8 bytes) at which the
+    call begins and ends.
     """
 
     file: str
@@ -23,7 +23,7 @@ class CallSite:
 
 
 class _CodeByIdentity:
-    """A code object that is compared by identity: comparing or hashing code objects by value reads all of it."""
+    """A code object compared by identity, because comparing or hashing code objects by value reads all their code."""
 
     def __init__(self, code: CodeType) -> None:
         self.code = code
@@ -37,12 +37,12 @@ class _CodeByIdentity:
 
 @lru_cache(maxsize=8)
 def _instruction_positions(code_key: _CodeByIdentity) -> list[tuple[int | None, int | None, int | None, int | None]]:
-    """Return the source position of each instruction. It is cached: a long `up` needs it for each of its calls."""
+    """Return the source position of each instruction. The result is cached, because a long `up` makes many calls."""
     return list(code_key.code.co_positions())
 
 
 def caller_site(*files: str) -> CallSite:
-    """Return the innermost active call whose code is in none of the files.
+    """Return the innermost active call that is not in any of the files.
 
     Raise LookupError if there is none.
     """

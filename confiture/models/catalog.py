@@ -1,8 +1,8 @@
-"""A schema as data, read from DDL files or from a database; the same facts as in PostgreSQL's system catalogs.
+"""A schema as data, read from DDL files or from a database, with the same facts as PostgreSQL's system catalogs.
 
-Types are written as PostgreSQL's `format_type` writes them (`bigint`, `character varying(100)`, `integer[]`),
-user-defined types with their schema unless it is `public`. Expressions are SQL text. `location` is where the object is
-defined, None if it was read from a database.
+Types are written as PostgreSQL's `format_type` writes them (`bigint`, `character varying(100)`, `integer[]`).
+User-defined types include their schema unless it is `public`. Expressions are SQL text. `location` is where the object
+is defined; None if the object was read from a database.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from confiture.models.source import SourceLocation
 
 PUBLIC = "public"
 TEMPORARY = "pg_temp"
-"""The name of the schema of temporary relations in statements."""
+"""The schema name for temporary relations in statements."""
 
 
 class QualifiedName(NamedTuple):
-    """The name of an object with its schema, both unquoted, as in the system catalogs."""
+    """An object's name and schema, both unquoted, as in the system catalogs."""
 
     schema: str
     name: str
@@ -41,7 +41,7 @@ class TableKind(StrEnum):
 
 
 class Persistence(StrEnum):
-    """Whether the rows of a relation survive a crash and the end of the session."""
+    """Whether a relation's rows survive a crash and the end of the session."""
 
     PERMANENT = "permanent"
     UNLOGGED = "unlogged"
@@ -61,13 +61,14 @@ class ConstraintKind(StrEnum):
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class TableColumn:
-    """A column. Its type is empty if it is unknown, as for some columns of CREATE TABLE AS.
+    """A column. The type is empty if it is unknown, as for some columns of CREATE TABLE AS.
 
     `identity` is `always`, `by default` or None; `generated` is `stored`, `virtual` or None.
 
     `default` is the text of the default or of the generation expression. As in PostgreSQL, a serial column is an
     integer column with a default. `not_null` is true only if the column is proven to contain no nulls: a NOT NULL
-    constraint that is NOT VALID sets `not_null_constraint` (its name in PostgreSQL 18) and leaves `not_null` false.
+    constraint that is NOT VALID sets `not_null_constraint` (the constraint's name in PostgreSQL 18) and leaves
+    `not_null` false.
     """
 
     name: str
@@ -85,10 +86,10 @@ class TableColumn:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Constraint:
-    """A constraint of a table. `columns` are its key columns; for a CHECK, the columns that its expression reads.
+    """A table constraint. `columns` are the key columns; for a CHECK, the columns that the expression reads.
 
-    `target` and `target_columns` are the referenced table and columns of a foreign key, `on_update` and `on_delete` its
-    actions. A constraint that is NOT ENFORCED is not `validated` either.
+    For a foreign key, `target` and `target_columns` are the referenced table and columns; `on_update` and `on_delete`
+    are the actions. A constraint that is NOT ENFORCED is not `validated` either.
     """
 
     name: str
@@ -109,11 +110,11 @@ class Constraint:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Index:
-    """An index. `columns` are its keys in order; None stands for an expression, whose text is in `expressions`.
+    """An index. `columns` are the keys in order; None stands for an expression, and its text is in `expressions`.
 
-    `key_options` are the non-default options of each key, as in CREATE INDEX: collation, operator class, `DESC`,
+    `key_options` are the non-default options for each key, as in CREATE INDEX: collation, operator class, `DESC`,
     `NULLS FIRST` or `NULLS LAST`; empty if all are the default. `constraint` is the name of the constraint that the
-    index implements, or None. `expression_columns` are all columns that its keys and its predicate read.
+    index implements, or None. `expression_columns` are all columns that the keys and the predicate read.
     """
 
     name: str
@@ -164,10 +165,10 @@ class Trigger:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Table:
-    """A table. `parents` are the tables that it inherits from, or the partitioned table that it belongs to.
+    """A table. `parents` are the tables it inherits from, or the partitioned table it belongs to.
 
-    `partition_key` is the text after PARTITION BY, `partition_bound` that of FOR VALUES or DEFAULT. `replica_identity`
-    is `default`, `full`, `nothing`, or `index` followed by the name of an index.
+    `partition_key` is the text after PARTITION BY; `partition_bound` is the text of FOR VALUES or DEFAULT.
+    `replica_identity` is `default`, `full`, `nothing`, or `index` followed by an index name.
     """
 
     name: QualifiedName
@@ -199,13 +200,13 @@ class Table:
 
     @property
     def foreign_keys(self) -> tuple[Constraint, ...]:
-        """The foreign keys, in the order of their definition."""
+        """The foreign keys, in definition order."""
         return tuple(one for one in self.constraints if one.kind is ConstraintKind.FOREIGN_KEY)
 
     def unique_keys(self, *, deferrable: bool = False) -> tuple[frozenset[str], ...]:
-        """Sets of columns that are unique among the rows of the table at every moment of a transaction.
+        """Return the sets of columns that are unique among the table's rows throughout a transaction.
 
-        With `deferrable`, also those that are unique only at its end.
+        With `deferrable`, include the sets that are unique only at the end of a transaction.
         """
         unproven = frozenset() if deferrable else {one.name for one in self.constraints if one.deferrable}
         keys = [
@@ -229,9 +230,9 @@ class Table:
 
 
 class ViewQuery:
-    """A SELECT: its text, and its parse tree if there is one. The tree must not be changed.
+    """A SELECT with its text, and with its parse tree if available. The tree must not be changed.
 
-    The text can be a function that is called on first use: the text of most queries is never needed.
+    The text can be a function that is called on first use, because the text of most queries is never needed.
     """
 
     __slots__ = ("_text", "tree")
@@ -263,9 +264,9 @@ class ViewQuery:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class View:
-    """A view or a materialized view. `columns` are the names of its columns in order; empty if any is unknown.
+    """A view or a materialized view. `columns` are the column names in order; empty if any name is unknown.
 
-    `query` is its SELECT at the time of its creation, `relations` are the relations that the query reads. Only
+    `query` is the SELECT at the time the view was created; `relations` are the relations that the query reads. Only
     materialized views have indexes.
     """
 
@@ -293,7 +294,7 @@ class EnumType:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class DomainType:
-    """A domain over a type. `checks` are its constraints: name, expression, and whether it is validated."""
+    """A domain over a type. `checks` are its constraints: the name, the expression, and whether it is validated."""
 
     name: QualifiedName
     type: str
@@ -327,7 +328,7 @@ UserType = EnumType | DomainType | CompositeType | RangeType
 
 
 class Signature(NamedTuple):
-    """The name of a function with the types of its input arguments, which identify it among overloads."""
+    """A function's name with the types of its input arguments, which identify the function among overloads."""
 
     name: QualifiedName
     arguments: tuple[str, ...]
@@ -339,10 +340,10 @@ class Signature(NamedTuple):
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Function:
-    """A function or procedure. `settings` are those of its SET clauses by name, `body` is its source text.
+    """A function or procedure. `settings` are the values of its SET clauses by name; `body` is its source text.
 
-    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for a procedure. `public_execute` says
-    whether PUBLIC has the EXECUTE privilege, which every new function grants until it is revoked.
+    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for a procedure. `public_execute` is whether
+    PUBLIC has the EXECUTE privilege, which is granted on every new function until revoked.
     """
 
     signature: Signature
@@ -360,7 +361,7 @@ class Function:
 @record(frozen=True, kw_only=True, slots=True)
 @former_attributes(place="location")
 class Sequence:
-    """A sequence. `owner` is the table and column that own it, as for a serial or identity column."""
+    """A sequence. `owner` is the table and column that own the sequence, as for a serial or identity column."""
 
     name: QualifiedName
     owner: tuple[QualifiedName, str] | None = None
@@ -370,10 +371,10 @@ class Sequence:
 @record(frozen=True, kw_only=True, slots=True, order=True)
 @former_attributes(place="location")
 class Grant:
-    """A privilege on an object that is granted to a role; `public` stands for PUBLIC.
+    """A privilege on an object, granted to a role; `public` stands for PUBLIC.
 
-    Implicit privileges are not included: those of owners, and those of PUBLIC on every new function, type and database.
-    `privilege` is in lower case; a column privilege names its columns: `select (email)`.
+    Implicit privileges are not included: those of owners, and PUBLIC's privileges on every new function, type, and
+    database. `privilege` is in lower case; a column privilege names the columns: `select (email)`.
     """
 
     kind: str
@@ -390,9 +391,9 @@ Relation = Table | View | Sequence
 @former_attributes(indexed="find_index", referring="tables_referencing", views_on="views_reading")
 @record(frozen=True, kw_only=True, slots=True)
 class Catalog:
-    """All objects of a schema.
+    """All objects in a schema.
 
-    The builder of the catalog owns the mappings and may continue to change them: a catalog under construction shows its
+    The catalog's builder owns the mappings and may continue to change them, so a catalog under construction shows its
     current state.
     """
 
@@ -405,15 +406,15 @@ class Catalog:
     grants: Set[Grant] = field(default_factory=set)
     extensions: Mapping[str, SourceLocation | None] = field(default_factory=dict)
     index_owners: Mapping[QualifiedName, QualifiedName] = field(default_factory=dict)
-    """The table or materialized view of each index, by the name of the index."""
+    """The table or materialized view of each index, by index name."""
     search_path: Ordered[str] = (PUBLIC,)
     dependents: Mapping[QualifiedName, Collection[QualifiedName]] | None = field(
         default=None, compare=False, repr=False
     )
-    """For each relation, those that may depend on it (foreign keys, views, partitions); None if unknown."""
+    """For each relation, the relations that may depend on it (foreign keys, views, partitions); None if unknown."""
 
     def relation(self, schema: str | None, name: str) -> Relation | None:
-        """Find a table, view or sequence by name; without a schema, through the search path."""
+        """Find a table, view or sequence by name; without a schema, use the search path."""
         for candidate in (schema,) if schema else (TEMPORARY, *self.search_path):
             key = QualifiedName(candidate, name)
             relation = self.tables.get(key) or self.views.get(key) or self.sequences.get(key)
@@ -422,12 +423,12 @@ class Catalog:
         return None
 
     def table(self, schema: str | None, name: str) -> Table | None:
-        """Find a table by name; without a schema, through the search path."""
+        """Find a table by name; without a schema, use the search path."""
         relation = self.relation(schema, name)
         return relation if isinstance(relation, Table) else None
 
     def find_index(self, schema: str | None, name: str) -> tuple[Table | View, Index] | None:
-        """Find an index by name, with its relation."""
+        """Find an index and its relation by name."""
         for candidate in (schema,) if schema else (TEMPORARY, *self.search_path):
             owner = self.index_owners.get(QualifiedName(candidate, name))
             relation = owner and (self.tables.get(owner) or self.views.get(owner))
@@ -436,15 +437,15 @@ class Catalog:
         return None
 
     def partitions(self, table: QualifiedName) -> tuple[Table, ...]:
-        """The partitions or inheritance children of a table."""
+        """Return the partitions or inheritance children of a table."""
         return tuple(one for one in self._dependent_tables(table) if table in one.parents)
 
     def has_inheritance_children(self, table: Table) -> bool:
-        """Whether other tables inherit from the table. Its keys do not hold for their rows."""
+        """Whether other tables inherit from the table. The table's keys do not apply to rows in those tables."""
         return table.kind is TableKind.TABLE and bool(self.partitions(table.name))
 
     def tables_referencing(self, table: QualifiedName) -> tuple[Table, ...]:
-        """The other tables with a foreign key that references the table."""
+        """Return the other tables that have a foreign key to the table."""
         return tuple(
             one
             for one in self._dependent_tables(table)
@@ -452,7 +453,7 @@ class Catalog:
         )
 
     def views_reading(self, relation: QualifiedName) -> tuple[View, ...]:
-        """The views that read the relation."""
+        """Return the views that read the relation."""
         views = self.views
         if self.dependents is None:
             return tuple(one for one in views.values() if relation in one.relations)

@@ -1,4 +1,4 @@
-"""The events of a run. They are emitted while it runs; folding them gives the report."""
+"""The events of a run. Events are emitted during the run and folded into the report."""
 
 from __future__ import annotations
 
@@ -26,14 +26,12 @@ class Outcome(StrEnum):
 
 
 INTERRUPTED = "interrupted"
-"""The code of the diagnostic for a run that Ctrl-C or SIGTERM ended."""
+"""The diagnostic code for a run that Ctrl-C or SIGTERM ended."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class Waiter:
-    """A session that waited for one of Confiture's locks: the mode and the relation, how long, and the beginning of its
-    query.
-    """
+    """A session that waited for a Confiture lock: the mode, the relation, the duration, and the start of its query."""
 
     pid: int
     usename: str | None
@@ -46,7 +44,7 @@ class Waiter:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RunStarted:
-    """A run begins: its direction, its database and its migrations."""
+    """A run begins, with a direction, a database, and migrations."""
 
     direction: Direction
     dry_run: bool
@@ -88,10 +86,10 @@ class StepStarted:
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepFinished:
-    """A step ended.
+    """A step has ended.
 
-    `rows` is the number of rows that it wrote, None if it is of a kind that does not write rows (DDL, a check). `stats`
-    are the statistics that a hook returned.
+    `rows` is the number of rows that the step wrote; None if steps of its kind do not write rows (DDL, a check).
+    `stats` are the statistics that a hook returned.
     """
 
     step: StepId
@@ -104,7 +102,7 @@ class StepFinished:
 
 @record(frozen=True, kw_only=True, slots=True)
 class SegmentRetried:
-    """A segment did not get a lock, or lost a deadlock. It was rolled back and is retried after a wait."""
+    """A segment could not acquire a lock, or lost a deadlock. It was rolled back and will be retried after a wait."""
 
     version: str
     segment: int
@@ -116,11 +114,11 @@ class SegmentRetried:
 
 @record(frozen=True, kw_only=True, slots=True)
 class BackfillProgressed:
-    """The progress of a backfill, emitted about once a second. Rows are committed rows of the driving table.
+    """The progress of a backfill, emitted about once a second. Row counts refer to committed rows in the driving table.
 
-    `estimated_rows` is the planner's estimate of all rows, None if the table was never analyzed; `remaining_s` follows
-    from it and from the rate of this run, waits included. `waiting_for` is the reason for the current wait. `elapsed_s`
-    counts from when this run began to fill.
+    `estimated_rows` is the planner's estimate of all rows; None if the table was never analyzed. `remaining_s` is
+    computed from `estimated_rows` and this run's rate, including waits. `waiting_for` is the reason for the current
+    wait. `elapsed_s` counts from the time this run began to fill rows.
     """
 
     step: StepId
@@ -137,7 +135,7 @@ class BackfillProgressed:
 
 @record(frozen=True, kw_only=True, slots=True)
 class HookProgressed:
-    """The progress that a hook reports: `done` of `total`, in its own unit; `total` is None if unknown."""
+    """The progress that a hook reports: `done` of `total`, in the hook's own unit; `total` is None if unknown."""
 
     step: StepId
     done: float
@@ -146,7 +144,7 @@ class HookProgressed:
 
 @record(frozen=True, kw_only=True, slots=True)
 class BatchRetried:
-    """A batch failed and was rolled back. It is retried with `rows` rows after a wait."""
+    """A batch failed and was rolled back. It will be retried with `rows` rows after a wait."""
 
     step: StepId
     rows: int
@@ -158,8 +156,9 @@ class BatchRetried:
 
 @record(frozen=True, kw_only=True, slots=True)
 class OthersBlocked:
-    """Other sessions waited for this run's locks during a segment; the longest wait comes first. If `over_budget`, the
-    segment was cancelled and rolled back.
+    """Other sessions waited for this run's locks during a segment; the longest wait comes first.
+
+    If `over_budget`, the segment was cancelled and rolled back.
     """
 
     version: str
@@ -170,9 +169,9 @@ class OthersBlocked:
 
 @record(frozen=True, kw_only=True, slots=True)
 class DryRunFinished:
-    """A dry run ended: what its last repetition did, and what follows from all repetitions.
+    """A dry run has ended: the effects of the last repetition, and the conclusions from all repetitions.
 
-    A failed dry run has no estimate. `isolation` reports whether tenants are isolated, None if that was not checked.
+    A failed dry run has no estimate. `isolation` reports whether tenants are isolated; None if this was not checked.
     """
 
     statements: tuple[StatementTrace, ...]
@@ -184,7 +183,7 @@ class DryRunFinished:
 
 @record(frozen=True, kw_only=True, slots=True)
 class ServerMessage:
-    """PostgreSQL sent a message while a step ran. `severity` is `NOTICE`, `WARNING` or `INFO`."""
+    """PostgreSQL sent a message during a step. `severity` is `NOTICE`, `WARNING` or `INFO`."""
 
     step: StepId
     severity: str
@@ -195,14 +194,14 @@ class ServerMessage:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Information for the user; nothing went wrong."""
+    """Information for the user about something that is not an error."""
 
     text: str
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class MigrationFinished:
-    """A migration ended. `duration_ms` counts from its start in this run to its last commit."""
+    """A migration has ended. `duration_ms` is the time from its start in this run to its last commit."""
 
     version: str
     outcome: Outcome
@@ -211,7 +210,7 @@ class MigrationFinished:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RunFinished:
-    """The run ended; `diagnostics` give the reasons if it did not end well."""
+    """The run has ended; `diagnostics` contains the reasons if the run failed."""
 
     outcome: Outcome
     duration_ms: float
@@ -242,9 +241,9 @@ Emit = Callable[[Event], None]
 
 
 class Emitter:
-    """Forwarder of each event to every listener, in order.
+    """A forwarder that passes each event to every listener, in order.
 
-    A listener that raises is dropped, since it must not stop a migration; its exception is appended to `failures`.
+    A listener that raises is dropped, because it must not stop a migration. The exception is appended to `failures`.
     """
 
     def __init__(self, *listeners: Emit) -> None:

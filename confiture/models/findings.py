@@ -1,4 +1,4 @@
-"""The findings of lint."""
+"""Lint findings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from confiture.models.records import record
 from confiture.models.settings import Severity
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
-"""The severities, the worst first."""
+"""The severities, most severe first."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class Edit:
-    """A safe fix: replace the text from `start` to `end` (characters of the file, from 0) by `text`."""
+    """A safe fix that replaces the text from `start` to `end` (character offsets in the file, from 0) with `text`."""
 
     path: str
     start: int
@@ -24,15 +24,15 @@ class Edit:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """A violation of a rule at one place.
+    """A rule violation at one location.
 
-    `message` is what is wrong, `effect` what happens in production, `hint` what to do instead, and `remedy` the same as
-    SQL ready to paste. `span` is None for findings in a live database. `relation` is the table or other object
-    concerned; `migration` is the version of the migration that would run the statement. `lines` are the first and the
-    last line of the statement, None if the finding is not about a statement.
+    `message` is the problem, `effect` is the effect in production, `hint` is the recommended action, and `remedy` is
+    the recommended SQL, ready to paste. `span` is None for findings in a live database. `relation` is the affected
+    table or other object; `migration` is the version of the migration that would run the statement. `lines` are the
+    first and the last line of the statement; None if the finding is not about a statement.
 
-    `subject` distinguishes findings of one rule about one relation: the column, index or policy. `stable_rule` is the
-    name of the rule that does not change when the rule is renamed; None if that is `rule`.
+    `subject` distinguishes several findings by one rule for one relation: the column, index or policy. `stable_rule` is
+    a rule name that does not change when the rule is renamed; None if that name is `rule`.
     """
 
     rule: str
@@ -51,15 +51,15 @@ class Finding:
     edits: tuple[Edit, ...] = field(default=(), compare=False)
     stable_rule: str | None = field(default=None, compare=False)
     also_at: Span | None = field(default=None, compare=False)
-    """Another location that the finding is about, such as that of the first of two definitions."""
+    """Another relevant location, such as the first of two conflicting definitions."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class LintReport:
-    """All findings, by file and line, and the amount of input.
+    """All findings, ordered by file and line, and the amount of input.
 
-    `suppressed` counts the findings that ignore comments removed, `known` those that the baseline removed. `notes` are
-    sentences about what was not read.
+    `suppressed` is the number of findings that ignore comments suppress; `known` is the number of findings in the
+    baseline. `notes` are sentences about input that was not read.
     """
 
     findings: tuple[Finding, ...]

@@ -1,4 +1,4 @@
-"""Former names in the API of custom lint rules: code that uses them keeps working."""
+"""Former names in the API for custom lint rules, so that code that uses these names keeps working."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Class = TypeVar("_Class", bound=type)
 
 
 def former_attributes(**names: str) -> Callable[[_Class], _Class]:
-    """Make attributes readable by their former names: `former_attributes(place="location")`."""
+    """Make attributes readable by their former names, for example `former_attributes(place="location")`."""
 
     def decorate(cls: _Class) -> _Class:
         for former, name in names.items():
@@ -22,7 +22,7 @@ def former_attributes(**names: str) -> Callable[[_Class], _Class]:
 
 
 def former_fields(**names: str) -> Callable[[_Class], _Class]:
-    """Accept former names of fields in the constructor too."""
+    """Also accept former field names in the constructor."""
 
     def decorate(cls: _Class) -> _Class:
         make: Callable[..., None] = cls.__init__  # type: ignore[misc]

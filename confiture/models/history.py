@@ -1,4 +1,4 @@
-"""The history of migrations that a database stores."""
+"""The migration history stored in a database."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class MigrationState(StrEnum):
 
     APPLIED = "applied"
     RUNNING = "running"
-    """Some of its segments have committed, but not all: the next `up` resumes it."""
+    """Some but not all segments have committed; the next `up` resumes the migration."""
     REVERTING = "reverting"
-    """Its `down` was interrupted: the next `down` resumes it."""
+    """A rollback was interrupted; the next `down` resumes it."""
 
 
 class HistoryOrigin(StrEnum):
@@ -28,9 +28,9 @@ class HistoryOrigin(StrEnum):
 
 @record(frozen=True, kw_only=True, slots=True)
 class PredictionOutcome:
-    """The time that a dry run predicted for a migration and the time that its steps took, in milliseconds.
+    """The time that a dry run predicted for a migration and the time that the steps took, in milliseconds.
 
-    The range is None if it was predicted from a single dry run.
+    The range is None if the prediction is based on a single dry run.
     """
 
     predicted_ms: float
@@ -48,20 +48,20 @@ class PredictionOutcome:
 
 @record(frozen=True, kw_only=True, slots=True)
 class HistoryKey:
-    """The owner of a history: a project and one of its targets. `target` is always empty: targets do not exist yet."""
+    """The owner of a history: a project and a target. `target` is always empty because targets do not exist yet."""
 
     project: str
     target: str = ""
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The key as parameters of the internal queries."""
+        """Return the key as parameters for the internal queries."""
         return {"project": self.project, "target": self.target}
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class OtherHistory:
-    """The history of another project in the same database: version and checksum of each row."""
+    """The history of another project in the same database, with the version and checksum of each row."""
 
     project: str
     rows: tuple[tuple[str, str], ...]
@@ -71,8 +71,9 @@ class OtherHistory:
 class AppliedMigration:
     """A row of the history, in insertion order (`position`).
 
-    `attempt` names the run whose journal records which segments committed. `duration_ms` is the time that its segments
-    took, None for a baseline and while it is not applied; `prediction_outcome` is None if no dry run predicted it.
+    `attempt` identifies the run in the journal that records the committed segments. `duration_ms` is the time that the
+    segments took; None for a baseline and for a migration that is not applied. `prediction_outcome` is None if no dry
+    run predicted the time.
     """
 
     position: int
@@ -91,7 +92,7 @@ class AppliedMigration:
 
 
 class SegmentState(StrEnum):
-    """The state of a segment. Only a statement outside a transaction can be left as an intent."""
+    """The state of a segment. Only a statement outside a transaction can remain an intent."""
 
     INTENT = "intent"
     DONE = "done"

@@ -1,4 +1,4 @@
-"""Data of hooks: their phases and their results."""
+"""The data of hooks: phases and results."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from confiture.models.migration import Phase
 
 HookPhase = Phase
-"""The phases of a migration, as hooks name them. `HookPhase.AFTER_DDL` is after the schema changes."""
+"""The phases of a migration, as named by hooks. `HookPhase.AFTER_DDL` follows the schema changes."""
 
 TRANSACTION_ENDED = "transaction-ended"
-"""The code of the diagnostic for a hook that ended its transaction without using its own connection."""
+"""The diagnostic code for a hook that ended the migration's transaction instead of using its own connection."""
 _UNKNOWN_ROW_COUNT = -1
 """The driver's row count if PostgreSQL reports none."""
 
@@ -21,10 +21,10 @@ _UNKNOWN_ROW_COUNT = -1
 class HookResult:
     """The result of a hook.
 
-    `phase` is a HookPhase or its name in either case (`AFTER_DDL`, `after_ddl`); `hook_name` is the name of the hook in
-    reports. `rows_affected` is a number of rows; with None, the default, the rows that its statements wrote are
-    counted. `stats` are arbitrary statistics by name: they are printed with the step, and later hooks can read them
-    from `context.stats`.
+    `phase` is a HookPhase or its name in either case (`AFTER_DDL`, `after_ddl`); `hook_name` is the hook's name in
+    reports. `rows_affected` is a number of rows. With None, the default, Confiture counts the rows that the hook's
+    statements wrote. `stats` are arbitrary statistics by name. They are printed with the step, and later hooks can read
+    them from `context.stats`.
 
     Raise TypeError or ValueError if an argument is invalid.
 
@@ -49,7 +49,7 @@ class HookResult:
 
 
 def parse_phase(name: object) -> Phase:
-    """Return the phase with this name, in either case. Raise ValueError, with the valid names, if there is none."""
+    """Return the phase with this name, in either case. Raise ValueError with the valid names for any other name."""
     try:
         return Phase(str(name).lower())
     except ValueError:

@@ -1,4 +1,4 @@
-"""A snapshot of a running migration's locks, of the sessions that it blocks and of those that block it."""
+"""A snapshot of a running migration's locks, the sessions that it blocks, and the sessions that block it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from confiture.models.trace import LockMode
 
 @record(frozen=True, kw_only=True, slots=True)
 class HeldLock:
-    """A lock on a relation that a session holds, or waits for if not `granted`."""
+    """A lock on a relation that a session holds, or is waiting for if not `granted`."""
 
     relation: str
     mode: LockMode
@@ -18,9 +18,9 @@ class HeldLock:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Blocker:
-    """A session that another session waits for, or a prepared transaction, which has no process: its `pid` is None.
+    """A session that another session waits for, or a prepared transaction, which has no process and a `pid` of None.
 
-    `transaction_ms` is the age of its transaction.
+    `transaction_ms` is the age of the transaction.
     """
 
     pid: int | None
@@ -33,7 +33,7 @@ class Blocker:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RunningSession:
-    """A session of one of Confiture's runs. `transaction_ms` is the age of its transaction, None outside of one."""
+    """A session of a Confiture run. `transaction_ms` is the age of the transaction; None outside a transaction."""
 
     pid: int
     application_name: str

@@ -50,7 +50,7 @@ UP_PHASES = (
 
 @record(frozen=True, kw_only=True, slots=True)
 class ExpectedValue:
-    """The single value that a check must return, compared with `value`."""
+    """A single value that a check must return, compared with `value`."""
 
     operator: Operator
     value: Scalar
@@ -68,14 +68,14 @@ Expectation = ExpectedValue | ExpectedRows
 
 @record(frozen=True, kw_only=True, slots=True)
 class Step:
-    """Base class of all steps.
+    """The base class for all steps.
 
-    `timeout_ms` limits each statement of the step, `lock_timeout_ms` its waits for locks. `name` is the name in the
-    file, None if it has none; `when` is a Jinja expression that must be true for the step to run. A step with `once` is
-    not run again when the migration is verified later.
+    `timeout_ms` limits the time of each statement; `lock_timeout_ms` limits each wait for a lock. `name` is the name in
+    the file, or None; `when` is a Jinja expression that must be true for the step to run. A step with `once` is not run
+    again when the migration is verified later.
 
-    `kind` names the kind of step in checksums. It is stored in the history of every database and must never change.
-    Everything else about a kind of step is in its StepKind in `plan/step_kinds`.
+    `kind` is the name of the step kind in checksums. It is stored in the history of every database and must never
+    change. All other properties of a step kind are defined by its StepKind in `plan/step_kinds`.
     """
 
     kind: ClassVar[str]
@@ -131,10 +131,10 @@ class CheckStep(StepWithSql):
 
 
 class OnConcurrentWrites(StrEnum):
-    """The handling of concurrent writes to the tables of a backfill."""
+    """The handling of concurrent writes to a backfill's tables."""
 
     CAPTURE = "capture"
-    """Triggers record the keys that other sessions write; those are filled again before the end."""
+    """Triggers record the keys that other sessions write, and those rows are filled again before the backfill ends."""
     IGNORE = "ignore"
     """No other session writes: the backfill stops if it detects a write."""
 
@@ -143,9 +143,9 @@ class OnConcurrentWrites(StrEnum):
 class ThrottleLimits:
     """The limits at which a backfill slows down or stops; None for signals that are not checked.
 
-    `replica_lag_ms` is the highest lag of a streaming replica, `wal_bytes_per_s` the highest WAL rate of the whole
-    server, `long_transaction_ms` the highest age of the oldest transaction of another session. `query` (a template)
-    must return true for the backfill to continue.
+    `replica_lag_ms` limits the lag of streaming replicas; `wal_bytes_per_s` limits the WAL rate of the whole server;
+    `long_transaction_ms` limits the age of other sessions' transactions. `query` (a template) must return true for the
+    backfill to continue.
     """
 
     replica_lag_ms: int | None = 10_000
@@ -158,8 +158,9 @@ class ThrottleLimits:
 class BackfillStep(StepWithSql):
     """A batched backfill. `sql` is a template in which `{{ batch }}` is replaced by the condition of each batch.
 
-    `source` is the driving table and `alias` its name in the query (default: the table's name). `key` is its batch key;
-    default: its primary key. `captures` maps each other table that the query reads to its columns that hold the key.
+    `source` is the driving table and `alias` is its alias in the query (default: the table's name). `key` is the batch
+    key (default: the primary key). `captures` maps each other table that the query reads to the columns that hold the
+    key.
     """
 
     kind = "BackfillStep"
@@ -181,8 +182,7 @@ class ReconcileStep(StepWithSql):
     """A check that a table equals its defining query (`sql`, a template), key by key.
 
     The columns that the query returns are compared by name. `key` identifies rows; default: the table's primary key, if
-    the query returns it. `by` is the column by which both sides are first grouped and compared; default: the tenant
-    column.
+    the query returns it. Both sides are first grouped and compared by the column `by`; default: the tenant column.
     """
 
     kind = "ReconcileStep"
@@ -194,10 +194,10 @@ class ReconcileStep(StepWithSql):
 
 @record(frozen=True, kw_only=True, slots=True)
 class HookRegistration:
-    """A registered hook: its name, its class, and where it was registered.
+    """A registered hook: the name, the class, and the place where it was registered.
 
-    `phase` is when it runs in every migration, None if it only runs in steps that name it. A batched hook runs outside
-    the migration's transaction, to fill in batches.
+    `phase` is the phase in which the hook runs in every migration; None if the hook runs only in steps that name it. A
+    batched hook runs outside the migration's transaction, to fill rows in batches.
     """
 
     name: str
@@ -228,10 +228,10 @@ class HookStep(Step):
 
 
 def default_step_name(sql: str) -> str:
-    """Return the name of a step that has none: the beginning of its SQL, on one line.
+    """Return the default name for a step: the beginning of the SQL, on one line.
 
-    Checksums and the journal identify the step by it, so it does not depend on secrets; `hide_secrets` finds the part
-    of a value that it ends with.
+    Checksums and the journal identify the step by this name, so the name must not depend on secrets. `hide_secrets`
+    also hides a value that the name cuts off.
     """
     text = " ".join(sql.split())
     return text if len(text) <= _MAX_NAME_LENGTH else f"{text[: _MAX_NAME_LENGTH - 1]}…"
@@ -239,7 +239,7 @@ def default_step_name(sql: str) -> str:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Requirement:
-    """A version that must be applied before, and where the file requires it."""
+    """A version that must be applied before, and the location of this requirement in the file."""
 
     version: str
     span: Span
@@ -247,10 +247,10 @@ class Requirement:
 
 @record(frozen=True, kw_only=True, slots=True)
 class MigrationFile:
-    """A migration file. `variables` are its own `vars`, not yet merged with those of the settings.
+    """A migration file. `variables` are the file's own `vars`, not yet merged with the variables in the settings.
 
-    If not `is_complete`, the file has errors: the object holds what could be read, so that all errors are reported at
-    once.
+    If `is_complete` is false, the file has errors, and the object contains only the readable parts. This allows all
+    errors to be reported at once.
     """
 
     version: str
@@ -265,9 +265,9 @@ class MigrationFile:
 
     @property
     def label(self) -> str:
-        """The migration as displayed: its version and its name."""
+        """The migration as displayed: the version and the name."""
         return f"{self.version} {self.name}"
 
     def steps(self, phase: Phase) -> tuple[Step, ...]:
-        """Return the steps of a phase; none if the file does not have it."""
+        """Return the steps of a phase; empty if the file does not contain the phase."""
         return self.phases.get(phase, ())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RecordedStep:
-    """A step as recorded by a method of a migration. `fields` are the keys that the step has in YAML."""
+    """A step as recorded by a migration method. `fields` are the step's keys in YAML."""
 
     phase: Phase
     fields: Mapping[str, Any]
@@ -27,16 +27,17 @@ class RecordedStep:
 
 
 class Migration:
-    """Base class of migrations in Python: `up` applies the migration and `down` reverts it.
+    """The base class for Python migrations: `up` applies the migration, and `down` reverts it.
 
-    Both are called once, when the file is read, without a database. The methods that they call record steps, which are
-    planned, linted, dry-run and run like those of a YAML file. Logic that depends on the data belongs in a hook.
+    Both methods are called once, when the file is read, without a database. The methods that they call record steps.
+    These steps are planned, linted, dry-run, and run like steps in a YAML file. Logic that depends on the data belongs
+    in a hook.
 
-    `version` and `name` default to those in the file name. `requires` are versions that must be applied before, `vars`
-    variables for the templates of this migration. SQL is rendered with Jinja, as in YAML.
+    `version` and `name` default to the parts of the file name. `requires` lists versions that must be applied before;
+    `vars` contains variables for this migration's templates. SQL is rendered with Jinja, as in YAML.
 
-    If it is constructed with a connection (`AddTotals(conn)`), that must be the connection of the `Migrator`; recording
-    needs none.
+    A connection passed to the constructor (`AddTotals(conn)`) must be the `Migrator`'s connection. Recording does not
+    need a connection.
 
     Example::
 
@@ -65,16 +66,16 @@ class Migration:
         self._default_phase = Phase.DDL
 
     def up(self) -> None:
-        """Record the steps that apply the migration; subclasses override it. A migration can consist of hooks alone."""
+        """Record the steps that apply the migration. A subclass with only hooks need not override this method."""
 
     def down(self) -> None:
-        """Record the steps that revert the migration. Without any, it cannot be reverted."""
+        """Record the steps that revert the migration. A migration without such steps cannot be reverted."""
 
     def load_ddl_files(self, files: Sequence[str], *, phase: str | None = None) -> None:
         """Record a step for each DDL file. Paths are as in YAML: relative to the schemas folder, or to the project's
         root.
 
-        `phase` is where the steps run; default: `ddl`, or `down` if called from `down`.
+        `phase` is the phase in which the steps run; default: `ddl`, or `down` if called from `down`.
         """
         if isinstance(files, str):
             raise TypeError("load_ddl_files() takes a list of paths, not a string")
@@ -82,9 +83,9 @@ class Migration:
             self._record(phase, {"file": file})
 
     def execute(self, sql: str, *, phase: str | None = None, **common: Any) -> None:
-        """Record SQL: one statement or several.
+        """Record one or more SQL statements.
 
-        `common` are the keys that every step can have: `name`, `when`, `once`, `timeout` and `lock_timeout` (for
+        `common` contains the keys that every step supports: `name`, `when`, `once`, `timeout`, and `lock_timeout` (for
         example "5s").
         """
         self._record(phase, {"sql": sql, **common})
@@ -92,7 +93,7 @@ class Migration:
     def check(self, query: str, expect: Any = 0, *, phase: str | None = None, **common: Any) -> None:
         """Record a query and its expected result: a value, a comparison such as `{">": 0}`, or `{"rows": []}`.
 
-        It runs in `after_validation` unless `phase` names another phase.
+        The step runs in `after_validation` unless `phase` names another phase.
         """
         self._record(phase or self._check_phase, {"check": query, "expect": expect, **common})
 
@@ -107,10 +108,10 @@ class Migration:
         phase: str | None = None,
         **options: Any,
     ) -> None:
-        """Record a batched backfill of `into` from the driving table `source`; `{{ batch }}` in `sql` is the batch's
-        condition.
+        """Record a batched backfill of `into` from the driving table `source`.
 
-        `options` are the other keys of `backfill:` in YAML (`key`, `batch_rows`, `workers`, ...), in the same units.
+        `{{ batch }}` in `sql` is replaced by the condition for each batch.
+        `options` are the other `backfill:` keys in YAML (`key`, `batch_rows`, `workers`, ...), in the same units.
         """
         step = {"backfill": {"into": into, "from": source, "sql": sql, **options}}
         self._record(phase, step | _without_none(name=name, when=when))
@@ -120,13 +121,13 @@ class Migration:
     ) -> None:
         """Record a check that `table` equals its defining query. `options` are `key` and `by`.
 
-        It runs in `after_validation` unless `phase` names another phase.
+        The step runs in `after_validation` unless `phase` names another phase.
         """
         step = {"reconcile": {"table": table, "sql": sql, **options}}
         self._record(phase or self._check_phase, step | _without_none(name=name))
 
     def hook(self, reference: str, *, phase: str | None = None, **common: Any) -> None:
-        """Record a step that runs a hook: its registered name, or `module:Class`."""
+        """Record a step that runs a hook, given by its registered name or as `module:Class`."""
         self._record(phase, {"hook": reference, **common})
 
     @property
@@ -147,7 +148,7 @@ class Migration:
 
 
 def record_steps(migration: Migration) -> tuple[RecordedStep, ...]:
-    """Return the steps that `up` and `down` of a migration record. Exceptions of these propagate."""
+    """Return the steps that a migration's `up` and `down` record. Exceptions raised in these methods propagate."""
     migration._steps.clear()
     migration.up()
     with migration._default_phase_set(Phase.DOWN):
@@ -156,7 +157,7 @@ def record_steps(migration: Migration) -> tuple[RecordedStep, ...]:
 
 
 def migration_connection(migration: Migration) -> psycopg.Connection[Any] | None:
-    """Return the connection that a migration was constructed with; None if it has none, as when its file is read."""
+    """Return the connection passed to a migration's constructor; None without one, as when Confiture reads a file."""
     return migration._connection
 
 

@@ -1,4 +1,4 @@
-"""The plan as data: what will run. `migrate show` prints it; run and dry run execute it."""
+"""The plan as data: the steps to run. `migrate show` prints the plan; a run or a dry run executes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from confiture.models.source import RenderedSql
 from confiture.secrets import hide_secrets
 
 BATCH = '"confiture batch"'
-"""Placeholder for the condition of each batch in the statement of a backfill: to the parser it is a column."""
+"""A placeholder for the batch condition in a backfill statement. The parser reads it as a column."""
 
 
 _WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
@@ -35,20 +35,20 @@ class Direction(StrEnum):
 
 
 class TransactionMode(StrEnum):
-    """The relation of a statement to transactions."""
+    """The way in which a statement uses transactions."""
 
     TRANSACTIONAL = "transactional"
     OUTSIDE = "outside"
-    """PostgreSQL rejects it inside a transaction."""
+    """PostgreSQL rejects the statement inside a transaction."""
     BATCHED = "batched"
-    """It commits many times and records its progress."""
+    """The statement commits many times and records its progress."""
 
 
 class StepAction(StrEnum):
-    """The action for the statements of a step. Every module that runs steps handles all actions in a table."""
+    """The action for a step's statements. Every module that runs steps handles all actions in a table."""
 
     EXECUTE = "execute"
-    """The statements run one after the other; a batched statement runs batch by batch."""
+    """The statements run one after another; a batched statement runs batch by batch."""
     CHECK = "check"
     """The single statement is a query that must return what the step expects."""
     RECONCILE = "reconcile"
@@ -58,7 +58,7 @@ class StepAction(StrEnum):
 
     @property
     def only_reads(self) -> bool:
-        """Whether it only reads, so that it can be repeated later."""
+        """Whether the action only reads, so that it can be repeated later."""
         return self in (StepAction.CHECK, StepAction.RECONCILE)
 
 
@@ -73,11 +73,11 @@ class ConcurrentIndex:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Statement:
-    """An SQL statement. `offset` is its start (characters, from 0) in the rendered text of its step.
+    """An SQL statement. `offset` is its start in the step's rendered text, in characters from 0.
 
-    `node_kind` is PostgreSQL's name for the kind of statement (`create_stmt`). `is_concurrent` is whether only
-    CONCURRENTLY keeps it out of transactions, so that it has a transactional form; if this is that form, `original_sql`
-    is the statement as written.
+    `node_kind` is PostgreSQL's name for the statement kind (`create_stmt`). `is_concurrent` is whether the statement
+    has a transactional form because only CONCURRENTLY keeps it out of transactions. If `text` is the transactional
+    form, `original_sql` is the statement as written.
     """
 
     text: str
@@ -91,12 +91,12 @@ class Statement:
 
     @property
     def has_row_count(self) -> bool:
-        """Whether statements of its kind write rows and report how many."""
+        """Whether statements of this kind write rows and report the number of rows."""
         return self.node_kind in _WRITING
 
     @property
     def display_text(self) -> str:
-        """The text as displayed, without internal placeholders and without secrets."""
+        """The text as displayed, without internal placeholders or secrets."""
         return hide_secrets(self.text.replace(BATCH, "{{ batch }}"))
 
 
@@ -112,7 +112,7 @@ class TableRef(NamedTuple):
 
 @record(frozen=True, kw_only=True, slots=True)
 class CaptureSpec:
-    """A table whose writes change the result of a backfill. `columns` hold the batch key, in its order."""
+    """A table that changes the result of a backfill when written to. `columns` hold the batch key, in key order."""
 
     table: TableRef
     columns: tuple[str, ...]
@@ -120,11 +120,11 @@ class CaptureSpec:
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedBackfill:
-    """The plan of a step that is filled in batches. Its single statement has `BATCH` in place of the batch's condition.
+    """The plan for a batched step. The single statement contains `BATCH` in place of the batch condition.
 
     An empty `key` means the primary key of `source`. `target_columns` maps columns of `source` that the statement
-    inserts unchanged to their names in `into`; None for UPDATE and DELETE. `conflict_columns` are those of its ON
-    CONFLICT, `constants` the columns of `into` that get the same value in each row.
+    inserts unchanged to their names in `into`; None for UPDATE and DELETE. `conflict_columns` are the ON CONFLICT
+    columns; `constants` are the columns of `into` that get the same value in each row.
     """
 
     into: TableRef
@@ -147,10 +147,10 @@ class PlannedBackfill:
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedReconcile:
-    """The plan of comparing a table with its defining query, the step's single statement.
+    """The plan for comparing a table with its defining query, which is the step's single statement.
 
-    An empty `key` means the primary key, or another unique key. If `by_is_inferred`, the file does not name `by`: a
-    query that does not return it is compared as one group.
+    An empty `key` means the primary key, or another unique key. `by_is_inferred` is whether `by` is not set in the
+    file. In that case, a query that does not return the column `by` is compared as one group.
     """
 
     table: TableRef
@@ -161,8 +161,9 @@ class PlannedReconcile:
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedHook:
-    """A Python hook that runs as a step, and its context: its migration, the direction, the environment's name and the
-    variables of templates.
+    """A Python hook that runs as a step, with its context.
+
+    The context is the migration, the direction, the environment's name, and the template variables.
     """
 
     name: str
@@ -178,11 +179,12 @@ class PlannedHook:
 class PlannedStep:
     """A step, rendered and parsed. `number` counts from 1 within its phase.
 
-    `kind` is the frozen name of its kind, and `content` the part of its plan that is not statements.
+    `kind` is the frozen name of the step kind; `content` is the part of the plan other than statements.
 
-    A step whose statements commit separately appears once in each segment, with the statements that run there; `part`
-    and `parts` distinguish these. `missing_variables` are the variables that its templates lack: it cannot run and has
-    no statements. `skip_reason` is why a step does not run, `note` is a remark about a step that runs.
+    If the statements commit separately, the step appears once in each segment, with the statements that run in that
+    segment; `part` and `parts` distinguish these parts. If templates lack variables, `missing_variables` lists them;
+    the step then has no statements and cannot run. `skip_reason` is why a step does not run; `note` is a remark about a
+    step that runs.
     """
 
     phase: Phase
@@ -205,27 +207,27 @@ class PlannedStep:
 
     @property
     def expect(self) -> Expectation | None:
-        """The expected result of its query, None if it is not a check."""
+        """The expected result of the query; None if the step is not a check."""
         return self.content if isinstance(self.content, ExpectedValue | ExpectedRows) else None
 
     @property
     def backfill(self) -> PlannedBackfill | None:
-        """The plan of its batches, None if it is not a backfill."""
+        """The plan for the batches; None if the step is not a backfill."""
         return self.content if isinstance(self.content, PlannedBackfill) else None
 
     @property
     def reconcile(self) -> PlannedReconcile | None:
-        """The table that its query is compared with, None if it is not a reconcile."""
+        """The table that the query is compared with; None if the step is not a reconcile."""
         return self.content if isinstance(self.content, PlannedReconcile) else None
 
     @property
     def hook(self) -> PlannedHook | None:
-        """The hook that it runs, None if it is not a hook."""
+        """The hook to run; None if the step is not a hook."""
         return self.content if isinstance(self.content, PlannedHook) else None
 
     @property
     def transaction_mode(self) -> TransactionMode:
-        """The transaction mode of the step; after it is split into segments, all of its statements agree."""
+        """The step's transaction mode. After the split into segments, all statements in a step have the same mode."""
         if self.hook is not None and self.hook.is_batched:
             return TransactionMode.BATCHED
         return self.statements[0].transaction_mode if self.statements else TransactionMode.TRANSACTIONAL
@@ -238,7 +240,7 @@ class PlannedStep:
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepId:
-    """The identity of a step in a run. `number` counts from 1 within the phase, `part` within a step that was split."""
+    """The identity of a step in a run. `number` counts from 1 in the phase; `part` counts from 1 in a split step."""
 
     version: str
     phase: Phase
@@ -251,18 +253,18 @@ class StepId:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """Steps that commit together. Outside a transaction it is a single statement. `number` counts from 1."""
+    """Steps that commit together. A segment outside a transaction is a single statement. `number` counts from 1."""
 
     number: int
     steps: tuple[PlannedStep, ...]
     transaction_mode: TransactionMode
     settings: tuple[str, ...] = ()
-    """The statements of earlier segments whose settings of the session are made again before the steps."""
+    """The statements from earlier segments that change session settings; they are repeated before the steps."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepChecksum:
-    """The checksum of one step as written in its file, with its label, so that drift can be reported by step."""
+    """The checksum of one step as written in its file, with the step's label, so that drift can be reported by step."""
 
     phase: Phase
     label: str
@@ -270,7 +272,7 @@ class StepChecksum:
 
 
 class MigrationChecksums(NamedTuple):
-    """The checksums of a migration's up phases, as a whole and step by step. They ignore white space and comments."""
+    """The checksums of a migration's up phases and of each step. They do not depend on white space or comments."""
 
     migration: str
     steps: tuple[StepChecksum, ...]
@@ -278,7 +280,7 @@ class MigrationChecksums(NamedTuple):
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedMigration:
-    """A migration split into segments. `checksums` computes them on its first call: not every command needs them."""
+    """A migration split into segments. `checksums` computes the checksums lazily, because few commands need them."""
 
     migration: MigrationFile
     direction: Direction
@@ -308,7 +310,7 @@ class PlannedMigration:
 
     @property
     def missing_variables(self) -> tuple[Diagnostic, ...]:
-        """The variables that keep it from running, in the order in which its steps need them."""
+        """The missing variables that keep the migration from running, in the order in which steps need them."""
         segments = (*self.segments, *self.on_error)
         return tuple(
             dict.fromkeys(one for segment in segments for step in segment.steps for one in step.missing_variables)
@@ -317,7 +319,7 @@ class PlannedMigration:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The migrations of one run, in the order in which they run."""
+    """The migrations in one run, in execution order."""
 
     direction: Direction
     migrations: tuple[PlannedMigration, ...]

@@ -1,4 +1,4 @@
-"""The prediction of a dry run for a migration."""
+"""A dry run's prediction for a migration."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from confiture.models.trace import Estimate
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """The time that a migration is predicted to take on a database, in milliseconds, and the number of dry runs.
+    """The predicted duration of a migration on a database, in milliseconds, and the number of dry runs.
 
-    `database` is its label, `checksum` the migration's. The range is None if there was a single run.
+    `database` is the database's label; `checksum` is the migration's checksum. The range is None after a single run.
     """
 
     database: str
@@ -24,7 +24,7 @@ class Prediction:
 
     @classmethod
     def of(cls, database: str, version: str, checksum: str, estimate: Estimate) -> Prediction:
-        """Return the prediction that follows from an estimate."""
+        """Return the prediction based on an estimate."""
         return cls(
             database=database,
             version=version,

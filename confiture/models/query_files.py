@@ -1,4 +1,4 @@
-"""Files of Confiture's own SQL: statements below headings (`-- name: history`), and the qualified text next to them."""
+"""Files with Confiture's own SQL: statements below headings (`-- name: history`), and their qualified versions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import re
 from collections.abc import Mapping
 
 QUALIFIED = ".qualified.sql"
-"""The suffix of the file whose text runs; `confiture.sql.qualification` generates it from the `.sql` file next to it.
-"""
+"""The suffix of the files that are run. `confiture.sql.qualification` generates each from the `.sql` file beside it."""
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 def parse_query_file(text: str) -> Mapping[str, str]:
-    """Return the statements of a file by name. A file without headings is one text with an empty name."""
+    """Return the statements in a file by name. A file without headings is a single entry with an empty name."""
     first, *parts = _HEADING.split(text)
     if not parts:
         return {"": first.strip()}

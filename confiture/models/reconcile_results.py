@@ -15,19 +15,19 @@ Values = Mapping[str, str | None]
 
 
 class DifferenceKind(StrEnum):
-    """The kind of difference of a row."""
+    """The way in which a row differs."""
 
     MISSING = "missing"
-    """The query returns the row, the table does not have it."""
+    """The query returns the row, but the table does not contain it."""
     EXTRA = "extra"
-    """The table has the row, the query does not return it."""
+    """The table contains the row, but the query does not return it."""
     CHANGED = "changed"
-    """Both have a row with this key, with different values."""
+    """Both sides contain a row with this key, but the values differ."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A row that differs: its key and the values of each side; None for a side that has no such row."""
+    """A row that differs: the key and the values on each side; None for a side without the row."""
 
     kind: DifferenceKind
     key: Values
@@ -43,9 +43,9 @@ class Difference:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Differences:
-    """The rows that differ. If not `is_exact`, only some groups were compared: the numbers are lower bounds.
+    """The rows that differ. If `is_exact` is false, only some groups were compared, and the counts are lower bounds.
 
-    `rows` are the first of them, in key order.
+    `rows` are the first rows that differ, in key order.
     """
 
     missing: int
@@ -67,10 +67,10 @@ class SkippedColumn:
 class ReconcileResult:
     """The result of comparing a table with its defining query.
 
-    `by` is the column by which both sides were grouped, None if all rows are one group. The hashes are sums over the
-    rows, as text: they do not fit into a bigint. `columns_compared_as_text` are those of `compared_columns` whose type
-    has no hash function. `key` is empty if nothing identifies rows. `differing_groups` are the first groups that
-    differ; None stands for NULL. `differences` is None if both sides are equal.
+    `by` is the column by which both sides were grouped; None if all rows are one group. The hashes are sums of row
+    hashes, as text because they do not fit into a bigint. `columns_compared_as_text` are the compared columns with a
+    type that has no hash function. `key` is empty if nothing identifies rows. `differing_groups` are the first groups
+    that differ; None stands for NULL. `differences` is None if both sides are equal.
     """
 
     table: str
@@ -91,23 +91,23 @@ class ReconcileResult:
 
     @property
     def is_equal(self) -> bool:
-        """Whether every group has the same number of rows, and the same hash, on both sides."""
+        """Whether every group has the same number of rows and the same hash on both sides."""
         return self.differing_group_count == 0
 
 
 class VerifyVerdict(StrEnum):
-    """The current result of a step of an applied migration."""
+    """The current result of a step in an applied migration."""
 
     HOLDS = "holds"
     FAILS = "fails"
     CANNOT_RUN = "cannot run"
-    """An object that it uses no longer exists because a later migration changed it; or the step would write."""
+    """A later migration has changed or removed an object that the step uses, or the step would write."""
     SKIPPED = "skipped"
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class VerifyResult:
-    """A check or a reconcile that was run again. `diagnostic` is why it does not hold or cannot run."""
+    """A check or a reconcile that was run again. `diagnostic` explains why it fails or cannot run."""
 
     migration: str
     step: StepId
@@ -118,13 +118,13 @@ class VerifyResult:
     diagnostic: Diagnostic | None = None
 
     def with_duration(self, duration_ms: float) -> VerifyResult:
-        """Return a copy with the time that it took."""
+        """Return a copy with the duration set."""
         return replace(self, duration_ms=duration_ms)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class VerifyReport:
-    """All steps that were run again, in the order of their migrations. `notes` list what was left out."""
+    """All steps that were run again, in migration order. `notes` lists what was skipped."""
 
     database: str
     environment: str
@@ -132,5 +132,5 @@ class VerifyReport:
     notes: tuple[str, ...] = ()
 
     def with_verdict(self, verdict: VerifyVerdict) -> tuple[VerifyResult, ...]:
-        """Return the results with that verdict."""
+        """Return the results with this verdict."""
         return tuple(step for step in self.steps if step.verdict is verdict)

@@ -1,4 +1,4 @@
-"""Records: immutable data classes. A large schema has a hundred thousand instances."""
+"""Records: immutable data classes. A large schema needs a hundred thousand instances."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ else:
     from operator import attrgetter
 
     def record(*, frozen, order=False, **options):
-        """Make a dataclass that only the type checker keeps frozen.
+        """Create a dataclass that only the type checker treats as frozen.
 
-        Python's own guard makes creating an instance 2.4 times as expensive. The methods that compare and print
-        values are not compiled for each class, which would take half of the import time.
+        Python's own guard makes creating an instance 2.4 times as expensive. The methods that compare and print values
+        are shared, because compiling them for each class would take half of the import time.
         """
         if order:
             return dataclass(unsafe_hash=frozen, order=True, **options)
@@ -41,7 +41,7 @@ else:
         return f"{type(self).__qualname__}({', '.join(parts)})"
 
     def replace(record, /, **changes):
-        """Return a copy of a record with changed fields, like `dataclasses.replace`, in a quarter of the time."""
+        """Return a copy of a record with changed fields, like `dataclasses.replace` but four times as fast."""
         copy = _copier(type(record))(record)
         for name, new in changes.items():
             setattr(copy, name, new)
@@ -49,7 +49,7 @@ else:
 
     @cache
     def _copier(cls):
-        """Return a function that copies records of a class. It is compiled, since a loop takes twice as long."""
+        """Return a function that copies records of a class. It is compiled, because a loop would take twice as long."""
         lines = [
             "def copy_record(record):",
             "    copy = new(cls)",
@@ -57,12 +57,12 @@ else:
             "    return copy",
         ]
         names = {"new": object.__new__, "cls": cls}
-        exec("\n".join(lines), names)  # noqa: S102 (the names are those of internal fields)
+        exec("\n".join(lines), names)  # noqa: S102 (the names are internal field names)
         return names["copy_record"]
 
 
 def default_of(cls: type[Any], name: str) -> Any:
-    """Return the default of a field of a record, so that defaults are defined in one place."""
+    """Return the default for a record field, so that defaults are defined in one place."""
     return next(field.default for field in fields(cls) if field.name == name)
 
 

@@ -1,4 +1,4 @@
-"""Fold the events of a run into its report."""
+"""Folding a run's events into its report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from confiture.models.reports import MigrationReport, RunReport, StepReport
 
 
 class ReportBuilder:
-    """A listener whose `report` reflects the events so far."""
+    """A listener that keeps `report` up to date with the events so far."""
 
     def __init__(self) -> None:
         self.report = RunReport(direction=Direction.UP, dry_run=False, environment="", database="")
@@ -38,7 +38,7 @@ class ReportBuilder:
 
 
 def apply_event(report: RunReport, event: Event) -> RunReport:
-    """Return the report after one more event."""
+    """Return the report updated with one event."""
     match event:
         case RunStarted():
             return RunReport(
@@ -75,7 +75,7 @@ def apply_event(report: RunReport, event: Event) -> RunReport:
 
 
 def _apply_run_event(report: RunReport, event: Event) -> RunReport:
-    """Return the report after an event that concerns the whole run."""
+    """Return the report updated with an event for the whole run."""
     match event:
         case OthersBlocked():
             return replace(report, blocked=(*report.blocked, event))
@@ -99,7 +99,7 @@ def _apply_run_event(report: RunReport, event: Event) -> RunReport:
         case Notice():
             return replace(report, notes=(*report.notes, event.text))
         case LockWaiting():
-            return replace(report, notes=(*report.notes, f"waited for the lock, held by {event.holder}"))
+            return replace(report, notes=(*report.notes, f"waited for the migration lock, held by {event.holder}"))
     return report
 
 
@@ -113,7 +113,7 @@ def _pending_migration(label: str) -> MigrationReport:
 
 
 def _finish_run(report: RunReport, event: RunFinished) -> RunReport:
-    """Give migrations that began and did not end the outcome of the run."""
+    """Finish the report. Migrations that started but did not finish get the outcome of the run."""
     migrations = tuple(
         replace(migration, outcome=event.outcome) if migration.steps and migration.outcome is None else migration
         for migration in report.migrations

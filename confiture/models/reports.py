@@ -17,7 +17,7 @@ from confiture.models.trace import DryRunWarning, Estimate, LockTrace, Statement
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepReport:
-    """A step that ran, or was skipped. `duration_ms` is measured; `rows` is as in StepFinished."""
+    """A step that ran or was skipped. `duration_ms` is measured; `rows` has the same meaning as in StepFinished."""
 
     step: StepId
     outcome: Outcome
@@ -28,7 +28,7 @@ class StepReport:
 
     @property
     def note_and_stats(self) -> str | None:
-        """The note of the step and the statistics that a hook returned, as one text."""
+        """The step's note and the hook's statistics, as one string."""
         parts = [self.note] if self.note else []
         parts += [f"{name}: {value}" for name, value in (self.stats or {}).items()]
         return ", ".join(parts) or None
@@ -36,7 +36,7 @@ class StepReport:
 
 @record(frozen=True, kw_only=True, slots=True)
 class MigrationReport:
-    """A migration of the run. `outcome` is None if the run did not reach it."""
+    """A migration in the run. `outcome` is None if the run did not reach the migration."""
 
     version: str
     name: str
@@ -47,17 +47,17 @@ class MigrationReport:
 
     @property
     def rows(self) -> int:
-        """The number of rows that all of its steps wrote."""
+        """The number of rows written by all steps."""
         return sum(step.rows or 0 for step in self.steps)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class ProgressInterval:
-    """The progress of a backfill between two polls, in seconds since this run began to fill.
+    """The progress of a backfill between two polls. Times are in seconds since this run began to fill rows.
 
-    `source_rows` of the driving table were committed in `batches`. `batch_rows` is the size of the next batch at the
-    end of the interval, `retries` the number of retried batches. It waited for `waiting_s`, the longest for the reason
-    `waiting_for`.
+    `source_rows` is the number of driving-table rows committed in `batches`. `batch_rows` is the next batch size at the
+    end of the interval; `retries` is the number of retried batches. The backfill waited for `waiting_s` in total, and
+    longest for the reason `waiting_for`.
     """
 
     start_s: float
@@ -72,10 +72,11 @@ class ProgressInterval:
 
 @record(frozen=True, kw_only=True, slots=True)
 class BackfillReport:
-    """A batched backfill of the run, up to its `last` event.
+    """A batched backfill in the run, up to the `last` event.
 
-    `first` is what earlier runs had committed. `intervals` follow each other without gaps; there are a few hundred,
-    regardless of the run time. `waiting_s_by_reason` is how many seconds it was slowed down or stopped, by reason.
+    `first` is the progress that earlier runs had committed. `intervals` follow each other without gaps; there are a few
+    hundred, regardless of the run time. `waiting_s_by_reason` is the number of seconds that the backfill was slowed
+    down or stopped, by reason.
     """
 
     first: BackfillProgressed
@@ -88,7 +89,7 @@ class BackfillReport:
 
     @property
     def median_batch_rows(self) -> float | None:
-        """The median size of this run's batches in rows of the driving table; None before the first batch.
+        """The median size of this run's batches, in driving-table rows; None before the first batch.
 
         Batches between the same two polls count as equal.
         """
@@ -114,67 +115,67 @@ class RunReport:
     duration_ms: float = 0.0
     notes: tuple[str, ...] = ()
     server_messages: tuple[ServerMessage, ...] = ()
-    """The messages that PostgreSQL sent, each once per step."""
+    """The messages that PostgreSQL sent, without duplicates in a step."""
     findings: tuple[Finding, ...] = ()
-    """The findings of lint in the migrations before they ran."""
+    """The lint findings in the migrations before they ran."""
     diagnostics: tuple[Diagnostic, ...] = ()
     statements: tuple[StatementTrace, ...] = ()
-    """Dry run only: what each statement did in the last repetition."""
+    """Dry run only: the effects of each statement in the last repetition."""
     warnings: tuple[DryRunWarning, ...] = ()
     leftovers: tuple[str, ...] = ()
-    """Effects of a dry run that its rollback did not revert."""
+    """Effects of a dry run that the rollback did not revert."""
     estimate: Estimate | None = None
     isolation: IsolationReport | None = None
-    """Dry run only: whether tenants are isolated; None if that was not checked."""
+    """Dry run only: whether tenants are isolated; None if this was not checked."""
     blocked: tuple[OthersBlocked, ...] = ()
     backfills: tuple[BackfillReport, ...] = ()
 
     @property
     def execution_time_ms(self) -> float:
-        """The time that the run took from its first connection, in milliseconds."""
+        """The run's duration from its first connection, in milliseconds."""
         return self.duration_ms
 
     @property
     def rows_affected(self) -> int:
-        """The number of rows that the run wrote; for a sampled backfill, those of the sample."""
+        """The number of rows that the run wrote; for a sampled backfill, the rows in the sample."""
         return sum(migration.rows for migration in self.migrations)
 
     @property
     def estimated_production_time_ms(self) -> float | None:
-        """The estimated time of the real run, from what a dry run measured; None if unknown."""
+        """The real run's duration as estimated from a dry run's measurements; None if unknown."""
         return self.estimate.production_ms if self.estimate else None
 
     @property
     def estimated_range_low_ms(self) -> float | None:
-        """The lower end of the range that is meant to contain the real time; None if a single run is not enough."""
+        """The lower end of the range for the real run's duration; None if a single run is not enough."""
         return self.estimate.low_ms if self.estimate else None
 
     @property
     def estimated_range_high_ms(self) -> float | None:
-        """The upper end of that range."""
+        """The upper end of the range for the real run's duration; None if a single run is not enough."""
         return self.estimate.high_ms if self.estimate else None
 
     @property
     def confidence_percent(self) -> float | None:
-        """The probability that the real time is within 15 % of the estimate; None if a single run is not enough."""
+        """The probability that the real duration is within 15 % of the estimate; None if a single run is not enough."""
         return self.estimate.confidence_percent if self.estimate else None
 
     @property
     def steps(self) -> tuple[StepReport, ...]:
-        """The steps of all migrations, in the order in which they ran."""
+        """The steps of all migrations, in execution order."""
         return tuple(step for migration in self.migrations for step in migration.steps)
 
     @property
     def locks(self) -> tuple[LockTrace, ...]:
-        """All locks of a dry run on relations that existed before, in the order in which they were taken."""
+        """All dry-run locks on relations that existed before the run, in the order in which they were acquired."""
         return tuple(lock for statement in self.statements for lock in statement.locks)
 
     @property
     def sampled_steps(self) -> frozenset[StepId]:
-        """The backfills that a dry run only sampled: their rows are those of the sample."""
+        """The backfills that a dry run only sampled. Their row counts refer to the sample."""
         return frozenset(statement.step for statement in self.statements if statement.weight != 1)
 
     @property
     def locked_tables(self) -> tuple[str, ...]:
-        """The tables on which a dry run blocks reads or writes, the worst first."""
+        """The tables on which a dry run blocks reads or writes, worst first."""
         return tuple(lock.relation for lock in worst_locks(self.locks))

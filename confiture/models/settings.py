@@ -1,4 +1,4 @@
-"""The settings, merged from confiture.yaml, the environment and the command line."""
+"""The settings, merged from confiture.yaml, the environment, and the command line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from confiture.models.records import record
 from confiture.models.source import LocatedSource, SourceFile
 
 DEFAULT_PROJECT = "default"
-"""The project name if the settings give none. It is never a folder's name, since a clone has another one."""
+"""The default project name. It is never taken from a folder, because folder names differ between clones."""
 
 PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-PROJECT_NAME_HINT = "use up to 63 letters, digits, `_`, `.` and `-`, and begin with a letter or a digit"
+PROJECT_NAME_HINT = "use up to 63 letters, digits, `_`, `.` and `-`, beginning with a letter or a digit"
 
 EMBEDDED = "embedded"
 """The database URL that selects the project's embedded server."""
@@ -30,10 +30,10 @@ Severity = Literal["error", "warning", "info"]
 
 @record(frozen=True, kw_only=True, slots=True)
 class DatabaseSettings:
-    """The database, and how long to wait for its locks.
+    """The database, and the limits on waiting for its locks.
 
-    `url` can contain a password and is never printed. `url_from` is the setting that it comes from. With an empty URL,
-    the PG* variables apply.
+    `url` can contain a password and is never printed. `url_from` is the setting that defines the URL. With an empty
+    URL, the PG* variables apply.
     """
 
     url: str = field(default=EMBEDDED, repr=False)
@@ -45,9 +45,9 @@ class DatabaseSettings:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenancySettings:
-    """The tenant column, and the tables (glob patterns) that have it.
+    """The tenant column, and glob patterns for the tables that contain it.
 
-    `is_set` is whether the settings configure tenancy: rules about tenants report nothing otherwise.
+    `is_set` is whether the settings configure tenancy. Otherwise, rules about tenants report nothing.
     """
 
     column: str = "tenant_id"
@@ -58,9 +58,9 @@ class TenancySettings:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RuleSettings:
-    """An entry of `linting.rules` as written. `type` is the type of a rule, which validates the `options`.
+    """An entry in `linting.rules` as written. `type` is the type of a rule, which validates the `options`.
 
-    None stands for what the entry leaves out. `spans` are the positions of its keys, `span` is its start.
+    None stands for a missing key. `spans` are the positions of the entry's keys; `span` is the start of the entry.
     """
 
     type: str
@@ -74,10 +74,10 @@ class RuleSettings:
 
 @record(frozen=True, kw_only=True, slots=True)
 class LintSettings:
-    """The configuration of lint. `file` is the settings file that the spans of the entries refer to.
+    """The lint configuration. `file` is the settings file that the entries' spans refer to.
 
-    `postgres_version` is the major version that the migrations target, None for that of the database, or the newest.
-    Findings of severity `block_migrations` or worse keep migrations from running; with None, no findings do.
+    `postgres_version` is the major version that the migrations target; None means the database's version, or the
+    newest. Findings with severity `block_migrations` or higher keep migrations from running; with None, no findings do.
     """
 
     rules: tuple[RuleSettings, ...] = ()
@@ -90,16 +90,16 @@ class LintSettings:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """A project's settings for one environment. Folders are absolute; `root` is the folder of confiture.yaml."""
+    """A project's settings for one environment. Folder paths are absolute; `root` contains confiture.yaml."""
 
     root: Path
     environment: str
     project: str = DEFAULT_PROJECT
-    """The name of the project's history in a database, which can hold the histories of several projects."""
+    """The name of the project's history in a database. A database can hold the histories of several projects."""
     is_named: bool = False
-    """Whether the settings name the project."""
+    """Whether the settings set the project name."""
     protected: bool = False
-    """Whether a dry run must be requested twice: it takes real locks and leaves dead rows."""
+    """Whether a dry run needs confirmation, because it acquires real locks and leaves dead rows."""
     database: DatabaseSettings
     migrations: Path
     schemas: Path
@@ -109,11 +109,11 @@ class Settings:
     hooks: tuple[LocatedSource, ...] = ()
     """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""
     environ: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    """The environment of the process, for variables that take their values from it."""
+    """The process environment, for variables that are set from environment variables."""
 
     @property
     def history(self) -> HistoryKey:
-        """The key of the history that these settings read and write."""
+        """The key of the history that these settings use."""
         return HistoryKey(project=self.project)
 
     @property

@@ -1,4 +1,4 @@
-"""Text from a file, and the position of each of its characters in that file."""
+"""Text from a file, and the position of each character in the file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from confiture.models.records import record
 
 @record(frozen=True, kw_only=True, slots=True)
 class SourceFile:
-    """A file that was read. `path` is how it is displayed: relative to the project's root.
+    """A file that was read. `path` is the path to display, relative to the project's root.
 
-    `shown_text` is the text with its passwords masked, of the same length; None if it has none.
+    `shown_text` is the text with passwords masked, of the same length; None if there are no passwords.
     """
 
     path: str
@@ -22,16 +22,14 @@ class SourceFile:
     shown_text: str | None = field(default=None, repr=False, compare=False)
 
     def excerpt(self, line: int) -> str | None:
-        """Return the line (counted from 1) without its line end and its passwords, or None if the file has no such
-        line.
-        """
+        """Return a line (counted from 1) without the line ending and passwords; None if there is no such line."""
         text = self.text if self.shown_text is None else self.shown_text
         return _line_text(text, line - 1).rstrip("\r") if 0 < line <= len(_line_starts(text)) else None
 
     def diagnostic(
         self, span: Span, code: str, message: str, *, detail: tuple[str, ...] = (), hint: str | None = None
     ) -> Diagnostic:
-        """Return a diagnostic at a place in this file, with that line as its excerpt."""
+        """Return a diagnostic at a location in this file, with the line as its excerpt."""
         return Diagnostic(
             code=code, message=message, span=span, excerpt=self.excerpt(span.line), detail=detail, hint=hint
         )
@@ -41,9 +39,9 @@ class SourceFile:
 class LocatedSource:
     """A piece of text inside a file: a whole DDL file, or a scalar in a YAML file.
 
-    `line` and `column` (from 1) are the position of its first character; `indent` is the number of columns of the file
-    before each following line. If YAML folded lines or read escapes, `offsets` has the offset of each character in the
-    file (from 0).
+    `line` and `column` (from 1) are the position of the first character; `indent` is the number of columns in the file
+    before each following line. If the YAML contains folded lines or escapes, `offsets` contains the file offset of each
+    character (from 0).
     """
 
     text: str
@@ -55,11 +53,11 @@ class LocatedSource:
 
     @property
     def start(self) -> Span:
-        """The position where the text begins."""
+        """The position at which the text begins."""
         return Span(path=self.file.path, line=self.line, column=self.column)
 
     def span_at(self, line: int, column: int) -> Span:
-        """Return the position in the file of a position in this text; both arguments count from 0."""
+        """Return the file position for a position in this text; both arguments count from 0."""
         if self.offsets:
             return self._span_by_offsets(line, column)
         skipped = self.indent if line else self.column - 1
@@ -74,10 +72,10 @@ class LocatedSource:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RenderedSql:
-    """The output of a template, and which line of the template produced which part of it.
+    """The output of a template, with the template line that produced each part.
 
-    `line_marks` are offsets into `text`, each with the template's line (from 0) that produced the following text; None
-    if line n came from line n. `private_values` are what the template produced from private variables.
+    `line_marks` are offsets into `text`, each with the template line (from 0) that produced the following text; None if
+    line numbers are unchanged. `private_values` are the values produced from private variables.
     """
 
     text: str
@@ -86,15 +84,15 @@ class RenderedSql:
     private_values: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     def span_at(self, offset: int) -> Span:
-        """Return the position in the file of the character at `offset` (from 0) of the rendered text.
+        """Return the file position of the character at `offset` (from 0) in the rendered text.
 
-        On a line that the template changed, the text before and after the change is mapped exactly; the change itself
-        is mapped to its start.
+        On a line that rendering has changed, the text before and after the change is mapped exactly; the changed text
+        is mapped to the start of the change.
         """
         line = bisect_right(_line_starts(self.text), offset) - 1
         begin = _line_starts(self.text)[line]
         mark, origin = (begin, line) if self.line_marks is None else self._find_mark(offset)
-        # templates also treat a lone carriage return as a line end
+        # templates also treat a lone carriage return as a line ending
         origin = min(origin, len(_line_starts(self.source.text)) - 1)
         written = _line_text(self.source.text, origin)
         piece = self.text[max(mark, begin) : offset + 1]
@@ -110,13 +108,13 @@ class RenderedSql:
     def diagnostic(
         self, offset: int, code: str, message: str, *, detail: tuple[str, ...] = (), hint: str | None = None
     ) -> Diagnostic:
-        """Return a diagnostic at a character of the rendered text, with its position in the source file."""
+        """Return a diagnostic for a character in the rendered text, with the position in the source file."""
         return self.source.file.diagnostic(self.span_at(offset), code, message, detail=detail, hint=hint)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class SourceLocation:
-    """A character (from 0) of a rendered text. Its position in the file is computed on demand."""
+    """A character (from 0) in rendered text. The position in the file is computed on demand."""
 
     rendered: RenderedSql = field(repr=False)
     offset: int
@@ -127,12 +125,12 @@ class SourceLocation:
         return self.rendered.span_at(self.offset)
 
     def excerpt(self) -> str | None:
-        """Return that line of the file."""
+        """Return the line in the file."""
         return self.rendered.source.file.excerpt(self.span.line)
 
 
 def _map_column(written: str, rendered: str, column: int) -> int:
-    """Return the column of a source line that a column of its rendered form comes from."""
+    """Return the column in a source line that corresponds to a column in the rendered line."""
     if written == rendered:
         return column
     prefix, suffix = _same_ends(written, rendered)
@@ -142,9 +140,9 @@ def _map_column(written: str, rendered: str, column: int) -> int:
     return len(written) - remaining if remaining <= suffix else prefix
 
 
-@lru_cache(maxsize=16)  # a caller that needs one place of a long line needs many
+@lru_cache(maxsize=16)  # a caller that needs one position in a long line needs many
 def _same_ends(one: str, other: str) -> tuple[int, int]:
-    """Return the length of the common prefix, and of the common suffix of the rest."""
+    """Return the length of the common prefix, and the length of the remaining common suffix."""
     prefix = _common_prefix_length(one, other)
     return prefix, _common_prefix_length(one[prefix:][::-1], other[prefix:][::-1])
 
@@ -154,7 +152,7 @@ def _common_prefix_length(text: str, other_text: str) -> int:
     return next((index for index, (first, second) in pairs if first != second), min(len(text), len(other_text)))
 
 
-@lru_cache(maxsize=16)  # the diagnostics of a long line share it
+@lru_cache(maxsize=16)  # shared by all diagnostics on a long line
 def _line_text(text: str, number: int) -> str:
     starts = _line_starts(text)
     if number >= len(starts):
@@ -165,7 +163,7 @@ def _line_text(text: str, number: int) -> str:
 
 @lru_cache(maxsize=4)
 def _line_starts(text: str) -> list[int]:
-    """Return the offset of each line of a text. It is cached, since a caller that needs one position needs many."""
+    """Return the offset of each line. The result is cached, because a caller that needs one position needs many."""
     starts = [0]
     while start := text.find("\n", starts[-1]) + 1:
         starts.append(start)

@@ -1,4 +1,4 @@
-"""The identity of a step and its outcome."""
+"""A step's identity and outcome."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from confiture.models.reconcile_results import ReconcileResult
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """A step as the journal stores it. `rows` is None if it is of a kind that does not write rows.
+    """A step as the journal stores it. `rows` is None for step kinds that do not write rows.
 
-    `proof` is the result of a reconcile, which is stored separately; `number` is the step's within its phase.
+    `proof` is the result of a reconcile, which is stored separately; `number` is the step's number in its phase.
     """
 
     phase: str
@@ -32,8 +32,9 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepOutcome:
-    """The outcome of a step: the rows that it wrote (None if it is of a kind that does not write rows), a note for the
-    user, the result of a reconcile, and the statistics of a hook.
+    """The outcome of a step: rows written, a note for the user, the result of a reconcile, and a hook's statistics.
+
+    `rows` is None for step kinds that do not write rows.
     """
 
     rows: int | None
@@ -42,7 +43,7 @@ class StepOutcome:
     stats: Mapping[str, Any] | None = None
 
     def to_event(self, step: StepId, duration_ms: float) -> StepFinished:
-        """Return the event that reports it."""
+        """Return the event that reports the outcome."""
         return StepFinished(
             step=step, outcome=Outcome.DONE, duration_ms=duration_ms, rows=self.rows, note=self.note, stats=self.stats
         )

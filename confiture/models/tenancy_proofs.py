@@ -1,4 +1,4 @@
-"""The results of checking tenant isolation, by query and by migration, and which tables belong to tenants."""
+"""The results of tenant isolation proofs, by query and by migration, and the tenant ownership of tables."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ class IsolationVerdict(StrEnum):
     """The result of checking a statement."""
 
     ISOLATED = "isolated"
-    """There is no difference for any tenant that was checked."""
+    """No checked tenant has a difference."""
     MIXED = "mixed"
     """Rows of a tenant depend on another tenant's rows, or reach another tenant."""
     NOT_PROVABLE = "not provable"
-    """It cannot be proved; `reason` says why. This does not mean that it mixes tenants."""
+    """Isolation cannot be proved; `reason` says why. This does not mean that the statement mixes tenants."""
     NO_TENANTS = "no tenants"
-    """The tables that it reads hold no tenant's rows: there was nothing to check."""
+    """The tables that the statement reads contain no tenant rows, so there was nothing to check."""
     NOTHING_READ = "reads no tenant's rows"
 
 
 class TenantLeakKind(StrEnum):
-    """The kind of a difference."""
+    """The kind of difference."""
 
     FOREIGN = "foreign"
     """The tenant gets these rows only because of other tenants' rows."""
     LOST = "lost"
-    """The tenant's own rows would produce these, but other tenants' rows prevent it."""
+    """The tenant's own rows would produce these rows, but other tenants' rows prevent this."""
     OTHER_TENANT = "astray"
-    """The tenant's own rows produce these, but they belong to another tenant."""
+    """The tenant's own rows produce these rows, but the results belong to another tenant."""
     NO_TENANT = "unowned"
-    """The tenant's own rows produce these, but they have no tenant."""
+    """The tenant's own rows produce these rows, but the results have no tenant."""
     SHARED = "shared"
-    """Rows of several tenants compete for one row; which one wins is undefined."""
+    """Rows from several tenants compete for one row, and it is undefined which one wins."""
 
     @property
     def description(self) -> str:
-        """The description of such rows, which follows their number."""
+        """The description of these rows, to be printed after the row count."""
         return _LEAK_DESCRIPTIONS[self]
 
 
@@ -65,7 +65,7 @@ _LEAK_DESCRIPTIONS = {
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenantLeak:
-    """Rows of a tenant that differ: their number, and the first of them."""
+    """A tenant's rows that differ: the number of rows, and the first rows."""
 
     tenant: str
     kind: TenantLeakKind
@@ -80,7 +80,7 @@ class TenantLeak:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenantSample:
-    """The tenants that were checked, the total number, and how they were chosen."""
+    """The tenants that were checked, the total number of tenants, and the selection method."""
 
     tenants: tuple[str, ...]
     total: int
@@ -94,11 +94,11 @@ class TenantSample:
 
 @record(frozen=True, kw_only=True, slots=True)
 class IsolationProof:
-    """Whether a statement isolates the tenants, on the present data.
+    """Whether a statement isolates tenants on the current data.
 
-    `rows` is the number of rows of the chosen tenants that were compared, `compared_columns` their columns.
-    `proved_parts` are the parts of the statement that were checked: a MERGE is checked action by action. `sample` is
-    None if no tenants were chosen.
+    `rows` is the number of the chosen tenants' rows that were compared; `compared_columns` are the compared columns.
+    `proved_parts` are the parts of the statement that were checked, because a MERGE is checked action by action.
+    `sample` is None if no tenants were chosen.
     """
 
     verdict: IsolationVerdict
@@ -113,13 +113,13 @@ class IsolationProof:
     duration_ms: float = 0.0
 
     def with_duration(self, duration_ms: float) -> IsolationProof:
-        """Return a copy with the time that it took."""
+        """Return a copy with the duration set."""
         return replace(self, duration_ms=duration_ms)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class ProvedStatement:
-    """A statement of a step, its start, the relation that it writes or defines, and its proof."""
+    """A statement in a step, with its start, the relation that it writes or defines, and its proof."""
 
     migration: str
     step: StepId
@@ -131,7 +131,7 @@ class ProvedStatement:
 
 @record(frozen=True, kw_only=True, slots=True)
 class IsolationReport:
-    """All statements that were checked, in the order of their migrations."""
+    """All statements that were checked, in migration order."""
 
     database: str
     environment: str
@@ -144,7 +144,7 @@ class IsolationReport:
         return sum(one.proof.duration_ms for one in self.statements)
 
     def with_verdict(self, verdict: IsolationVerdict) -> tuple[ProvedStatement, ...]:
-        """Return the statements with that verdict."""
+        """Return the statements with this verdict."""
         return tuple(one for one in self.statements if one.proof.verdict is verdict)
 
 
@@ -152,20 +152,20 @@ class TenantOwnership(StrEnum):
     """The way in which a table belongs to tenants."""
 
     TENANT = "tenant"
-    """Each row has a tenant column."""
+    """The table has a tenant column."""
     REGISTRY = "registry"
-    """Each row is a tenant: tenant columns refer to it."""
+    """Each row is a tenant, and tenant columns refer to the table."""
     FOREIGN_KEY = "by foreign key"
-    """Its rows have no tenant column, but refer to rows that do."""
+    """The table has no tenant column, but its rows refer to tenant rows."""
     SHARED = "shared"
-    """It belongs to no tenant: its rows are the same for all."""
+    """The table belongs to no tenant; all tenants share its rows."""
     EXEMPT = "left out"
-    """The settings exempt it."""
+    """The settings exempt the table."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class ForeignKeyHop:
-    """A foreign key on the path to the tenant: these columns of a table refer to those of another."""
+    """A foreign key on the path to the tenant, from columns in one table to columns in another."""
 
     table: QualifiedName
     columns: tuple[str, ...]
@@ -175,7 +175,7 @@ class ForeignKeyHop:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TableOwnership:
-    """A table, how it belongs to tenants, and why. `column` holds the tenant at the end of `path`."""
+    """A table with its tenant ownership and the reason for it. `column` holds the tenant at the end of `path`."""
 
     name: QualifiedName
     ownership: TenantOwnership
@@ -186,7 +186,7 @@ class TableOwnership:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenancyMap:
-    """All tables of a schema. `source` is `files` or the database."""
+    """All tables in a schema. `source` is `files` or the database."""
 
     source: str
     column: str

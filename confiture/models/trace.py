@@ -1,4 +1,4 @@
-"""The effects of a statement in a dry run (locks, rows, rewrites, scans, WAL), and the conclusions from them."""
+"""The effects of dry-run statements (locks, rows, rewrites, scans, WAL), and the conclusions from these effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confiture.models.records import record
 
 
 class LockMode(StrEnum):
-    """PostgreSQL's table lock modes, weakest first; the values are those of pg_locks."""
+    """PostgreSQL's table lock modes, weakest first; the values are the names in pg_locks."""
 
     ACCESS_SHARE = "AccessShareLock"
     ROW_SHARE = "RowShareLock"
@@ -24,17 +24,17 @@ class LockMode(StrEnum):
 
     @property
     def sql(self) -> str:
-        """The mode as written in SQL and in the manual: `ACCESS EXCLUSIVE`."""
+        """The mode as written in SQL and in the manual, such as `ACCESS EXCLUSIVE`."""
         return self.name.replace("_", " ")
 
     @property
     def strength(self) -> int:
-        """0 for the weakest."""
+        """The position among all modes; 0 for the weakest."""
         return list(LockMode).index(self)
 
     @property
     def blocked_access(self) -> BlockedAccess:
-        """The access that it denies to other sessions (the manual's table of conflicting lock modes)."""
+        """The access that the mode denies to other sessions (see the manual's table of conflicting lock modes)."""
         if self is LockMode.ACCESS_EXCLUSIVE:
             return BlockedAccess.READS
         if self in (LockMode.SHARE, LockMode.SHARE_ROW_EXCLUSIVE, LockMode.EXCLUSIVE):
@@ -43,24 +43,25 @@ class LockMode(StrEnum):
 
 
 class BlockedAccess(StrEnum):
-    """The access that a lock denies to other sessions, the worst first; each includes those below it."""
+    """The access that a lock denies to other sessions, worst first. Each value includes the values below it."""
 
     READS = "reads and writes"
     WRITES = "writes"
     DDL = "DDL and VACUUM"
     STRONGER_DDL = "strong DDL"
-    """Only statements that need a stronger lock than any ordinary query takes."""
+    """Only statements that need a stronger lock than ordinary queries acquire."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class LockTrace:
     """A lock on a relation that existed before the run.
 
-    `acquired_ms` is the start of its statement and `released_ms` the time when its segment would have committed, both
-    since the start of the run. PostgreSQL does not report when during a statement a lock is granted, so the time held
-    is an upper bound; it does not include a wait for the lock that the server reported. `real_mode` is the mode that
-    the statement as written takes, if its transactional form ran. A lock that `is_inferred` was not observed, because
-    the dry run still held it from an earlier segment; according to the statement's text, the real run takes it again.
+    `acquired_ms` is the start of the statement, and `released_ms` is the time at which the segment would have
+    committed. Both are relative to the start of the run. PostgreSQL does not report when during a statement a lock is
+    granted, so the duration is an upper bound. It does not include waits for the lock that the server reported.
+    `real_mode` is the mode that the statement as written acquires, if its transactional form ran. A lock that
+    `is_inferred` was not observed, because the dry run still held it from an earlier segment. According to the
+    statement's text, the real run acquires this lock again.
     """
 
     relation: str
@@ -73,22 +74,22 @@ class LockTrace:
 
     @property
     def effective_mode(self) -> LockMode:
-        """The mode that the real run takes."""
+        """The mode that the real run acquires."""
         return self.real_mode or self.mode
 
     @property
     def held_ms(self) -> float:
-        """The time that it was held, an upper bound."""
+        """An upper bound for the time that the lock was held."""
         return self.released_ms - self.acquired_ms
 
     @property
     def is_queried(self) -> bool:
-        """Whether queries name the relation: indexes, sequences and TOAST tables are locked along with others."""
+        """Whether queries name the relation. Indexes, sequences, and TOAST tables are locked along with tables."""
         return self.kind in _QUERIED
 
     @property
     def is_blocking(self) -> bool:
-        """Whether reading or writing queries wait for it in the real run."""
+        """Whether queries that read or write wait for the lock in the real run."""
         return self.is_queried and self.effective_mode.blocked_access in (BlockedAccess.READS, BlockedAccess.WRITES)
 
 
@@ -96,7 +97,7 @@ _QUERIED = frozenset({"table", "partitioned table", "materialized view", "view",
 
 
 def worst_locks(locks: Iterable[LockTrace], at_least_ms: float = 0.0) -> tuple[LockTrace, ...]:
-    """Return the worst blocking lock of each relation among those held for `at_least_ms`; the worst first."""
+    """Return the worst blocking lock on each relation, among locks held for `at_least_ms`, worst first."""
     worst: dict[str, LockTrace] = {}
     for lock in locks:
         if lock.is_blocking and lock.held_ms >= at_least_ms:
@@ -112,7 +113,7 @@ def _lock_severity(lock: LockTrace) -> tuple[int, float]:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TableRows:
-    """Rows that a statement wrote to a table, triggers and cascades included."""
+    """Rows that a statement wrote to a table, including by triggers and cascades."""
 
     table: str
     inserted: int
@@ -122,10 +123,10 @@ class TableRows:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TableScan:
-    """Sequential scans of a table that existed before.
+    """Sequential scans on a table that existed before the run.
 
-    Rows that parallel workers read are not in `rows`. If there can be such rows, or if the server counts rows that
-    other sessions read instead, `is_lower_bound` is set: there can be more.
+    `rows` does not include rows read by parallel workers. If there can be such rows, or if the server counts rows that
+    other sessions read instead, `is_lower_bound` is true, and the actual number may be higher.
     """
 
     table: str
@@ -138,12 +139,12 @@ class TableScan:
 class StatementTrace:
     """One statement of a dry run.
 
-    `rewrites` are relations that existed before and got a new file: rewritten tables, truncated tables, rebuilt
-    indexes. `wal_bytes` is what the whole server wrote meanwhile: it is exact if no other session writes. `temp_bytes`
-    is None if the role is not allowed to read it. So is `waited_ms`, the time spent waiting for locks, without waits
-    shorter than the server's `deadlock_timeout`. `original_sql` is the statement as written, if its transactional form
-    ran. A batch of a sampled backfill stands for `weight` times its own work; `is_batch` is whether this is a batch of
-    a backfill, sampled or not.
+    `rewrites` are relations that existed before and got a new file: rewritten tables, truncated tables, and rebuilt
+    indexes. `wal_bytes` is the WAL that the whole server wrote during the statement; it is exact if no other session
+    writes. `waited_ms` is the time spent waiting for locks, without waits shorter than the server's `deadlock_timeout`.
+    `temp_bytes` and `waited_ms` are None if the role is not allowed to read them. `original_sql` is the statement as
+    written, if its transactional form ran. A batch in a sampled backfill stands for `weight` times its own work;
+    `is_batch` is whether the statement is a backfill batch, sampled or not.
     """
 
     step: StepId
@@ -167,9 +168,9 @@ class StatementTrace:
 
 @record(frozen=True, kw_only=True, slots=True)
 class DryRunWarning:
-    """Something that would affect production, and how to avoid it. `measured_ms` is None if no time was measured.
+    """A problem that would affect production, and how to avoid it. `measured_ms` is None if no time was measured.
 
-    `rule` is the lint rule that detects it, and `remedy` its SQL to use instead of the `statement`.
+    `rule` is the lint rule that detects the problem; `remedy` is the rule's SQL to use instead of `statement`.
     """
 
     code: str
@@ -185,14 +186,14 @@ class DryRunWarning:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """The estimated time of the real run, in milliseconds; None if unknown.
+    """The estimated duration of the real run, in milliseconds; None if unknown.
 
-    `confidence_percent` is the probability that the real time is within 15 % of `production_ms`; the range from
-    `low_ms` to `high_ms` is meant to contain the real time in `level_percent` of all cases. `runs` is the number of dry
-    runs. `is_scaled` is whether their times were scaled by the row counts of another database: the range then comes
-    from the errors of earlier scalings, and `level_percent` is None, as it is if there is no range. If not everything
-    ran as the real run will (batched backfills, CONCURRENTLY), or at all (VACUUM), `is_representative` is false, and
-    neither range nor confidence is known.
+    `confidence_percent` is the probability that the real duration is within 15 % of `production_ms`. The range from
+    `low_ms` to `high_ms` is meant to contain the real duration in `level_percent` of all cases. `runs` is the number of
+    dry runs. `is_scaled` is whether the times were scaled by another database's row counts. In that case, the range is
+    derived from the errors of earlier scalings, and `level_percent` is None. Without a range, `level_percent` is also
+    None. If some statements did not run as in the real run (batched backfills, CONCURRENTLY), or did not run at all
+    (VACUUM), `is_representative` is false, and neither the range nor the confidence is known.
     """
 
     production_ms: float

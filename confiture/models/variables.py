@@ -13,22 +13,22 @@ from confiture.models.source import LocatedSource
 
 @record(frozen=True, kw_only=True, slots=True)
 class EnvironmentText:
-    """The text of a variable that takes parts of its value from the environment: `{{ env.NAME }}`."""
+    """The text of a variable with parts that come from the environment: `{{ env.NAME }}`."""
 
     source: LocatedSource
 
     def __str__(self) -> str:
-        # as used in checksums, which do not depend on the environment
+        # used in checksums, which do not depend on the environment
         return self.source.text
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class Variables:
-    """The merged variables of one migration.
+    """The merged variables for one migration.
 
-    `private` are those texts that no file of the project contains, `private_names` the variables that contain one, or
-    whose name suggests a secret. `unset` are the diagnostics of variables whose environment variables are not set;
-    these have no value.
+    `private` contains the strings that do not appear in any project file. `private_names` contains the variables with
+    such a string or with a name that suggests a secret. `unset` contains diagnostics for variables that depend on unset
+    environment variables; these variables have no value.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)

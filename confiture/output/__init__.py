@@ -1,1 +1,1 @@
-"""Rendering of reports: terminal, JSON, HTML, CI formats. Nothing here connects to a database."""
+"""Report rendering for terminals, JSON, HTML, and CI systems. This package never connects to a database."""

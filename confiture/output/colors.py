@@ -1,4 +1,4 @@
-"""Colors of blocked access and of severities, shared by all reports."""
+"""Colors for blocked access and severities, shared by all reports."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ SEVERITY_STYLES: Mapping[Severity, str] = {"error": "bold red", "warning": "bold
 
 
 def css_class(access: BlockedAccess) -> str:
-    """Return the CSS class in the HTML page, whose style sheet has colors for light and dark screens."""
+    """Return the CSS class for the HTML page. The page's style sheet defines colors for light and dark screens."""
     return access.name.lower()

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Document(StrEnum):
-    """A document that a command prints. Each value is the name of the method of `Writer` that writes it."""
+    """A document that a command prints. Each value is the name of the `Writer` method that writes it."""
 
     RUN = "run"
     DIAGNOSTICS = "diagnostics"

@@ -1,4 +1,4 @@
-"""The output formats: one entry each, with its writer and the documents that it supports.
+"""The output formats, each with its writer and the documents that it supports.
 
 To add a format, write a subclass of `Writer` and add an entry to `FORMATS`; docs/extending.md shows an example.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class OutputFormat:
     """A value of `--format`.
 
-    `writer` names the class as `module:class`; it is imported on first use to keep start-up fast.
+    `writer` names a class as `module:class`. The class is imported on first use to keep start-up fast.
     """
 
     name: str
@@ -27,13 +27,13 @@ class OutputFormat:
     documents: frozenset[Document]
 
     def open(self, context: WriterContext) -> Writer:
-        """Return the writer of this format."""
+        """Return a writer for this format."""
         module, _, name = self.writer.partition(":")
         return cast("type[Writer]", getattr(import_module(module), name))(context)
 
     @property
     def is_text(self) -> bool:
-        """Whether this is the format for a terminal, which prints errors on stderr."""
+        """Whether this is the terminal format, which prints errors to stderr."""
         return self is TEXT
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Locks of a dry run, by relation over time."""
+"""Dry-run locks by relation, over time."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class LockLane:
 
     @property
     def no_reads_ms(self) -> float | None:
-        """The longest interval, in milliseconds, in which readers are blocked; None if they never are."""
+        """The longest interval, in milliseconds, in which readers are blocked; None if readers are never blocked."""
         return self._longest_ms({BlockedAccess.READS})
 
     @property
     def no_writes_ms(self) -> float | None:
-        """The longest interval, in milliseconds, in which writers are blocked; None if they never are."""
+        """The longest interval, in milliseconds, in which writers are blocked; None if writers are never blocked."""
         return self._longest_ms({BlockedAccess.READS, BlockedAccess.WRITES})
 
     def _longest_ms(self, access_kinds: set[BlockedAccess]) -> float | None:
@@ -55,7 +55,7 @@ class LockLane:
 
 
 def lock_lanes(locks: Sequence[LockTrace]) -> tuple[LockLane, ...]:
-    """Group the locks of tables and views by relation, strongest first. Locks of indexes are left out."""
+    """Group the locks on tables and views by relation, strongest first. Locks on indexes are excluded."""
     by_relation: dict[str, list[LockTrace]] = {}
     for lock in locks:
         if lock.is_queried:
@@ -85,6 +85,6 @@ def _lane_bars(locks: Sequence[LockTrace]) -> tuple[LockBar, ...]:
 
 
 def run_end_ms(report: RunReport) -> float:
-    """The end of the last statement or lock of a dry run, in milliseconds from the start of the run."""
+    """Return when the last statement or lock of a dry run ended, in milliseconds from the start of the run."""
     ends = [statement.started_ms + statement.duration_ms for statement in report.statements]
     return max([*ends, *(lock.released_ms for lock in report.locks)], default=0.0)

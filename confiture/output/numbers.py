@@ -1,4 +1,4 @@
-"""Formatting of counts, rows and bytes, the same in every human-readable format."""
+"""Formatting for counts, rows, and bytes, shared by all human-readable formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost of statements of a dry run besides time: rewrites, scans, indexes, WAL, temporary files."""
+"""The costs of dry-run statements other than time: rewrites, scans, index builds, WAL, and temporary files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIN_WAL_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatementCost:
-    """A statement of a dry run, or all batches of one backfill with summed times, rows and bytes."""
+    """A dry-run statement, or all batches of one backfill with total times, rows, and bytes."""
 
     statement: StatementTrace
     batches: int = 0
@@ -25,7 +25,7 @@ class StatementCost:
 
     @property
     def name(self) -> str:
-        """The name of the step, with the number of batches, or with the start of the SQL if the step has several."""
+        """The step's name with the number of batches, or with the start of the SQL if the step is one of several."""
         if not self.batches:
             step, text = self.statement.step.name, shorten_sql(self.statement.text)
             return f"{step}: {text}" if self.is_one_of_many and escape_line(step) != text else step
@@ -34,12 +34,12 @@ class StatementCost:
 
     @property
     def label(self) -> str:
-        """The version of the migration and the name."""
+        """The migration version and the name."""
         return f"{self.statement.step.version} {self.name}"
 
 
 def group_batches(statements: Sequence[StatementTrace]) -> list[StatementCost]:
-    """Return the statements in order, with the batches of each backfill combined: there may be hundreds."""
+    """Return the statements in order. Combine the batches of each backfill, because there may be hundreds."""
     costs = []
     statements_of = Counter(_step_key(statement) for statement in statements)
     for (_, is_batch), group in groupby(statements, key=lambda statement: (statement.step, statement.is_batch)):
@@ -55,12 +55,12 @@ def group_batches(statements: Sequence[StatementTrace]) -> list[StatementCost]:
 
 
 def _step_key(statement: StatementTrace) -> tuple[str, str, int]:
-    """Return the key of the step in its file; the plan may split it into segments."""
+    """Return a key that identifies the step in its file. The plan may split a step into segments."""
     return statement.step.version, statement.step.phase, statement.step.number
 
 
 def _sum_batches(batches: Sequence[StatementTrace]) -> StatementTrace:
-    """Combine all batches into one statement with the text and number of the first."""
+    """Combine all batches into one statement with the text and number of the first batch."""
     temp_bytes = [batch.temp_bytes for batch in batches if batch.temp_bytes is not None]
     return replace(
         batches[0],
@@ -105,7 +105,7 @@ def _sum_scans(batches: Sequence[StatementTrace]) -> tuple[TableScan, ...]:
 
 
 def is_notable(statement: StatementTrace) -> bool:
-    """Whether a statement rewrites a table, builds an index, scans many rows, or writes much WAL or temporary files."""
+    """Whether a statement rewrites a table, builds an index, scans many rows, or writes a lot of data."""
     return bool(
         statement.rewrites
         or statement.indexes_built
@@ -118,7 +118,7 @@ def is_notable(statement: StatementTrace) -> bool:
 def describe_cost(statement: StatementTrace) -> str:
     """Return the cost of a statement on one line; empty if there is none."""
     parts = [
-        f"reads {'at least ' if scan.is_lower_bound else ''}{pluralize(scan.rows, 'row')} of {scan.table}"
+        f"reads {'at least ' if scan.is_lower_bound else ''}{pluralize(scan.rows, 'row')} from {scan.table}"
         for scan in statement.scans
         if scan.rows
     ]

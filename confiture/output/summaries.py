@@ -1,4 +1,4 @@
-"""Sentences shared by several formats: the outcome of a run, its estimate, its retries and blocked sessions."""
+"""Sentences shared by several formats: a run's outcome, estimate, retries, and blocked sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.text import pluralize
 
 
 def run_summary(report: RunReport) -> str:
-    """Return the outcome of a run, the state it left, and the next step."""
+    """Return a summary of a run: the outcome, the resulting state, and the next step."""
     reached = [migration for migration in report.migrations if migration.outcome is not None]
     done = [migration for migration in reached if migration.outcome is Outcome.DONE]
     place = f"{report.database} ({report.environment})"
@@ -31,7 +31,7 @@ def run_summary(report: RunReport) -> str:
         warning = f", but {pluralize(mixed, 'statement')} would mix tenants" if mixed else ""
         return f"Dry run {where}: {what}{warning}. Rolled back: nothing changed."
     if report.dry_run and not any(migration.steps for migration in report.migrations):
-        return f"Dry run {where} ended before anything ran: nothing changed."
+        return f"Dry run {where} ended before anything ran. Nothing changed."
     if any(diagnostic.code == TRANSACTION_ENDED for diagnostic in report.diagnostics):
         return (
             f"Some changes on {place} may have been committed without being recorded."
@@ -63,41 +63,42 @@ def _failure_summary(report: RunReport, failed: MigrationReport | None, done_cou
             f" Next: {fix}run `{command}` to continue from there."
         )
     if any(diagnostic.code == CANCELLED for diagnostic in report.diagnostics):
-        return f"{before}{label} was cancelled: filled rows stay. Next: empty its table, then run `{command}`."
-    return f"{before}{label} was rolled back: it left no changes. Next: {fix}run `{command}`."
+        return f"{before}{label} was cancelled; filled rows are kept. Next: empty the target, then run `{command}`."
+    return f"{before}{label} was rolled back and left no changes. Next: {fix}run `{command}`."
 
 
 def estimate_summary(report: RunReport) -> list[str]:
-    """Return the estimated duration of the real run, its basis, range and confidence."""
+    """Return the estimated duration of the real run, with its basis, range, and confidence."""
     estimate = report.estimate
     if estimate is None:
         return []
     basis = f"{pluralize(estimate.runs, 'dry run')} on this database"
     if estimate.is_scaled:
-        basis += ", scaled by the row counts of another"
+        basis += ", scaled by the row counts in another"
     sentences = [f"Estimate: {format_duration_long(estimate.production_ms)} ({basis})."]
     if estimate.low_ms is not None and estimate.high_ms is not None:
         low_to_high = f"{format_duration_long(estimate.low_ms)} to {format_duration_long(estimate.high_ms)}"
         sentences.append(f"Range: {low_to_high}{_range_meaning(estimate)}.")
     if estimate.confidence_percent is not None:
-        sentences.append(f"Confidence: {estimate.confidence_percent:.0f} % that it is within 15 % of the estimate.")
+        percent = f"{estimate.confidence_percent:.0f} %"
+        sentences.append(f"Confidence: {percent} that the real duration is within 15 % of the estimate.")
     elif not estimate.is_representative:
         sentences.append(
-            "Confidence: unknown, because batches, CONCURRENTLY or VACUUM take a different time in a real run."
+            "Confidence: unknown, because the duration of batches, CONCURRENTLY, or VACUUM differs in a real run."
         )
     elif estimate.is_scaled:
         sentences.append("Confidence: unknown, because the times were scaled.")
     elif estimate.runs < 2:
-        sentences.append("Confidence: unknown from one run; `--repeat 5` measures the spread.")
+        sentences.append("Confidence: unknown after only one run; `--repeat 5` measures the spread.")
     else:
         sentences.append("Confidence: unknown.")
     return sentences
 
 
 def _range_meaning(estimate: Estimate) -> str:
-    """Return the meaning of the range of an estimate."""
+    """Return the meaning of an estimate's range, to be appended to a sentence."""
     if estimate.is_scaled:
-        return ", linear scaling gave 0.6 to 1.4 times the real duration in measurements"
+        return "; in measurements, linear scaling predicted 0.6 to 1.4 times the real duration"
     if estimate.level_percent:
         return f", intended to contain the real duration in {estimate.level_percent} of 100 runs"
     return ""
@@ -118,7 +119,7 @@ def server_messages_summary(report: RunReport) -> list[str]:
 
 
 def server_message_text(message: ServerMessage) -> str:
-    """Describe a message of the server with the name of its step."""
+    """Describe a server message with the name of its step."""
     detail = f" ({message.detail})" if message.detail else ""
     return f"{message.step.name}: {message.severity}: {message.message}{detail}"
 

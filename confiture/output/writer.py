@@ -1,4 +1,4 @@
-"""The interface of output formats: one method for each document."""
+"""The interface for output formats, with one method for each document."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriterContext:
-    """The output functions of a writer and the folder that printed paths are relative to.
+    """A writer's output functions, and the folder that printed paths are relative to.
 
-    `root` is the project's folder, `environ` the environment of the process. `write` escapes text, hides secrets and
-    writes it to stdout. `write_clean` writes a document whose strings are already clean: a second search for secrets
-    could match its keys and numbers.
+    `root` is the project's folder; `environ` is the process environment. `write` escapes text, hides secrets, and
+    writes to stdout. `write_clean` writes a document in which all strings are already clean, because a second search
+    for secrets could match keys and numbers.
     """
 
     root: Path
@@ -40,7 +40,7 @@ class WriterContext:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LintSummary:
-    """The findings of lint; `failing` are the severities at which the command exits with 1."""
+    """The lint findings; `failing` lists the severities at which the command exits with 1."""
 
     report: LintReport
     failing: Collection[Severity]
@@ -69,13 +69,13 @@ class AdoptionSummary:
 
 
 class Writer:
-    """A writer of one output format. A subclass implements a method for each document that the format supports."""
+    """A writer for one output format. A subclass implements a method for each document that the format supports."""
 
     def __init__(self, context: WriterContext) -> None:
         self.context = context
 
     def run(self, report: RunReport) -> None:
-        """Write a run of migrations, or a dry run."""
+        """Write the report of a run or a dry run."""
         self._refuse(Document.RUN)
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
@@ -83,7 +83,7 @@ class Writer:
         self._refuse(Document.DIAGNOSTICS)
 
     def findings(self, summary: LintSummary) -> None:
-        """Write the findings of lint."""
+        """Write the lint findings."""
         self._refuse(Document.FINDINGS)
 
     def rules(self, rules: Mapping[str, Rule], explained: Rule | None) -> None:
@@ -123,7 +123,7 @@ class Writer:
         self._refuse(Document.RECONCILE)
 
     def verify(self, verification: VerifyReport) -> None:
-        """Write the results of repeated checks of applied migrations."""
+        """Write the results of checks repeated for applied migrations."""
         self._refuse(Document.VERIFY)
 
     def _refuse(self, document: Document) -> NoReturn:

@@ -1,1 +1,1 @@
-"""Planning of migrations: rendering, ordering, segments, checksums."""
+"""Planning migrations: rendering, ordering, segments, and checksums."""

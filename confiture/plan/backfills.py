@@ -1,4 +1,4 @@
-"""Planning of the steps `backfill:` and `reconcile:`: rendering of names, analysis of the statement."""
+"""Planning `backfill:` and `reconcile:` steps: rendering names and analyzing the statement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from confiture.sql.parse_tree import parse_rendered, parse_table_ref
 def plan_backfill(
     step: BackfillStep, rendered: RenderedSql, context: RenderContext, problems: DiagnosticCollector
 ) -> PlannedBackfill | None:
-    """Plan a backfill whose statement parses. Errors are added to `problems`; then return None."""
+    """Plan a backfill with a valid statement. Add errors to `problems`; return None if there are any."""
     names = _NameRenderer(context, problems)
     into, source = names.render_table(step.into), names.render_table(step.source)
     key = names.render_names(step.key)
@@ -39,7 +39,7 @@ def plan_backfill(
                 statements[1].offset if statements else 0,
                 "backfill-kind",
                 f"a backfill must be a single statement; found {len(statements)}",
-                hint="move statements that run once to separate steps before or after it",
+                hint="move statements that run once to separate steps before or after the backfill",
             )
         )
         return None
@@ -74,9 +74,9 @@ def plan_backfill(
 def plan_reconcile(
     step: ReconcileStep, context: RenderContext, tenant_column: str, problems: DiagnosticCollector
 ) -> PlannedReconcile | None:
-    """Plan a reconcile. Errors are added to `problems`; then return None.
+    """Plan a reconcile. Add errors to `problems`; return None if there are any.
 
-    Groups are compared by `tenant_column` first, unless the step names another column.
+    Rows are first grouped and compared by `tenant_column`, unless the step names another column.
     """
     names = _NameRenderer(context, problems)
     table, key = names.render_table(step.table), names.render_names(step.key)
@@ -87,7 +87,7 @@ def plan_reconcile(
 
 
 class _NameRenderer:
-    """A renderer of names. `has_failed` is true if a name could not be rendered."""
+    """A renderer for names. `has_failed` is true if a name could not be rendered."""
 
     def __init__(self, context: RenderContext, problems: DiagnosticCollector) -> None:
         self._context = context

@@ -1,7 +1,7 @@
-"""Checksums of migrations, which ignore white space and comments and are chained over the history.
+"""Migration checksums, which ignore white space and comments and are chained through the history.
 
-They are stored in databases, so their input is a wire format: it contains the original names of step kinds and phases,
-independent of the names of classes and fields. tests/unit/test_wire_forms.py pins them.
+Checksums are stored in databases, so their input is a wire format. It contains the original names of step kinds and
+phases, independent of the Python names of classes and fields. tests/unit/test_wire_forms.py pins the format.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHAIN_START = "0" * 64
 
 
 def digest(*parts: object) -> str:
-    """Return the SHA-256 (64 hexadecimal digits) of JSON values."""
+    """Return the SHA-256 hash (64 hexadecimal digits) of JSON values."""
     return sha256(json.dumps(parts, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
@@ -47,7 +47,7 @@ def step_checksums(migration: MigrationFile) -> tuple[StepChecksum, ...]:
 
 
 def unique_labels(steps: Iterable[Step]) -> list[tuple[str, Step]]:
-    """Return steps with their labels; duplicate names are numbered from the second step on."""
+    """Return steps with their labels. Duplicate names are numbered, starting with the second step."""
     counts: Counter[str] = Counter()
     result = []
     for step in steps:
@@ -58,19 +58,19 @@ def unique_labels(steps: Iterable[Step]) -> list[tuple[str, Step]]:
 
 
 def migration_checksum(migration: MigrationFile, steps: Iterable[StepChecksum]) -> str:
-    """Return the checksum of a migration: of its steps by phase, and its own variables."""
+    """Return a migration's checksum, computed from the steps by phase and the migration's own variables."""
     return digest(migration.variables, [(step.phase.value, step.checksum) for step in steps])
 
 
 def chain_checksum(previous: str, version: str, checksum: str) -> str:
-    """Return the checksum of the history up to a version; editing an earlier row invalidates all later checksums."""
+    """Return the checksum of the history up to a version. Editing an earlier row invalidates all later checksums."""
     return digest(previous, version, checksum)
 
 
 def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
-    """Return the fingerprint of a segment: of its rendered statements without white space and comments.
+    """Return a segment's fingerprint, computed from its rendered statements without white space and comments.
 
-    A resumed run compares it with the fingerprint of the committed segment.
+    A resumed run compares this fingerprint with the fingerprint of the committed segment.
     """
     return digest([_execution_parts(step) for step in steps])
 
@@ -82,7 +82,7 @@ def _execution_parts(step: PlannedStep) -> tuple[object, ...]:
 
 
 def _expectation_text(expect: Expectation | None) -> str | None:
-    """Return an expectation in the form that the fingerprints of segments have used from the first version."""
+    """Return an expectation in the form that segment fingerprints have used since the first version."""
     if expect is None:
         return None
     if isinstance(expect, ExpectedValue):

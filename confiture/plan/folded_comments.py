@@ -1,4 +1,4 @@
-"""Find SQL comments that swallow text: YAML folds the lines below a `--` comment into the comment."""
+"""Detection of SQL comments that include code because YAML folds the lines below a `--` comment into it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _HINT = "write the SQL as a literal block (`|`), or the comment as /* ... */"
 
 
 def find_folded_comments(source: LocatedSource) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for each `--` comment that contains text of later lines of the file.
+    """Yield a diagnostic for each `--` comment that includes text from later lines in the file.
 
-    Only text that the file format joins into one line can have such a comment: a folded block (`>`), a plain or quoted
-    YAML scalar over several lines, or adjacent string literals of Python.
+    Only text that the file format joins into one line can contain such a comment: a folded block (`>`), a plain or
+    quoted YAML scalar over several lines, or adjacent Python string literals.
     """
     if len(source.offsets) < len(source.text) or "--" not in source.text:
         return
@@ -29,12 +29,12 @@ def find_folded_comments(source: LocatedSource) -> Iterator[Diagnostic]:
         if swallowed:
             span = source.span_at(*_line_and_column(source.text, start))
             lines = "line" if swallowed == 1 else f"{swallowed} lines"
-            message = f"this comment swallows the {lines} below it: the file joins them into one line of SQL"
+            message = f"this comment includes the {lines} below it, because the file joins them into one line of SQL"
             yield source.file.diagnostic(span, FOLDED_COMMENT, message, hint=_HINT)
 
 
 def _line_comments(template: str) -> Iterator[tuple[int, int]]:
-    """The `--` comments of a template, as pairs of start and end; code in braces counts as blank."""
+    """Return the `--` comments in a template as pairs of start and end. Code in braces counts as blank."""
     return line_comments(_TEMPLATE_CODE.sub(lambda code: " " * len(code[0]), template))
 
 

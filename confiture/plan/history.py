@@ -1,4 +1,4 @@
-"""Comparison of the migration files with the history of a database: pending migrations, drift."""
+"""Comparison of the migration files with a database's history, to find pending migrations and drift."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MAX_ROWS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InterruptedMigration:
-    """A migration whose up or down stopped midway, with the number of committed segments.
+    """A migration that stopped midway during `up` or `down`, with the number of committed segments.
 
     `segments` is None if the file no longer matches the committed segments. `next_step` is the step at which the next
-    run continues, None if no step is left. `has_intent`: that step runs outside a transaction and had started, so it
-    may be complete.
+    run continues; None if no step is left. `has_intent` is whether this step runs outside a transaction and had
+    started, so that it may be complete.
     """
 
     row: AppliedMigration
@@ -35,8 +35,8 @@ class InterruptedMigration:
 class MigrationStatus:
     """The migration status of a database.
 
-    `pending` migrations are in the order in which they run and include `interrupted` ones. `drift` lists differences
-    between applied migrations and files, `out_of_order` pending migrations older than an applied one. `lock_holder` is
+    `pending` migrations are in execution order and include `interrupted` migrations. `drift` lists differences between
+    applied migrations and files; `out_of_order` lists pending migrations older than an applied one. `lock_holder` is
     the run that holds the migration lock; if it is None, unfinished migrations have stopped. `other_histories` are the
     histories of projects other than `project` in the database.
     """
@@ -51,9 +51,9 @@ class MigrationStatus:
     lock_holder: str | None = None
     other_histories: tuple[OtherHistory, ...] = ()
     notes: tuple[str, ...] = ()
-    """Sentences about the files, such as one that is not read."""
+    """Sentences about the files, such as a file that is not read."""
     project_mismatch: Diagnostic | None = None
-    """The reason to refuse a run: the database may contain this project's history under another name."""
+    """The reason to refuse a run because the database may contain this project's history under another name."""
 
     @property
     def first_interrupted(self) -> AppliedMigration | None:
@@ -64,7 +64,7 @@ class MigrationStatus:
 def compare_history(
     planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str
 ) -> MigrationStatus:
-    """Compare all migrations (in order) with the history of a project (in the order of its rows).
+    """Compare all migrations (in execution order) with a project's history (in row order).
 
     The result does not include the progress of interrupted migrations.
     """
@@ -87,7 +87,7 @@ def compare_history(
 def _foreign_history(
     planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str
 ) -> Diagnostic | None:
-    """Return a diagnostic if no row of the history matches these files: it belongs to another project."""
+    """Return a diagnostic if no row in the history matches these files, so that it seems to be another project's."""
     names = {version_key(plan.version): plan.migration.name for plan in planned}
     checksums = {plan.checksum for plan in planned}
     if any(names.get(version_key(row.version)) == row.name or row.checksum in checksums for row in history):
@@ -101,17 +101,17 @@ def _foreign_history(
         code="other-project",
         message=f"the history of the project {project!r} in this database contains none of these migrations",
         detail=(f"it contains {rows}{more}",),
-        hint="check the database; if projects share it, name each project: `project: NAME` in confiture.yaml",
+        hint="check the database; if projects share it, set `project: NAME` in each confiture.yaml",
     )
 
 
 def find_project_mismatch(
     project: str, is_named: bool, planned: Sequence[PlannedMigration], other_histories: Sequence[OtherHistory]
 ) -> Diagnostic | None:
-    """Return a diagnostic if this project has no history, but another history may be its own under a former name.
+    """Return a diagnostic if this project has no history, but another history may be this project's under another name.
 
-    This is the case if more than half of the rows of another history are migrations of this project (by version and
-    checksum), and always if the settings do not name the project.
+    This is the case if more than half of the rows in another history are migrations in this project (by version and
+    checksum), and always if the settings do not set the project name.
     """
     if not other_histories:
         return None
@@ -134,12 +134,12 @@ def _project_mismatch(
     if shared_migrations and is_named:
         hint = f"if the project was renamed, run {adopt}; otherwise check `project:` in confiture.yaml"
     elif shared_migrations:
-        hint = f"write `project: {closest.project}` in confiture.yaml, or rename the history: {adopt}"
+        hint = f"set `project: {closest.project}` in confiture.yaml, or rename the history: {adopt}"
     else:
-        hint = "name this project in confiture.yaml: `project: NAME`"
+        hint = "set the project's name in confiture.yaml: `project: NAME`"
     detail = (
-        f"{shared_migrations} of the {len(closest.rows)} migrations of {closest.project!r} are migrations"
-        " of this project",
+        f"{shared_migrations} of the {len(closest.rows)} migrations in the history of {closest.project!r}"
+        " are migrations in this project",
     )
     return Diagnostic(
         code="other-project",
@@ -163,9 +163,9 @@ def _changed_migrations(
 def replaced_migration(
     plan: PlannedMigration, row: AppliedMigration, planned: Sequence[PlannedMigration]
 ) -> Diagnostic | None:
-    """Describe an applied migration whose version is that of another migration in the files; None if it is the same.
+    """Describe an applied migration if the files contain another migration with its version; otherwise return None.
 
-    It is another if neither its name nor any of its steps is the same.
+    A migration counts as another one if neither the name nor any of the steps is the same.
     """
     steps = {step.checksum for step in row.steps}
     if row.name == plan.migration.name or steps & {step.checksum for step in plan.step_checksums}:
@@ -174,19 +174,19 @@ def replaced_migration(
     return plan.migration.file.diagnostic(
         plan.migration.span,
         "other-migration",
-        f"{row.version} {row.name} is applied here, but {plan.migration.label} has its version now",
-        detail=(f"its steps are those of {moved.migration.file.path} now",) if moved else (),
-        hint=f"give one of them another version, or run where {plan.migration.label} is not in the files: nothing else"
-        f" can undo {row.version} {row.name}",
+        f"{row.version} {row.name} is applied here, but {plan.migration.label} now has the same version",
+        detail=(f"its steps are now in {moved.migration.file.path}",) if moved else (),
+        hint="change the version of one of the two migrations; to roll back the applied one, use files without"
+        f" {plan.migration.label}",
     )
 
 
 def changed_steps(plan: PlannedMigration, row: AppliedMigration) -> tuple[str, ...]:
-    """Describe how an applied migration differs from its file, a sentence for each step; empty if it does not."""
+    """Return a sentence for each step that differs between an applied migration and its file; empty if none does."""
     if row.checksum == plan.checksum:
         return ()
     changes, _ = _describe_differences(plan.migration, plan.step_checksums, row.steps)
-    return tuple(changes) or ("its vars or the order of its steps changed",)
+    return tuple(changes) or ("the migration's vars or the order of its steps changed",)
 
 
 def _drift_diagnostic(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
@@ -196,7 +196,7 @@ def _drift_diagnostic(plan: PlannedMigration, row: AppliedMigration) -> Diagnost
         "drift",
         f"{plan.migration.label} has changed since it was applied",
         detail=changed_steps(plan, row),
-        hint="restore the file, and make the change in a new migration",
+        hint="restore the file and make the change in a new migration",
     )
 
 
@@ -255,7 +255,7 @@ def _find_broken_chain(history: Sequence[AppliedMigration]) -> list[Diagnostic]:
 
 
 def prediction_accuracy(history: Sequence[AppliedMigration]) -> str | None:
-    """Return a sentence on how many predictions of dry runs were correct; None if there are none."""
+    """Return a sentence about the accuracy of dry-run predictions; None if there are no predictions."""
     outcomes = [row.prediction_outcome for row in history if row.prediction_outcome]
     if not outcomes:
         return None

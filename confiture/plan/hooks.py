@@ -1,4 +1,4 @@
-"""Resolution of the hooks of a migration's steps, and the steps of hooks that run in every migration."""
+"""Resolving the hooks that steps refer to, and creating steps for hooks that run in every migration."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from confiture.text import SuggestionLimit, did_you_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProjectHook:
-    """A hook named in the settings, with the reference to it."""
+    """A hook named in the settings, with its reference."""
 
     registration: HookRegistration
     reference: LocatedSource
 
 
 class HookResolver:
-    """The hooks that the migrations of a project can use. Errors are added to `problems`.
+    """The hooks that a project's migrations can use. Errors are added to `problems`.
 
-    In each phase, the steps of the migration run first, the hooks registered in its file last; then the hooks of the
-    settings run in their order there. A hook named by a step of the migration runs only in that step.
+    In each phase, the migration's steps run first, followed by the hooks registered in its file. The hooks in the
+    settings run last, in the order of the settings. A hook named by a step in the migration runs only in that step.
     """
 
     def __init__(self, named: Sequence[LocatedSource], root: Path, problems: DiagnosticCollector) -> None:
@@ -37,7 +37,7 @@ class HookResolver:
             self._load_hooks(reference)
 
     def resolve_hook(self, step: HookStep, migration: MigrationFile) -> HookRegistration | None:
-        """Return the hook of a step. If it is unknown, add an error and return None."""
+        """Return the hook for a step. If the hook is unknown, add an error and return None."""
         name = step.reference.text.strip()
         own, everywhere = step.registration, self._everywhere.get(name)
         if own is not None and everywhere is not None and own is not everywhere.registration:
@@ -57,7 +57,7 @@ class HookResolver:
         return registration
 
     def project_hook_steps(self, migration: MigrationFile, phase: Phase) -> Iterator[HookStep]:
-        """Yield the steps that the hooks of the settings add to a phase of a migration."""
+        """Yield the steps that the hooks in the settings add to a phase of a migration."""
         if not self._everywhere:
             return
         steps = (step for steps in migration.phases.values() for step in steps)
@@ -87,7 +87,7 @@ class HookResolver:
 
     def _report_unknown(self, step: HookStep, migration: MigrationFile) -> None:
         near = did_you_mean(step.reference.text, self._known_names(migration)) if self._suggestions.use_one() else None
-        hint = near or "register it, or write module:Class"
+        hint = near or "register the hook, or write module:Class"
         self._report(step.reference, "unknown-hook", f"no hook is registered as {step.reference.text!r}", hint)
 
     def _known_names(self, migration: MigrationFile) -> list[str]:

@@ -1,4 +1,4 @@
-"""The JSON Schemas of the YAML files, generated from the types that read them."""
+"""The JSON Schemas for the YAML files, generated from the types that read the files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from confiture.plan.step_kinds import MIGRATION_SCHEMA
 SchemaName = Literal["migration", "settings"]
 
 Entries = Sequence[dict[str, Any]]
-"""The schemas of the entries of `linting.rules`, one for each rule; empty if the rules are not known."""
+"""The schemas for the entries in `linting.rules`, one for each rule; empty if the rules are unknown."""
 
 
 def build_json_schema(name: SchemaName, entries: Entries = ()) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of migration files or of confiture.yaml."""
+    """Return the JSON Schema (2020-12) for migration files or for confiture.yaml."""
     body = MIGRATION_SCHEMA.json_schema() if name == "migration" else settings_schema()
     if name == "settings" and entries:
         body["properties"]["linting"]["properties"]["rules"]["items"] = {"oneOf": list(entries)}
@@ -25,6 +25,6 @@ def build_json_schema(name: SchemaName, entries: Entries = ()) -> dict[str, Any]
 
 
 def build_schema_files(entries: Entries = ()) -> dict[str, str]:
-    """Return the texts of both schemas by file name."""
+    """Return both schemas as text, by file name."""
     names: tuple[SchemaName, ...] = ("migration", "settings")
     return {f"{name}.json": json.dumps(build_json_schema(name, entries), indent=2) + "\n" for name in names}

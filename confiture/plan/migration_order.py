@@ -1,4 +1,4 @@
-"""The order of migrations: natural order of versions, then requirements."""
+"""The order of migrations: by version in natural order, then by requirements."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ VersionKey = tuple[tuple[int, int, str], ...]
 Graph = Mapping[VersionKey, set[VersionKey]]
 """The requirements of each version."""
 _LONGEST_NUMBER = 100
-"""More digits than any version has; Python limits the length of integers that it parses."""
+"""More digits than any version contains. Python limits the length of integers that it parses."""
 _LONGEST_CYCLE = 20
-"""The maximum number of migrations of a cycle in a message."""
+"""The maximum number of migrations shown for a cycle in a message."""
 
 
 def version_key(version: str) -> VersionKey:
@@ -29,9 +29,9 @@ def version_key(version: str) -> VersionKey:
 
 
 def sort_migrations(migrations: Sequence[MigrationFile], problems: DiagnosticCollector) -> tuple[MigrationFile, ...]:
-    """Return the migrations in the order in which they run: by version, but after their requirements.
+    """Return the migrations in execution order: by version, but after their requirements.
 
-    Report duplicate versions, and missing or circular requirements; the order is then unchanged.
+    Report duplicate versions and missing or circular requirements. In these cases, the order is unchanged.
     """
     order_problems = DiagnosticCollector()
     result = _sort_by_requirements(migrations, order_problems)
@@ -66,7 +66,7 @@ def _sort_by_requirements(
                         "missing-requirement",
                         f"there is no migration {requirement.version}",
                         hint=(suggestions.use_one() and _closest_version(requirement.version, migrations))
-                        or "add it, or remove the requirement",
+                        or "add the migration, or remove the requirement",
                     )
                 )
     cycles = [[by_key[key] for key in cycle] for cycle in _cycles(graph)]
@@ -75,9 +75,10 @@ def _sort_by_requirements(
 
 
 def _cycles(graph: Graph) -> Iterator[list[VersionKey]]:
-    """Yield a cycle for each back edge, in one traversal of the graph.
+    """Yield a cycle for each back edge in a single traversal of the graph.
 
-    Each key of a cycle requires the next; the first key is repeated at the end. The middle of a long cycle is omitted.
+    Each key in a cycle requires the next, and the first key is repeated at the end. The middle of a long cycle is
+    omitted.
     """
     done: set[VersionKey] = set()
     for start in graph:
@@ -129,7 +130,7 @@ def _topological_order(graph: Graph, by_key: Mapping[VersionKey, MigrationFile])
 
 
 def find_version(version: str, migrations: Sequence[MigrationFile]) -> int:
-    """Return the position of a version. Raise InputError, with the closest match, if it does not exist."""
+    """Return the position of a version. Raise InputError with the closest match if the version does not exist."""
     for position, migration in enumerate(migrations):
         if version_key(migration.version) == version_key(version):
             return position

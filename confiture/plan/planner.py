@@ -1,4 +1,4 @@
-"""Planning of migrations: steps are rendered, parsed, and grouped into segments that commit together."""
+"""Planning migrations: rendering and parsing steps, and grouping them into segments that commit together."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from confiture.sql.parser import parse_sql
 from confiture.sql.parsing import remove_concurrently
 from confiture.text import SuggestionLimit
 
-_PLAIN_NOTE = "ran without CONCURRENTLY in the dry run; the real run takes SHARE UPDATE EXCLUSIVE on tables"
+_PLAIN_NOTE = "ran without CONCURRENTLY in the dry run; the real run acquires SHARE UPDATE EXCLUSIVE on tables"
 
 
 class Planner:
-    """A planner of migrations for the environment of the settings. Errors are added to `problems`.
+    """A planner for migrations in the environment that the settings choose. Errors are added to `problems`.
 
-    Variables in `overrides` take precedence over those of migrations, which take precedence over those of the settings.
-    `parse` returns the parse tree of a text.
+    Variables in `overrides` take precedence over variables in migrations, which take precedence over variables in the
+    settings. `parse` returns the parse tree of SQL text.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Planner:
         self._hooks = HookResolver(settings.hooks, settings.root, problems)
 
     def plan(self, migration: MigrationFile, direction: Direction) -> PlannedMigration:
-        """Return the plan of a migration. Steps with errors have no statements; the caller raises the errors."""
+        """Return a migration's plan. Steps with errors have no statements; the caller raises the errors."""
         variables = merge_variables(self._settings, migration.variables, self._overrides)
         context = RenderContext(
             environment=self._settings.environment,
@@ -89,7 +89,7 @@ class Planner:
             return planned_step
         problem = find_phase_problem(step, registration, planned_step.phase)
         if problem:
-            hint = "move the step, or change the hook's `phase`; a hook without a phase can run in any step"
+            hint = "move the step, or change the hook's `phase`; a hook without `phase` can run in any step"
             self._problems.add(step.reference.file.diagnostic(step.span, "hook-phase", problem, hint=hint))
         hook = PlannedHook(
             name=registration.name,
@@ -102,7 +102,7 @@ class Planner:
         )
         if planned_step.skip_reason:
             return planned_step
-        # the hook may read any variable, so all must be set
+        # the hook may read any variable, so all variables must be set
         return replace(
             planned_step,
             content=hook,
@@ -112,7 +112,7 @@ class Planner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _PlanContext:
-    """The migration, its direction and the context of its templates."""
+    """The migration, its direction, and the context for its templates."""
 
     migration: MigrationFile
     direction: Direction
@@ -120,9 +120,10 @@ class _PlanContext:
 
 
 def split_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
-    """Group steps into segments that commit together; adjacent transactional statements share a segment.
+    """Group steps into segments that commit together. Adjacent transactional statements share a segment.
 
-    A statement that cannot run in a transaction is a separate segment; a step that contains one is split around it.
+    A statement that cannot run in a transaction is a separate segment. A step that contains such a statement is split
+    around it.
     """
     groups: list[tuple[TransactionMode, list[PlannedStep]]] = []
     for step in steps:
@@ -168,7 +169,7 @@ def _make_transactional(step: PlannedStep) -> PlannedStep:
         return step
     (statement,) = outside
     if not statement.is_concurrent:
-        return replace(step, statements=(), skip_reason="cannot run in a transaction, so not in a dry run")
+        return replace(step, statements=(), skip_reason="cannot run in a transaction or a dry run")
     plain = replace(
         statement,
         text=remove_concurrently(statement.text),

@@ -1,4 +1,4 @@
-"""Tracking of values that a template derives from private variables: `{{ pw | upper }}` is as private as `pw`."""
+"""Tracking values that a template derives from private variables. `{{ pw | upper }}` is private if `pw` is."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from jinja2.runtime import Context
 from jinja2.visitor import NodeTransformer
 
 RECORD = "private result"
-"""The name of the filter that records a result, and of the set of results in the template's context.
+"""The name of the filter that records a result, and of the set of results in the template context.
 
-It is not a valid identifier, so templates cannot use it.
+The name is not a valid identifier, so templates cannot use it.
 """
 _MIN_LENGTH, _MAX_LENGTH = 4, 10_000
 _MAX_RESULTS = 10_000
 _JUDGMENTS = (nodes.Compare, nodes.Test, nodes.Not)
 _QUOTING_FILTERS = frozenset({"literal", "ident"})
-"""Filters whose results need no tracking: output recognizes a quoted value by the value."""
+"""Filters that need no tracking, because output recognizes a value even if it is quoted."""
 
 
 @pass_context
 def record_result(context: Context, value: Any) -> Any:
-    """Record the text that an expression returns, and return it."""
+    """Record the text of an expression's result, and return the result."""
     results = context.get(RECORD)
     if isinstance(value, str) and _MIN_LENGTH <= len(value) <= _MAX_LENGTH and len(results) < _MAX_RESULTS:
         results.add(str(value))
@@ -64,7 +64,7 @@ def _name_in_vars(node: nodes.Node) -> str | None:
 
 
 def _find_derived_names(tree: nodes.Template, names: frozenset[str]) -> frozenset[str]:
-    """Return the template's own names to which it assigns private values."""
+    """Return the names defined by the template to which it assigns private values."""
     derived: frozenset[str] = frozenset()
     while True:
         extended = derived | {
@@ -79,7 +79,7 @@ def _find_derived_names(tree: nodes.Template, names: frozenset[str]) -> frozense
 
 
 def _assignments(tree: nodes.Template) -> Iterator[tuple[Sequence[nodes.Node], set[str]]]:
-    """Yield the assigned expressions of the template with the names that they are assigned to."""
+    """Yield the assigned expressions in the template, with the names they are assigned to."""
     macros = {macro.name: macro for macro in tree.find_all(nodes.Macro)}
     for node in tree.find_all((nodes.Assign, nodes.AssignBlock, nodes.For, nodes.With, nodes.Call)):
         match node:
@@ -109,7 +109,7 @@ class _Recorder(NodeTransformer):
         self._derived = derived
 
     def visit(self, node: nodes.Node, *args: Any, **named: Any) -> nodes.Node:
-        """Return the node, wrapped if it returns a private text."""
+        """Return the node, wrapped if it returns private text."""
         wraps = self._gives_private_text(node)
         result = super().visit(node, *args, **named)
         if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Filter) and node.node.name == RECORD:

@@ -1,4 +1,4 @@
-"""A project as data: its settings and its planned migrations."""
+"""A project as data: the settings and the planned migrations."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from confiture.sql.parser import parse_sql
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedProject:
-    """A project's settings, its migrations in the order in which they run, and their plans."""
+    """A project's settings, its migrations in execution order, and their plans."""
 
     settings: Settings
     migrations: tuple[MigrationFile, ...]
     ups: tuple[PlannedMigration, ...]
     downs: Mapping[str, PlannedMigration] = field(repr=False)
-    """The `down` plans by version, without migrations that have no `down`."""
+    """The `down` plans by version, except for migrations without `down`."""
     unread_files: tuple[str, ...] = ()
     """Sentences about files in the migrations folder that look like migrations but are not read."""
 
     def plan_of(self, version: str, *, down: bool) -> PlannedMigration:
-        """Return the plan of a migration.
+        """Return a migration's plan.
 
-        Raise InputError if the version does not exist, has no `down`, or if its templates use undefined variables.
+        Raise InputError if the version does not exist, has no `down`, or uses undefined variables in templates.
         """
         position = find_version(version, self.migrations)
         if not down:
@@ -48,7 +48,7 @@ class PlannedProject:
                     migration.span,
                     "no-down",
                     f"{migration.label} has no `down`",
-                    hint="add `down:` with the steps that roll it back",
+                    hint="add `down:` with the steps that roll back the migration",
                 )
             )
         require_variables([self.downs[migration.version]])
@@ -61,14 +61,14 @@ class PlannedProject:
 
 
 def require_variables(plans: Iterable[PlannedMigration]) -> None:
-    """Raise InputError with the undefined variables in the templates of the plans."""
+    """Raise InputError with the undefined variables in the plans' templates."""
     problems = DiagnosticCollector()
     problems.extend(dict.fromkeys(diagnostic for plan in plans for diagnostic in plan.missing_variables))
     problems.raise_if_any()
 
 
 def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_variables: bool = True) -> PlannedProject:
-    """Read, render and parse every migration. `overrides` are variables with the highest precedence.
+    """Read, render, and parse every migration. `overrides` are variables with the highest precedence.
 
     Raise InputError with all errors in all files; undefined variables are errors only with `needs_variables`.
     """
@@ -83,13 +83,13 @@ def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_vari
 def read_project(
     settings: Settings, overrides: Mapping[str, Any], problems: DiagnosticCollector, parse: Parse = parse_sql
 ) -> PlannedProject:
-    """Read, render and parse every migration that can be read; errors are added to `problems`.
+    """Read, render, and parse every readable migration. Add errors to `problems`.
 
-    A step with errors has no statements. `parse` returns the parse tree of a text. Raise InputError if the migrations
+    A step with errors has no statements. `parse` returns the parse tree of SQL text. Raise InputError if the migrations
     folder cannot be read.
     """
     folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
-    # load the hooks of the settings first: a migration may import the modules that register them
+    # load the hooks in the settings first, because a migration may import the modules that register them
     planner = Planner(settings, overrides, problems, parse)
     read = [
         read_migration(path, folders, MIGRATION_SCHEMA, problems)

@@ -1,4 +1,4 @@
-"""Messages about the result of comparing a table with its defining query."""
+"""Messages about comparing a table with its defining query."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def equal_summary(result: ReconcileResult) -> str:
 
 
 def limitation_lines(result: ReconcileResult) -> Iterator[str]:
-    """Yield the limits of the comparison: columns that were skipped or compared as text."""
+    """Yield the limitations of the comparison: columns that were skipped or compared as text."""
     if result.skipped_columns:
         yield f"not compared: {', '.join(skipped.column for skipped in result.skipped_columns)}"
     if result.columns_compared_as_text:
@@ -31,7 +31,7 @@ def limitation_lines(result: ReconcileResult) -> Iterator[str]:
 
 def difference_lines(result: ReconcileResult) -> Iterator[str]:
     """Yield the differences: counts, groups, then the first rows."""
-    yield f"{result.table} has {pluralize(result.rows, 'row')}, its query returns {result.expected_rows:,}"
+    yield f"{result.table} contains {pluralize(result.rows, 'row')}; its query returns {result.expected_rows:,}"
     if result.by:
         yield (
             f"{result.differing_group_count:,} of {pluralize(result.groups, 'group')} by {result.by}"
@@ -42,7 +42,7 @@ def difference_lines(result: ReconcileResult) -> Iterator[str]:
         yield _difference_counts(differences)
         yield from map(format_difference, differences.rows)
         if not differences.rows:
-            yield "row by row they were equal: another session wrote, or a type hashes equal values differently"
+            yield "a row-by-row comparison found no difference: another session wrote, or equal values hash differently"
         elif _total_differences(differences) > len(differences.rows):
             yield "..."
     if not result.key:
@@ -61,7 +61,7 @@ def format_difference(difference: Difference) -> str:
 
 
 def difference_diagnostic(step: PlannedStep, result: ReconcileResult) -> Diagnostic:
-    """Return the diagnostic of a failed reconcile, located at its query."""
+    """Return the diagnostic for a failed reconcile, located at the query."""
     return step.rendered.diagnostic(
         step.statements[0].offset,
         "reconcile-failed",
@@ -72,7 +72,7 @@ def difference_diagnostic(step: PlannedStep, result: ReconcileResult) -> Diagnos
 
 
 def shorten_value(value: str | None, compared_value: str | None = None) -> str:
-    """Return a value on one line without secrets; of a long value the part around the first difference."""
+    """Return a value on one line without secrets; for a long value, return the part around the first difference."""
     if value is None:
         return "NULL"
     text = _one_line(value)
@@ -91,7 +91,7 @@ def shorten_value(value: str | None, compared_value: str | None = None) -> str:
 
 
 def _one_line(value: str) -> str:
-    # hide secrets before shortening: only whole secrets are recognized
+    # hide secrets before shortening, because only whole secrets are recognized
     return hide_secrets(value).replace("\n", "\\n")
 
 

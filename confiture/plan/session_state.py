@@ -1,8 +1,8 @@
-"""Session state between the segments of a migration: what each segment sets again, and what would be lost.
+"""Session state between a migration's segments: the settings to repeat, and the state that would be lost.
 
-A segment begins on a fresh session, so that an interrupted migration resumes under the same conditions. Settings that
-an earlier segment made for the session are therefore made again. State that cannot be made again, such as a temporary
-table, is a problem of the step that needs it.
+A segment begins in a new session, so that an interrupted migration resumes under the same conditions. Therefore,
+session settings from earlier segments are repeated. State that cannot be restored, such as a temporary table, is
+reported as a problem at the step that needs it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TEMPORARY = "t"
 
 
 class _LostObject(NamedTuple):
-    """An object that ends with the session of its segment."""
+    """An object that exists only in the session of its segment."""
 
     noun: str
     name: str
@@ -40,7 +40,7 @@ _NAMED_USES = {"execute_stmt": "prepared statement", "fetch_stmt": "cursor", "cl
 
 
 def add_session_state(segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """Return the segments with the settings that each makes again, and with a problem at each step that lacks state."""
+    """Return the segments with the settings that each must repeat, and with a problem at each step that lacks state."""
     if len(segments) < 2:
         return tuple(segments)
     settings: dict[str, str] = {}
@@ -66,7 +66,7 @@ def _statements(segment: Segment) -> Iterator[Statement]:
 
 
 def _apply_setting(statement: Statement, settings: dict[str, str]) -> None:
-    """Follow a statement that changes settings of the session; later ones replace earlier ones of the same name."""
+    """Update `settings` for a statement that changes session settings. A later setting replaces an earlier one."""
     if statement.node_kind == "select_stmt" and _SET_CONFIG.search(statement.text):
         for name in _configured_names(statement.text):
             settings.pop(name, None)
@@ -76,7 +76,7 @@ def _apply_setting(statement: Statement, settings: dict[str, str]) -> None:
     node = parse_sql(statement.text).stmts[0].stmt.variable_set_stmt
     name = _SESSION_CHARACTERISTICS if node.name == _SESSION_CHARACTERISTICS else node.name.lower()
     if node.kind == pb.VAR_RESET_ALL:
-        # PostgreSQL excludes the roles from RESET ALL
+        # PostgreSQL excludes roles from RESET ALL
         kept = {key: text for key, text in settings.items() if key in (_ROLE, _SESSION_ROLE)}
         settings.clear()
         settings.update(kept)
@@ -95,7 +95,7 @@ def _apply_setting(statement: Statement, settings: dict[str, str]) -> None:
 
 
 def _configured_names(text: str) -> Iterator[str]:
-    """The settings that a SELECT makes for the session by `set_config(name, value, false)`, by their constant names."""
+    """Yield the names of settings that a SELECT changes for the session with `set_config('name', value, false)`."""
     for call in find_nodes(parse_sql(text).stmts[0].stmt, pb.FuncCall):
         if call.funcname and call.funcname[-1].string.sval == "set_config" and len(call.args) == 3:
             name, _, is_local = call.args
@@ -108,7 +108,7 @@ def _is_true(node: Any) -> bool:
 
 
 def _current_role(settings: dict[str, str]) -> str | None:
-    """The statement that sets the role of the session; None if it is the role that connected."""
+    """Return the statement that sets the session's role; None if the session has the role that connected."""
     role = settings.get(_ROLE)
     if role is not None and parse_sql(role).stmts[0].stmt.variable_set_stmt.args:
         value = parse_sql(role).stmts[0].stmt.variable_set_stmt.args[0].a_const.sval.sval
@@ -120,13 +120,13 @@ def _role_problem(step: PlannedStep, statement: str) -> Diagnostic:
     return _problem(
         step,
         0,
-        f"a backfill runs as the role that connects, but an earlier segment set another: {statement.strip(' ;')}",
-        "reset it before the backfill: RESET ROLE or RESET SESSION AUTHORIZATION",
+        f"a backfill runs as the role that connects, but an earlier segment set another role: {statement.strip(' ;')}",
+        "reset the role before the backfill: RESET ROLE or RESET SESSION AUTHORIZATION",
     )
 
 
 def _session_objects(statement: Statement) -> Iterator[_LostObject]:
-    """The objects that a statement makes for the session only."""
+    """Yield the objects that a statement creates only for the session."""
     if _ADVISORY_LOCK.search(statement.text):
         yield _ADVISORY
     if not _may_be_temporary(statement):
@@ -164,7 +164,7 @@ def _may_be_temporary(statement: Statement) -> bool:
 
 
 def _dropped_objects(statement: Statement) -> Iterator[_LostObject]:
-    """The objects of the session that a statement drops or replaces by ones that stay."""
+    """Yield the session objects that a statement drops or replaces with permanent objects."""
     if _ADVISORY_UNLOCK.search(statement.text):
         yield _ADVISORY
     if statement.node_kind == "drop_stmt":
@@ -180,7 +180,7 @@ def _body(statement: Statement) -> Any:
 
 
 def _relation_names(statement: Statement) -> Iterator[str]:
-    """The names of relations in a statement that may stand for temporary ones: without a schema, or in pg_temp."""
+    """Yield the relation names in a statement that may refer to temporary relations: without a schema or in pg_temp."""
     for relation in find_nodes(parse_sql(statement.text).stmts[0].stmt, pb.RangeVar):
         if relation.schemaname in ("", "pg_temp"):
             yield relation.relname
@@ -192,7 +192,7 @@ def _relation_names(statement: Statement) -> Iterator[str]:
 
 
 def _missing_state(step: PlannedStep, lost: set[_LostObject]) -> Diagnostic | None:
-    """The problem of a step that uses an object of an earlier segment's session."""
+    """Return the problem if a step uses an object from an earlier segment's session."""
     if not lost:
         return None
     made: set[_LostObject] = set()
@@ -202,17 +202,17 @@ def _missing_state(step: PlannedStep, lost: set[_LostObject]) -> Diagnostic | No
                 return _problem(
                     step,
                     statement.offset,
-                    f"the {needed.noun} {needed.name} is gone here: it ended with the session of an earlier segment",
-                    "a CONCURRENTLY statement, VACUUM or a backfill before it starts a new session; make it again here,"
-                    " use a table that stays, or reorder the steps",
+                    f"the {needed.noun} {needed.name} no longer exists: it ended with an earlier segment's session",
+                    "recreate it here, use a permanent table, or reorder the steps; a CONCURRENTLY statement, VACUUM or"
+                    " a backfill before this step starts a new session",
                 )
         made |= set(_session_objects(statement))
     if _ADVISORY in lost and step.statements:
         return _problem(
             step,
             step.statements[0].offset,
-            "the advisory lock of an earlier segment is not held here: it ended with its session",
-            "take it again here, or reorder the steps",
+            "the advisory lock from an earlier segment is no longer held here, because the segment's session has ended",
+            "acquire the lock again here, or reorder the steps",
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Planning of a step: rendering, parsing, and the work of its kind."""
+"""Planning a step: rendering, parsing, and the work specific to the step kind."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from confiture.sql.parser import parse_sql
 from confiture.sql.parsing import parse_statements
 
 _PENDING_CODES = frozenset({*MISSING_VALUE_CODES, FOLDED_COMMENT, INVALID_LITERAL})
-"""The codes of problems that matter only if the step is to run: an applied migration may keep them."""
+"""The codes of problems that matter only if the step will run. An applied migration may keep these problems."""
 _ADD_HINT = "add a statement, or remove the step"
 
 
 class StepPlanner:
-    """A planner for the steps of a migration. Errors are added to `problems`.
+    """A planner for migration steps. Errors are added to `problems`.
 
-    `tenant_column` is the name of the tenant column. `parse` returns the parse tree of a text.
+    `tenant_column` is the name of the tenant column. `parse` returns the parse tree of SQL text.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class StepPlanner:
         self._parse_text = parse
 
     def plan(self, step: Step, phase: Phase, number: int) -> PlannedStep:
-        """Plan a step; a step with errors has no statements. Hooks are resolved later."""
+        """Plan a step. A step with errors has no statements. Hooks are resolved later."""
         problems = DiagnosticCollector()
         planned = _StepPlanning(self._context, problems, self._tenant, self._parse_text).plan_step(step, phase, number)
         if planned.action is not StepAction.HOOK:
@@ -56,7 +56,7 @@ class StepPlanner:
 
 
 class _StepPlanning:
-    """The planning of a single step."""
+    """A planner for a single step."""
 
     def __init__(self, context: RenderContext, problems: DiagnosticCollector, tenant: str, parse: Parse) -> None:
         self._context = context
@@ -73,7 +73,7 @@ class _StepPlanning:
         planned = PlannedStep(
             phase=phase,
             number=number,
-            # the unrendered text: the rendered text may contain secrets
+            # use the unrendered text, because the rendered text may contain secrets
             name=step.name or default_step_name(step.located_source.text),
             span=step.span,
             kind=step.kind,

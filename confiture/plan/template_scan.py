@@ -1,4 +1,4 @@
-"""Find names and comments in the text of a template, without rendering it."""
+"""Search for names and comments in a template's text, without rendering the template."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
 def find_free_names(template: str, names: Collection[str]) -> Iterator[tuple[str, int]]:
-    """Yield each of `names` that a template reads without assigning it, with the index of its first use."""
+    """Yield each of `names` that a template reads but does not assign, with the index of the first use."""
     if "{{" not in template and "{%" not in template:
         return
     from jinja2 import TemplateSyntaxError, meta
@@ -24,7 +24,7 @@ def find_free_names(template: str, names: Collection[str]) -> Iterator[tuple[str
     try:
         free = meta.find_undeclared_variables(template_environment().parse(template)) & set(names)
     except TemplateSyntaxError:
-        return  # rendering reports it
+        return  # rendering reports the error
     code = _blank(template, _RAW)
     for name in sorted(free):
         word = re.compile(rf"(?<![\w.]){re.escape(name)}\b(?!\s*=(?!=))")
@@ -36,7 +36,7 @@ def find_free_names(template: str, names: Collection[str]) -> Iterator[tuple[str
 
 
 def find_comments_in_quotes(template: str) -> Iterator[int]:
-    """Yield the index of each template comment inside a quoted text of SQL, which rendering removes from the text."""
+    """Yield the index of each template comment in a quoted SQL string. Rendering removes such comments."""
     if "{#" not in template:
         return
     code = _blank(_blank(template, _RAW), _CODE)

@@ -1,4 +1,4 @@
-"""Merging of template variables, and classification of the values that output must hide."""
+"""Merging template variables, and classifying the values that output must hide."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMMENTS = frozenset({pb.Token.SQL_COMMENT, pb.Token.C_COMMENT})
 
 
 def merge_variables(settings: Settings, own: Mapping[str, Any], overrides: Mapping[str, Any]) -> Variables:
-    """Return the variables of a migration, in order of increasing precedence: settings, `own`, `overrides`."""
+    """Return a migration's variables, merged in order of increasing precedence: settings, `own`, `overrides`."""
     values: dict[str, Any] = {}
     private: set[str] = set()
     private_names: set[str] = set()
@@ -45,9 +45,9 @@ def merge_variables(settings: Settings, own: Mapping[str, Any], overrides: Mappi
 
 
 def classify_private_values(rendered: RenderedSql, private: Iterable[str], *, is_broken: bool) -> None:
-    """Register the private values in a text as secret or public for output.
+    """Register the private values in rendered SQL as secret or public for output.
 
-    A value in a literal is secret, a name or a number is public. In a text that does not parse, all values are secret.
+    A value in a literal is secret; a name or a number is public. In SQL that does not parse, all values are secret.
     """
     if rendered.text == rendered.source.text:
         return
@@ -115,7 +115,7 @@ def _hide_texts(texts: Iterable[str]) -> None:
 
 
 def _hide_parts(value: str) -> None:
-    """Hide a value and each word in it: an error may quote a single word."""
+    """Hide a value and each word in it, because an error may quote a single word."""
     for part in (value, *value.replace("'", " ").split()):
         add_secret(part, is_certain=True)
 

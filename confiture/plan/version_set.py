@@ -1,4 +1,4 @@
-"""Sets of versions as commands take them: `014`, `001:014`, `001:014,016`."""
+"""Sets of versions as commands accept them: `014`, `001:014`, `001:014,016`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ _HINT = "write versions and ranges of versions, for example 001:014,016"
 
 
 def is_exact(text: str) -> bool:
-    """Whether a text names exactly its versions; a single version stands for all up to it."""
+    """Whether the text names exact versions. A single version stands for all versions up to and including it."""
     return "," in text or ":" in text
 
 
 def parse_version_set(text: str, migrations: Sequence[MigrationFile]) -> tuple[int, ...]:
     """Return the positions of the versions in `migrations`, in ascending order.
 
-    A range includes both ends; an open end stands for the first or last migration. Raises InputError.
+    A range includes both ends; an open end stands for the first or last migration. Raise InputError if the text is
+    invalid.
     """
     positions: set[int] = set()
     for item in text.split(","):

@@ -343,7 +343,7 @@ def test_cancelled_it_takes_its_triggers_with_it(made, database):
 def test_a_stopped_one_can_be_given_up(made, database):
     fill(made, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
     migrate_up(made).expect(5)
-    assert "its next run begins paused" in made.run("backfill", "pause").err
+    assert "its next run will start paused" in made.run("backfill", "pause").err
     assert "is not running" in made.run("backfill", "resume").err
     made.run("backfill", "cancel")
     assert database.rows(OURS) == []

@@ -203,7 +203,7 @@ def test_without_arguments_it_says_where_the_project_stands(
 ) -> None:
     nowhere = Project(tmp_path_factory.mktemp("nowhere"))
     assert nowhere.run().out == (
-        "There is no confiture.yaml here or in a parent folder.\n"
+        "There is no confiture.yaml in this folder or its parent folders.\n"
         "Next: `confiture init` creates a project here; `confiture --help` lists the commands.\n"
     )
     first = f"Project {project.root}, environment development\n"

@@ -200,7 +200,7 @@ def test_one_that_is_not_set(shop_18: Project, text: str, command: list[str]) ->
     shop_18.write("confiture.yaml", 'vars:\n  who: "{{ env.WHO }}"\n')
     shop_18.migration("001_a", f'ddl: [sql: "SELECT {text}"]')
     err = shop_18.run("migrate", *command, expect=2).err
-    assert "error[unset-variable]: the environment 'development' needs WHO, which is not set" in err
+    assert "error[unset-variable]: the environment 'development' requires WHO, which is not set" in err
     assert "--> confiture.yaml:2:9" in err and "next: export WHO=" in err
 
 

@@ -188,7 +188,7 @@ def test_a_signal_during_a_long_statement(
         assert database.value("SELECT to_regclass('b')") is None
         assert "committed. Next: run `confiture migrate up` to continue" in out
     else:
-        assert "it left no changes. Next: run `confiture migrate up`." in out
+        assert "and left no changes. Next: run `confiture migrate up`." in out
         assert nothing_remains(database)
     assert database.value(f"SELECT count(*) FROM pg_stat_activity WHERE {OURS} AND state <> 'idle'") == 0
     wait_until(lambda: not database.value(f"SELECT count(*) FROM pg_stat_activity WHERE {OURS}"), "its sessions end")

@@ -193,7 +193,7 @@ def test_a_baseline_records_an_exact_set(shop: Project, database: Database) -> N
     shown = shop.run("migrate", "baseline", "003:003", "--dry-run").out
     assert shown == (
         "003 t3: would be recorded as applied\n"
-        "002 t2 stays pending; run it with `confiture migrate up --out-of-order`.\n"
+        "002 t2 remains pending; run it with `confiture migrate up --out-of-order`.\n"
     )
     assert [version for version, _ in history(database)] == ["001"]
     shop.run("migrate", "baseline", "001,003:003")
@@ -260,8 +260,8 @@ def test_down_refuses_the_file_of_another_migration(shop: Project, database: Dat
     shop.migration("002_note", "ddl:\n  - sql: ALTER TABLE t1 ADD COLUMN note int\ndown:\n  - sql: DROP TABLE t1\n")
     for ran in (migrate_down(shop), migrate_down(shop, dry_run=True), migrate_up(shop)):
         ran.expect(7)
-        assert ran.diagnostic.message == "002 flag is applied here, but 002 note has its version now"
-        assert ran.diagnostic.detail == ("its steps are those of migrations/003_flag.yaml now",)
+        assert ran.diagnostic.message == "002 flag is applied here, but 002 note now has the same version"
+        assert ran.diagnostic.detail == ("its steps are now in migrations/003_flag.yaml",)
     assert tables(database) == ["t1"]
 
 
@@ -447,7 +447,7 @@ def test_status_says_how_many_segments_are_committed_and_where_the_next_run_goes
     table(shop, 1, WORKS.format(1) + "  - sql: VACUUM\n  - sql: SELECT 2\n")
     assert "2 of 5 segments committed. The next run continues at ddl: SELECT 1 (" in told(shop), "as its file is now"
     table(shop, 1, "  - sql: VACUUM t1\n")
-    assert "2 of 2 segments committed, nothing is left to run." in told(shop)
+    assert "2 of 2 segments committed; nothing is left to run." in told(shop)
     migrate_up(shop).expect(0)
     assert stopped(shop) is None
 

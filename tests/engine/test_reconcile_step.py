@@ -142,7 +142,7 @@ def test_rows_that_differ_are_named(shop, database):
     assert ran.diagnostic.code == "reconcile-failed"
     assert str(ran.diagnostic.span) == "migrations/001_reconcile.yaml:9:9"
     assert ran.diagnostic.detail == (
-        "r_orders has 30 rows, its query returns 30",
+        "r_orders contains 30 rows; its query returns 30",
         "1 of 3 groups by tenant_id differ: 1",
         "rows that differ: 1 missing, 1 extra, 1 changed",
         "missing (order_id=4): tenant_id=1, amount=4.00, note=note 4",

@@ -1,4 +1,4 @@
-"""Messages of PostgreSQL are shown with their step and kept in the report."""
+"""PostgreSQL messages are shown with their step and kept in the report."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_comment_that_swallows_lines_is_refused(project: Project, case: str) -
     step, line, column = _SWALLOWED[case]
     _write(project, step)
     errors = project.run("migrate", "validate", expect=2).err
-    assert "error[folded-comment]: this comment swallows" in errors
+    assert "error[folded-comment]: this comment includes" in errors
     assert f"001_a.yaml:{line}:{column}" in errors
 
 

@@ -246,7 +246,7 @@ def test_reading_leaves_no_compiled_files(project):
         (
             "class A(Migration):\n    def up(self):\n        self.execute('SELECT 1', tiemout='5s')\n",
             "unknown-key",
-            "unknown key of a step 'tiemout'",
+            "unknown step key 'tiemout'",
             6,
         ),
         (

@@ -136,7 +136,7 @@ def test_what_statements_cost_is_told() -> None:
         statement(3, 2.0, scans=(TableScan(table="w_small", scans=1, rows=5),), wal_bytes=100),
     )
     text, markdown = printed(report), run_markdown(report)
-    assert "001 step 1: reads 20,000 rows of w_big, rewrites w_big\n" in text
+    assert "001 step 1: reads 20,000 rows from w_big, rewrites w_big\n" in text
     assert "001 step 2: builds b_idx, 3.0 MB of WAL, 2.0 kB of temporary files\n" in text
     assert "- 001 step 2: builds b\\_idx, 3.0 MB of WAL, 2.0 kB of temporary files\n" in markdown
     assert "small" not in text + markdown, "little is left out"
@@ -165,7 +165,7 @@ def test_a_run_that_ended_before_anything_ran_was_not_rolled_back() -> None:
     folding(RunStarted(direction=Direction.UP, dry_run=True, environment="d", database="db", migrations=(), steps=0))
     folding(Notice(text="a note"))
     folding(RunFinished(outcome=Outcome.FAILED, duration_ms=3.0))
-    assert run_summary(folding.report) == "Dry run on db (d) ended before anything ran: nothing changed."
+    assert run_summary(folding.report) == "Dry run on db (d) ended before anything ran. Nothing changed."
 
 
 def test_names_keep_their_capitals() -> None:
@@ -186,7 +186,7 @@ def test_how_sure_an_estimate_is() -> None:
         return estimate_summary(dry_run(estimate=estimate(**changes)))
 
     assert said()[0] == "Estimate: under 1 ms (1 dry run on this database)."
-    assert said()[-1] == "Confidence: unknown from one run; `--repeat 5` measures the spread."
+    assert said()[-1] == "Confidence: unknown after only one run; `--repeat 5` measures the spread."
     assert said(is_scaled=True)[-1] == "Confidence: unknown, because the times were scaled."
     assert said(low_ms=2.0, high_ms=4.0, level_percent=None)[1] == "Range: 2.0 ms to 4.0 ms."
     assert (

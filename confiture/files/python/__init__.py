@@ -1,1 +1,1 @@
-"""The Python migrations and hooks of a project."""
+"""A project's Python migrations and hooks."""

@@ -1,4 +1,4 @@
-"""The registry of hooks in the user's Python code."""
+"""The registry for hooks defined in the user's Python code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _registrations_by_file: dict[tuple[str, str], HookRegistration] = {}
 
 
 def add_registration(name: str, hook: type[Any], call: CallSite) -> None:
-    """Register a hook for the file of a call. Raise TypeError or ValueError."""
+    """Register a hook for the file that contains the call. Raise TypeError or ValueError."""
     registration = build_registration(name, hook, call)
     existing = _registrations_by_file.setdefault((call.file, name), registration)
     if existing.hook.__qualname__ != hook.__qualname__:
@@ -23,7 +23,7 @@ def add_registration(name: str, hook: type[Any], call: CallSite) -> None:
 
 
 def registrations_in(file: str) -> tuple[HookRegistration, ...]:
-    """Return the hooks that a file (an absolute path) registered, in order of registration."""
+    """Return the hooks that a file (an absolute path) has registered, in registration order."""
     return tuple(hook for (path, _), hook in _registrations_by_file.items() if path == file)
 
 
@@ -33,17 +33,17 @@ def registered_hook_names() -> set[tuple[str, str]]:
 
 
 def clear_registrations(file: str) -> None:
-    """Remove the registrations of a file before it is read again."""
+    """Remove a file's registrations before the file is read again."""
     for key in [key for key in _registrations_by_file if key[0] == file]:
         del _registrations_by_file[key]
 
 
 def build_registration(name: str, hook: type[Any], call: CallSite) -> HookRegistration:
-    """Build the registration of a hook class. Raise TypeError or ValueError if it is not a valid hook."""
+    """Build the registration for a hook class. Raise TypeError or ValueError if the class is not a valid hook."""
     if not isinstance(name, str) or not name.strip():
         raise TypeError(f"the name of a hook must be a string, not {name!r}")
     if not isinstance(hook, type) or not callable(getattr(hook, "execute", None)):
-        raise TypeError(f"{hook!r} is not a hook: pass a class with execute(self, conn, context)")
+        raise TypeError(f"{hook!r} is not a hook: pass a class that defines execute(self, conn, context)")
     if isabstract(hook) or iscoroutinefunction(hook.execute):
         raise TypeError(f"{hook!r} cannot run: its execute method is abstract or async")
     phase = getattr(hook, "phase", None)

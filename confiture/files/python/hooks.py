@@ -1,4 +1,4 @@
-"""Lookup of the hooks named by settings and steps."""
+"""Lookup of the hooks that settings and steps refer to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRY_POINTS = "confiture.hooks"
 def find_hooks(reference: LocatedSource, root: Path) -> tuple[HookRegistration, ...]:
     """Return the hooks for a name: an entry point, `module:Class`, or all hooks that a module registers.
 
-    Modules are also searched for in `root`. Raise InputError, located at the name, if it cannot be found or loaded.
+    `root` is added to the module search path. Raise InputError at the name if the hook cannot be found or loaded.
     """
     name = reference.text.strip()
     module, colon, class_name = name.partition(":")
@@ -40,13 +40,13 @@ def find_hooks(reference: LocatedSource, root: Path) -> tuple[HookRegistration, 
         raise _hook_error(reference, message, _hint(name)) from error
     registrations = registrations_in(str(loaded.__file__))
     if not registrations:
-        hint = 'call register_hook("name", Class) in it, or name a class as module:Class'
+        hint = 'call register_hook("name", Class) in the module, or refer to a class as module:Class'
         raise _hook_error(reference, f"the module {name!r} registers no hooks", hint)
     return registrations
 
 
 def known_hook_names(hooks: Sequence[HookRegistration]) -> list[str]:
-    """Return all hook names that a step can use: of registered hooks and of entry points."""
+    """Return all hook names that a step can use: registered hooks and entry points."""
     return [*(hook.name for hook in hooks), *(entry.name for entry in entry_points(group=ENTRY_POINTS))]
 
 
@@ -68,10 +68,10 @@ def _find_attribute(module: object, path: str) -> Any:
 
 
 def _find_entry_point(name: str) -> EntryPoint | None:
-    """Return the entry point of a hook, if any. Raise ValueError if packages provide different hooks of that name."""
+    """Return a hook's entry point, if any. Raise ValueError if packages provide different hooks with that name."""
     entries = {entry.value: entry for entry in entry_points(group=ENTRY_POINTS, name=name)}
     if len(entries) > 1:
-        raise ValueError(f"several packages provide a hook {name!r}: {', '.join(entries)}; use module:Class")
+        raise ValueError(f"several packages provide a hook named {name!r}: {', '.join(entries)}; use module:Class")
     return next(iter(entries.values()), None)
 
 

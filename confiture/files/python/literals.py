@@ -1,4 +1,4 @@
-"""Lookup of string literals in a Python file by the values that its code passed on."""
+"""Lookup of string literals in a Python file by the values that its code passes to calls."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NodeRange = tuple[int, int, int | None, int | None]
 
 
 class SourceLiterals:
-    """The literals of a Python file; its text must be valid Python."""
+    """The literals in a Python file, which must be valid Python."""
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
-        # Python's lines; unlike Python, editors do not treat a lone \r as a line end
+        # split into Python's lines; unlike Python, editors do not treat a lone \r as a line ending
         self._lines = _LINE.findall(file.text)
         self._starts = [0, *accumulate(map(len, self._lines))]
         self._ends = [0, *(match.end() for match in re.finditer("\n", file.text))]
@@ -37,9 +37,9 @@ class SourceLiterals:
                 self._constants.setdefault(node.value, []).append(node)
 
     def locate_argument(self, text: str, call: CallSite) -> LocatedSource:
-        """Locate a text passed to a call: a literal among its arguments, or a unique literal elsewhere in the file.
+        """Locate a string passed to a call: a literal among the arguments, or a unique literal elsewhere in the file.
 
-        Computed text is located at the call.
+        A computed string is located at the call.
         """
         start = self.offset(call.line, call.column)
         literal = self._find_argument(text, call)
@@ -49,7 +49,7 @@ class SourceLiterals:
         return self.locate_literal(text, literal) if literal is not None else self._locate(text, start)
 
     def locate_literal(self, text: str, node: ast.expr) -> LocatedSource:
-        """Locate a text in the literal `node`; escapes are located at the string that contains them."""
+        """Locate a string in the literal `node`; escapes are located at the string that contains them."""
         start = self.offset(node.lineno, node.col_offset)
         end = self.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
         inside = self._file.text[start:end].find(text)
@@ -59,7 +59,7 @@ class SourceLiterals:
         return LocatedSource(text=text, file=self._file, line=line, column=column)
 
     def find_attribute(self, class_name: str, name: str) -> ast.expr | None:
-        """Return the value assigned to a name in the body of a class, if any."""
+        """Return the value assigned to a name in a class body, if any."""
         return next((node.value for node in self._assignments(class_name) if _target_name(node) == name), None)
 
     def find_class(self, qualified_name: str) -> ast.ClassDef | None:
@@ -75,21 +75,21 @@ class SourceLiterals:
         return result
 
     def lines(self, first: int, last: int) -> str:
-        """Return the text of Python's lines `first` to `last` (from 1, inclusive)."""
+        """Return the text of Python's lines `first` to `last` (1-based, inclusive)."""
         return "".join(self._lines[first - 1 : last])
 
     def offset(self, line: int, column: int) -> int:
-        """Return the offset of a line (from 1) and a column (from 0, in bytes of UTF-8) in the text."""
+        """Return the offset in the text of a line (from 1) and a column (from 0, in UTF-8 bytes)."""
         before = self._lines[line - 1].encode()[:column].decode("utf-8", "ignore")
         return self._starts[line - 1] + len(before)
 
     def line_and_column(self, offset: int) -> tuple[int, int]:
-        """Return the line and the column (both from 1) of an offset."""
+        """Return the line and the column (both from 1) at an offset."""
         line = bisect_right(self._ends, offset)
         return line, offset - self._ends[line - 1] + 1
 
     def _locate(self, text: str, start: int, offsets: tuple[int, ...] = (0,)) -> LocatedSource:
-        """Locate a text at `start`; `offsets` are those of its characters from there, if they are known."""
+        """Locate a string at `start`; `offsets` are the offsets of its characters from `start`, if known."""
         line, column = self.line_and_column(start)
         places = tuple(start + offset for offset in offsets)
         return LocatedSource(text=text, file=self._file, line=line, column=column, offsets=places)
@@ -105,9 +105,10 @@ class SourceLiterals:
 
 
 def _string_offsets(written: str, text: str) -> tuple[int, ...]:
-    """The offset of each character of `text` in the adjacent string literals that make it.
+    """Return the offset of each character of `text` in the adjacent string literals that produce `text`.
 
-    A literal with escapes counts as one place, its beginning. `(0,)` if the literals do not make the text.
+    All characters of a literal with escapes have the offset of its beginning. Return `(0,)` if the literals do not
+    produce `text`.
     """
     lines = [0, *accumulate(map(len, written.splitlines(keepends=True)))]
     offsets: list[int] = []

@@ -1,4 +1,4 @@
-"""Execution of the user's Python code: migration files, and modules named in the settings."""
+"""Execution of the user's Python code: migration files and the modules named in the settings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from confiture.models.source import SourceFile
 from confiture.text import error_text
 
 MIGRATION_MODULE = "confiture_migration_"
-"""The prefix of the module names of migration files."""
+"""The prefix for module names of migration files."""
 
 
 class UserCodeError(Exception):
-    """User code failed; `diagnostic` has the error and the line in the file."""
+    """User code failed; `diagnostic` contains the error and the line in the file."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.message)
@@ -26,7 +26,7 @@ class UserCodeError(Exception):
 
 @contextmanager
 def extended_sys_path(folder: Path | None) -> Iterator[None]:
-    """Add a folder to `sys.path` inside."""
+    """Add a folder to `sys.path` within the block."""
     entry = str(folder)
     if folder is None or entry in sys.path:
         yield
@@ -40,14 +40,14 @@ def extended_sys_path(folder: Path | None) -> Iterator[None]:
 
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Redirect output of user code to stderr: stdout is for reports."""
+    """Redirect the output of user code to stderr, because stdout is for reports."""
     with redirect_stdout(sys.stderr):
         yield
 
 
 @contextmanager
 def locate_user_errors(file: SourceFile, path: Path) -> Iterator[None]:
-    """Convert any exception of user code to UserCodeError, located at the innermost line in the file."""
+    """Convert any exception raised by user code to UserCodeError, located at the innermost line in the file."""
     try:
         with stdout_to_stderr():
             yield
@@ -60,12 +60,12 @@ def locate_user_errors(file: SourceFile, path: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        # including errors of asyncio and sys.exit: only Ctrl-C ends the run
+        # including asyncio errors and sys.exit: only Ctrl-C ends the run
         raise UserCodeError(_user_code_diagnostic(file, path, error)) from error
 
 
 def run_file(file: SourceFile, path: Path, root: Path) -> ModuleType:
-    """Run a file as a module and return it. It can import modules in the project's root.
+    """Run a file as a module and return the module. The file can import modules in the project's root.
 
     Raise UserCodeError.
     """
@@ -73,7 +73,7 @@ def run_file(file: SourceFile, path: Path, root: Path) -> ModuleType:
     module.__file__ = str(path)
     with locate_user_errors(file, path):
         code = compile(file.text, str(path), "exec", dont_inherit=True)
-        # dataclasses and pickle look up the module by its name
+        # dataclasses and pickle look up the module by name
         sys.modules[module.__name__] = module
         with extended_sys_path(root):
             exec(code, module.__dict__)  # noqa: S102 - running the user's code is the purpose
@@ -81,7 +81,7 @@ def run_file(file: SourceFile, path: Path, root: Path) -> ModuleType:
 
 
 def traceback_line(path: str, trace: TracebackType | None) -> int | None:
-    """Return the innermost line (from 1) of a file in a traceback; None if the file does not occur."""
+    """Return the innermost line (from 1) of a file in a traceback; None if the traceback does not contain the file."""
     line = None
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == path:
@@ -94,5 +94,5 @@ def _user_code_diagnostic(file: SourceFile, path: Path, error: BaseException) ->
     line = traceback_line(str(path), error.__traceback__) or 1
     text = file.excerpt(line) or ""
     span = Span(path=file.path, line=line, column=len(text) - len(text.lstrip()) + 1)
-    hint = "fix the code; reading a migration runs its file, up() and down() without a database"
+    hint = "fix the code; reading a migration runs the file and calls up() and down() without a database"
     return file.diagnostic(span, "python-failed", error_text(error), hint=hint)

@@ -1,4 +1,4 @@
-"""Migrations written in Python: run once to record their steps, then read like equivalent YAML."""
+"""Migrations written in Python. Each is run once to record its steps, and is then read like equivalent YAML."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from confiture.models.records import record
 from confiture.models.source import SourceFile
 
 _HEADER_FIELDS = ("version", "name", "description", "requires", "vars")
-_SEVERAL_HINT = "keep one in this file and move the others to separate files"
+_SEVERAL_HINT = "keep one migration in this file and move the others to separate files"
 _MOST_LEVELS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class _YamlMark:
-    """A position in a file like the marks of YAML nodes; all numbers count from 0."""
+    """A position in a file, like the marks of YAML nodes; all numbers count from 0."""
 
     index: int
     line: int
@@ -49,7 +49,7 @@ class PythonFile:
         self._literals = SourceLiterals(file)
 
     def migration_node(self, migration: type[Migration], recorded_steps: Sequence[RecordedStep]) -> Node:
-        """Return the mapping of an equivalent YAML migration."""
+        """Return the migration as the mapping of an equivalent YAML file."""
         call = self._class_call_site(migration)
         header = [
             self._pair_nodes(name, value, self._attribute_call_site(migration, name, call))
@@ -72,7 +72,7 @@ class PythonFile:
         return self._mapping_node([*header, *steps], call)
 
     def class_source(self, hook: type[Any]) -> str:
-        """Return the source of a class without comments and white space; of a dynamic class, the whole file."""
+        """Return a class's source without comments and white space; for a dynamic class, return the whole file."""
         node = self._literals.find_class(hook.__qualname__)
         if node is None:
             return _normalize_code(self._file.text)
@@ -104,7 +104,7 @@ class PythonFile:
         return self._scalar_node(key, call), self.value_node(value, call)
 
     def value_node(self, value: Any, call: CallSite, level: int = 0) -> Node:
-        """Convert a value passed to a call to a YAML node. Raise ValueError if it is nested too deeply."""
+        """Convert a value passed to a call to a YAML node. Raise ValueError if the value is nested too deeply."""
         if level > _MOST_LEVELS:
             raise ValueError(f"a value has more than {_MOST_LEVELS} levels or contains itself")
         if isinstance(value, Mapping):
@@ -143,8 +143,8 @@ class PythonFile:
 class RecordedMigration:
     """The result of running a migration file.
 
-    `node` is the mapping of an equivalent YAML migration. `hooks` are the hooks that the file registered by name,
-    `sources` the source code of their classes.
+    `node` is the mapping of an equivalent YAML migration. `hooks` contains the hooks that the file registered, by name;
+    `sources` contains the source code of the hook classes.
     """
 
     node: Node
@@ -153,7 +153,7 @@ class RecordedMigration:
 
 
 def run_migration(file: SourceFile, path: Path, root: Path, problems: DiagnosticCollector) -> RecordedMigration | None:
-    """Run a migration file. Errors are added to `problems`; return None if there is no migration."""
+    """Run a migration file. Errors are added to `problems`; return None if the file contains no migration."""
     clear_registrations(str(path))
     before = registered_hook_names()
     try:
@@ -173,7 +173,7 @@ def run_migration(file: SourceFile, path: Path, root: Path, problems: Diagnostic
 
 
 def record_migration(migration: Migration, file: SourceFile, path: str) -> RecordedMigration:
-    """Record the steps of a migration object; `file` at `path` defines its class.
+    """Record the steps of a migration object; the file at `path` defines the migration's class.
 
     Raise UserCodeError.
     """
@@ -194,7 +194,7 @@ def _build_recorded_migration(
 
 
 def attach_hook(step: Step, recorded: RecordedMigration) -> Step:
-    """Return the step; if it names a hook that the file registers, with that hook."""
+    """Return the step, with its hook if the file registers the hook that the step names."""
     if not isinstance(step, HookStep) or step.reference.text not in recorded.hooks:
         return step
     name = step.reference.text
@@ -204,7 +204,7 @@ def attach_hook(step: Step, recorded: RecordedMigration) -> Step:
 def _phase_hook_steps(
     registrations: Sequence[HookRegistration], recorded: Sequence[RecordedStep]
 ) -> list[RecordedStep]:
-    """Return steps for the hooks that have a phase and are not named by a step."""
+    """Return steps for the hooks that have a phase and that no step names."""
     named_hooks = {step.fields.get("hook") for step in recorded}
     return [
         RecordedStep(phase=hook.phase, fields={"name": hook.name, "hook": hook.name}, call_site=hook.call_site)
@@ -239,12 +239,12 @@ def _wrong_count_diagnostic(
         read.class_span(migrations),
         "stray-hook",
         f"a module imported by this file registers {', '.join(map(repr, names))}",
-        hint="register it in this file, or add the module to `hooks:` in confiture.yaml to run it for all migrations",
+        hint="register the hook here, or add the module to `hooks:` in confiture.yaml to run it for all migrations",
     )
 
 
 def _yaml_tag_and_text(value: object) -> tuple[str, str]:
-    """Return the YAML tag and text of a value; other objects get a tag that YAML does not define."""
+    """Return the YAML tag and text for a value; other objects get a tag that YAML does not define."""
     if value is None:
         return "null", "null"
     if isinstance(value, bool):
@@ -257,9 +257,9 @@ def _yaml_tag_and_text(value: object) -> tuple[str, str]:
 
 
 def _normalize_code(source: str) -> str:
-    """Return Python code without comments and white space, the same for every version of Python.
+    """Return Python code without comments and white space; the result is the same for every Python version.
 
-    Newer tokenizers split f-strings; an f-string is kept as it is written.
+    Newer tokenizers split f-strings, so f-strings are kept as written.
     """
     lines = source.split("\n")
     parts: list[str] = []

@@ -1,1 +1,1 @@
-"""The schema types of YAML files: they read and check values, and generate JSON Schema."""
+"""The schema types for YAML files, which read and check values, and generate JSON Schema."""

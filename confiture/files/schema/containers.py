@@ -1,4 +1,4 @@
-"""Container types: lists, mappings, records. They continue after an error, so one pass reports all errors."""
+"""Container types: lists, mappings, records. These types continue after an error, so one pass reports all errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from confiture.text import did_you_mean
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list. With `allows_single`, a single item need not be in a list."""
+    """A list. With `allows_single`, a single value counts as a list of one item."""
 
     item: SchemaType
     allows_single: bool = False
@@ -89,10 +89,10 @@ class MapOf:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A key of a record: its type and a description for editors.
+    """A record key: the value's type and a description for editors.
 
-    `default` is a value as reading returns it. The readable part of a value with errors is kept if it is a list, or if
-    the key is `lenient`.
+    `default` is a value in the form that `read` returns. The readable part of a value with errors is kept if the value
+    is a list, or if the key is `lenient`.
     """
 
     value_type: SchemaType
@@ -104,7 +104,7 @@ class Key:
 
 @dataclass(frozen=True)
 class FieldValues:
-    """The contents of a record: its values, the locations of their keys, and the location of the record.
+    """The contents of a record: the values, the locations of the keys, and the location of the record.
 
     `defaults` are the values of missing keys.
     """
@@ -177,12 +177,12 @@ class Record:
             reader.report(fields.span, "missing-key", f"the key {name!r} is missing", f"add `{name}:`")
         chosen = [name for name in self.one_of if name in fields.spans]
         if has_unknown and not chosen:
-            return False  # the unknown key may be the misspelt kind
+            return False  # the unknown key may be a misspelt kind
         if self.one_of and len(chosen) != 1:
             message = f"a step must have exactly one of {', '.join(self.one_of)}"
             if chosen:
                 message += f"; found {' and '.join(chosen)}"
-            hint = "split it into separate steps" if chosen else f"add `{self.one_of[0]}:`, or remove the step"
+            hint = "split the step into separate steps" if chosen else f"add `{self.one_of[0]}:`, or remove the step"
             reader.report(fields.span, "step-kind", message, hint)
             return False
         return not missing

@@ -1,4 +1,4 @@
-"""Text whose location in the file is known to the character."""
+"""Text with the location of each character in the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from confiture.models.source import LocatedSource, SourceFile
 
 
 class LocatedScalar(ScalarNode):
-    """A scalar that was not read from YAML, with its location."""
+    """A scalar that was not read from YAML, with a known location."""
 
     def __init__(self, passage: LocatedSource, tag: str, start_mark: Any, end_mark: Any) -> None:
         super().__init__(tag, passage.text, start_mark, end_mark)
@@ -22,7 +22,7 @@ class LocatedScalar(ScalarNode):
 
 @dataclass(frozen=True)
 class LocatedText:
-    """Text whose location is known to the character: SQL, templates, conditions."""
+    """Text with the location of each character: SQL, templates, and conditions."""
 
     other_tags: tuple[str, ...] = ()
     """Other YAML types, such as `int` and `bool`, that are accepted and kept as written."""
@@ -46,12 +46,12 @@ _JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
 
 
 def scalar_start(text: str, node: ScalarNode) -> int:
-    """Return the offset of a scalar in a text, after its tag and its anchor."""
+    """Return the offset of a scalar in the text, after the scalar's tag and anchor."""
     return _PROPERTIES.match(text, node.start_mark.index, node.end_mark.index).end()  # type: ignore[union-attr]
 
 
 def _locate_scalar(node: ScalarNode, file: SourceFile) -> LocatedSource:
-    """Return the text and location of a scalar: after its tag and anchor, after its quote or below its `|`."""
+    """Return a scalar's text and location: after the tag and the anchor, and after the quote or below the `|`."""
     start = scalar_start(file.text, node)
     if node.style == "|":
         line = file.text.count("\n", 0, start) + 2
@@ -68,17 +68,17 @@ def _locate_scalar(node: ScalarNode, file: SourceFile) -> LocatedSource:
     return LocatedSource(text=node.value, file=file, line=line, column=column, offsets=offsets)
 
 
-# a tag and an anchor before a scalar, with comments and line ends between them
+# a tag and an anchor before a scalar, with comments and line endings between them
 _PROPERTIES = re.compile(r"(?:[!&]\S*(?:\s+|#[^\n]*\n)*)*")
-# the units that represent one character inside each kind of quotes; elsewhere each character represents itself
+# the units that represent one character inside each kind of quotes; elsewhere, each character represents itself
 _CHARACTER_UNITS = {"'": re.compile(r"''|[\s\S]"), '"': re.compile(r"\\(?:x..|u.{4}|U.{8}|[\s\S])|[\s\S]")}
 _BLANK_ESCAPES = frozenset("nrtv f_NLP\t\n")
 
 
 def _character_offsets(value: str, raw: str, start: int, style: str | None) -> tuple[int, ...]:
-    """Return the offset in the file of each character of a scalar.
+    """Return the file offset of each character in a scalar.
 
-    Folding only changes white space, so visible characters have the same order in both.
+    Folding changes only white space, so visible characters occur in the same order in the file and in the value.
     """
     units = (_CHARACTER_UNITS.get(style or "") or re.compile(r"[\s\S]")).finditer(raw)
     visible = [start + unit.start() for unit in units if not _is_blank(unit[0])]
@@ -100,7 +100,7 @@ def _is_blank(unit: str) -> bool:
 
 
 def _block_indent(file: SourceFile, line: int, value: str) -> int:
-    """Return the indentation that YAML removes from each line of a literal block, from its first non-blank line."""
+    """Return the indentation that YAML removes from each line of a literal block: that of the first non-blank line."""
     number = next(n for n, text in enumerate(value.split("\n")) if text.strip())
     raw = file.excerpt(line + number) or ""
     return len(raw) - len(value.split("\n")[number]) if raw.strip() else 0

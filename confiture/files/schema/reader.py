@@ -1,4 +1,4 @@
-"""The context of reading a YAML file: locations of nodes, collected errors, and guards against recursive aliases."""
+"""The context for reading a YAML file: node locations, collected errors, and guards against recursive aliases."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _KNOWN_TAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null"
 _SECRET = re.compile(r"(://|pass\w{0,20}\s{0,20}[:=]).*", re.IGNORECASE | re.DOTALL)
 _MAX_LEVELS = 50
 _MAX_NODES = 100_000
-"""The maximum number of values in a file with aliases expanded: a few lines can expand to billions of values."""
+"""The maximum number of values in a file after alias expansion. A few lines can expand to billions of values."""
 
 
 class InvalidValue(Exception):
-    """The node cannot be read; the reader has already recorded the reason.
+    """A node cannot be read. The reader has already recorded the reason.
 
-    `partial` is the readable part of a list or a record, otherwise None.
+    `partial` is the readable part of a list or a record; otherwise, it is None.
     """
 
     def __init__(self, partial: Any = None) -> None:
@@ -33,9 +33,9 @@ class InvalidValue(Exception):
 
 
 class Reader:
-    """A YAML file and its errors.
+    """A YAML file and the errors found in it.
 
-    `open_named` reads a file named in this file. Messages never contain the values of `secrets`.
+    `open_named` reads a file that this file refers to. Messages never contain the values of `secrets`.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Reader:
         self._node_count = 0
 
     def span(self, node: Node) -> Span:
-        """Return the start of a node; for a missing value, the end of its key."""
+        """Return the start of a node; for a missing value, return the end of the key."""
         if is_null(node) and node.start_mark.index == node.end_mark.index:
             return self._missing_value_span(node.start_mark.index)
         return Span(path=self.file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
 
     def _missing_value_span(self, offset: int) -> Span:
-        # the parser's position is the next token, which may be lines below
+        # the parser's position is the next token, which may be several lines below
         lines = self.file.text[:offset].split("\n")
         while len(lines) > 1 and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
             lines.pop()
@@ -76,7 +76,7 @@ class Reader:
         return self.report(self.span(node), "wrong-type", f"expected {expected}, found {self._describe(node)}", hint)
 
     def format_value(self, node: Node) -> str:
-        """Return the beginning of a value for messages; hide secrets."""
+        """Return the beginning of a value for messages, with secrets hidden."""
         return HIDDEN if id(node) in self._secrets else shorten(node.value)
 
     def _describe(self, node: Node) -> str:
@@ -94,7 +94,7 @@ class Reader:
     def check_tag(self, node: Node) -> None:
         """Raise InvalidValue for a tag that is not a standard YAML tag, or if the file has too many values.
 
-        Called once for every node that is read.
+        The method is called once for every node that is read.
         """
         self._node_count += 1
         if self._node_count == _MAX_NODES:
@@ -110,7 +110,7 @@ class Reader:
             raise self.report(self.span(node), "unknown-tag", f"unknown tag {node.tag}", "remove the tag")
 
     def pairs(self, node: MappingNode) -> list[tuple[ScalarNode, Node]]:
-        """Return the keys and values of a mapping; resolve merge keys, report duplicates."""
+        """Return the keys and values of a mapping. Resolve merge keys and report duplicates."""
         pairs: dict[str, tuple[ScalarNode, Node]] = {}
         merged: list[tuple[ScalarNode, Node]] = []
         for key, value in node.value:
@@ -147,7 +147,7 @@ class Reader:
         return pairs
 
     def cycle_guarded(self, node: Node, reported_node: Node | None = None) -> _CycleGuard:
-        """Return a context that reports a container that contains itself through an alias."""
+        """Return a context manager that reports a container that contains itself through an alias."""
         return _CycleGuard(self, node, reported_node or node)
 
 
@@ -180,12 +180,12 @@ class _CycleGuard:
 
 
 def shorten(text: str) -> str:
-    """Return the beginning of a text for messages, without possible passwords."""
+    """Return the beginning of a string for messages, without possible passwords."""
     return cut(_SECRET.sub(r"\1...", text), 40, mark="...")
 
 
 def is_null(node: Node) -> bool:
-    """Whether a node is null, explicit or missing."""
+    """Whether a node is an explicit null or a missing value."""
     return isinstance(node, ScalarNode) and node.tag == f"{TAG}null"
 
 

@@ -1,7 +1,7 @@
-"""The types of values in YAML files: a single definition reads and checks a value, and generates JSON Schema.
+"""The types for values in YAML files. A single definition reads and checks a value, and generates JSON Schema.
 
-A type reads a node into a value. It reports errors to its `Reader` and raises `InvalidValue`. Records and lists
-continue after an error, so one pass reports all errors.
+A type converts a node to a value, reports errors to its `Reader`, and raises `InvalidValue`. Records and lists continue
+after an error, so one pass reports all errors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SchemaType(Protocol):
     """The type of a node."""
 
     def read(self, node: Node, reader: Reader) -> Any:
-        """Return the node's value. Report errors to the reader and raise InvalidValue."""
+        """Return the node's value. If the node is invalid, report the error to the reader and raise InvalidValue."""
         ...
 
     def schema(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class TextValue:
 
 @dataclass(frozen=True)
 class ProjectName:
-    """The name of a project in the history."""
+    """A project name for the history."""
 
     def read(self, node: Node, reader: Reader) -> str:
         name = TextValue(allows_numbers=True).read(node, reader)
@@ -87,12 +87,12 @@ class ProjectName:
 
 @dataclass(frozen=True)
 class FilePath:
-    """The name of a file. Reading it opens the file."""
+    """A file name. Reading the value opens the file."""
 
     def read(self, node: Node, reader: Reader) -> tuple[LocatedSource, SourceFile]:
         name = LocatedText().read(node, reader)
         if reader.open_named is None:
-            raise reader.report(name.start, "wrong-value", "a file name is not allowed here", "remove it")
+            raise reader.report(name.start, "wrong-value", "a file name is not allowed here", "remove the file name")
         try:
             return name, reader.open_named(name)
         except InputError as error:
@@ -228,7 +228,7 @@ class ScalarValue:
 
 
 def _parse_scalar(node: ScalarNode) -> str | bool | int | Decimal | float | None:
-    """Return the value of a scalar by its tag. Raise ValueError or ArithmeticError if it has none."""
+    """Return a scalar's value according to its tag. Raise ValueError or ArithmeticError if the text is not valid."""
     kind = str(node.tag).removeprefix(TAG)
     if kind not in _KEYWORD_VALUES and kind not in ("int", "float"):
         return str(node.value)

@@ -1,7 +1,7 @@
 """Parsing of YAML text into nodes.
 
-libyaml is five times faster than the pure Python parser, whose messages are better: so libyaml parses first, and the
-pure parser repeats the parse if libyaml reports an error.
+libyaml is five times faster than the pure Python parser, but the pure parser has better messages. So libyaml parses
+first, and the pure parser repeats the parse if libyaml reports an error.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ except ImportError:  # no wheel for this platform: always use the pure parser
 
 _DEEPEST = 1_000
 _MOST_EVENTS = 300_000
-"""The maximum number of parser events (keys, values, ends of lists). Few events take more than a kilobyte of memory."""
+"""The maximum number of parser events (keys, values, ends of lists). Few events need more than 1 kB of memory."""
 _SMALL = 100_000
 _LARGE = 200_000
 """The length, in characters, above which the pure parser is too slow."""
 
 
 class TooManyValues(Exception):
-    """A file has more values than any valid file needs; `line` (from 0) is where the limit is exceeded."""
+    """A file contains more values than any valid file needs. `line` (from 0) is where the limit is exceeded."""
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -38,8 +38,8 @@ class TooManyValues(Exception):
 def compose(text: str) -> Node | None:
     """Return the root node; None if there is no document.
 
-    Raise the errors of ruamel.yaml for invalid YAML, and RecursionError or TooManyValues if parsing would take too much
-    time or memory.
+    Raise ruamel.yaml's errors for invalid YAML, and RecursionError or TooManyValues if parsing would need too much time
+    or memory.
     """
     if CParser is None:
         return _compose_pure(text)
@@ -49,13 +49,13 @@ def compose(text: str) -> Node | None:
 
 
 def _can_be_deep(text: str) -> bool:
-    """Whether libyaml might exhaust the stack: it recurses for each level without a limit."""
+    """Whether libyaml might exhaust the stack: libyaml recurses for each nesting level, without a limit."""
     brackets = text.count("[") + text.count("{")
     return brackets > _DEEPEST or max(map(len, text.split("\n"))) > _DEEPEST
 
 
 def _check_nesting(text: str) -> None:
-    """Raise RecursionError for too deep nesting, TooManyValues for too many values. Uses constant memory."""
+    """Raise RecursionError for excessive nesting and TooManyValues for too many values. Use constant memory."""
     from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
     loader = _make_loader()(text)
@@ -97,7 +97,7 @@ def _compose_fast(text: str) -> Node | None:
 
 @cache
 def _make_loader() -> Any:
-    # the rules of YAML 1.2; a VersionedResolver would collect them again for each file
+    # the YAML 1.2 rules; a VersionedResolver would collect the rules again for each file
     from ruamel.yaml.resolver import Resolver
 
     class Loader(CParser, Resolver):  # type: ignore[misc] # a class of a C module

@@ -17,10 +17,10 @@ _LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
 
 
 class GitHubWriter(Writer):
-    """A writer of workflow commands. The tables of a run come first, for readers of the log."""
+    """A writer for workflow commands. It prints a run's tables first, for people who read the log."""
 
     def run(self, report: RunReport) -> None:
-        """Write the tables, then the findings of lint, the warnings of the dry run, and the errors."""
+        """Write the tables, the lint findings, the dry-run warnings, and the errors."""
         from confiture.output.terminal.console import stdout_console
         from confiture.output.terminal.run import print_run
 
@@ -48,13 +48,13 @@ def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mappi
 
 
 def warning_commands(warnings: Sequence[DryRunWarning], root: Path, environ: Mapping[str, str]) -> str:
-    """Return one `::warning` command per line for the warnings of a dry run."""
+    """Return one `::warning` command per line for dry-run warnings."""
     workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
     return "".join(_warning_command(warning, root, workspace) + "\n" for warning in warnings)
 
 
 def finding_commands(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:
-    """Return one command per line for the findings of lint: `::error`, `::warning` or `::notice`."""
+    """Return one command per line for lint findings: `::error`, `::warning` or `::notice`."""
     workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
     return "".join(
         _format_command(_LEVELS[finding.severity], finding.rule, finding.span, finding_lines(finding), root, workspace)
@@ -64,7 +64,7 @@ def finding_commands(findings: Sequence[Finding], root: Path, environ: Mapping[s
 
 
 def finding_lines(finding: Finding) -> list[str]:
-    """Return a finding as lines of plain text: the message, the effect, the hint, the remedy."""
+    """Return a finding as lines of plain text: the message, effect, hint, and remedy."""
     lines = [finding.message, finding.effect, f"next: {finding.hint}" if finding.hint else "", finding.remedy or ""]
     return [line for line in lines if line]
 

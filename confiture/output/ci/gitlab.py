@@ -16,11 +16,11 @@ from confiture.text import format_json
 
 _SEVERITIES = {"error": "critical", "warning": "major", "info": "info"}
 _NO_FILE = "confiture.yaml"
-"""The file for findings without a file: GitLab requires one."""
+"""The path reported for findings without a file, because GitLab requires a path."""
 
 
 class GitLabWriter(Writer):
-    """A writer of the code quality report."""
+    """A writer for the code quality report."""
 
     def findings(self, summary: LintSummary) -> None:
         """Write the findings."""
@@ -53,7 +53,7 @@ def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, 
 
 
 def _unique_fingerprint(fingerprint: str, used: Counter[str]) -> str:
-    """Return the fingerprint; if it is already used, derive another one that is stable between runs."""
+    """Return the fingerprint; if it is already used, derive another fingerprint that is stable between runs."""
     used[fingerprint] += 1
     if used[fingerprint] == 1:
         return fingerprint

@@ -1,4 +1,4 @@
-"""JUnit XML: a test suite for each migration with a case for each step; for lint, a suite for each file."""
+"""JUnit XML with a suite for each migration and a test case for each step; for lint, a suite for each file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
 class JUnitWriter(Writer):
-    """A writer of JUnit XML."""
+    """A writer for JUnit XML."""
 
     def run(self, report: RunReport) -> None:
         """Write a test case for each step."""
@@ -49,7 +49,7 @@ def run_xml(report: RunReport) -> str:
 
 
 def diagnostics_xml(diagnostics: Sequence[Diagnostic]) -> str:
-    """Return errors without a run as XML; one passing case if there are none."""
+    """Return errors that occurred outside a run as XML; without errors, a single passing case."""
     root = ElementTree.Element("testsuites", name="confiture")
     _add_diagnostics(root, diagnostics)
     return _to_xml(root)
@@ -149,5 +149,5 @@ def _to_xml(root: ElementTree.Element) -> str:
         element.attrib = {name: _NOT_XML.sub(_REPLACED, escape_line(value)) for name, value in element.items()}
         element.text = _NOT_XML.sub(_REPLACED, escape_block(element.text)) if element.text else None
     ElementTree.indent(root)
-    # texts keep their line breaks: a log prints them as lines, which must not be CI commands
+    # text keeps its line breaks; a log prints each line, and no line may be a CI command
     return escape_ci_commands(ElementTree.tostring(root, encoding="unicode", xml_declaration=True)) + "\n"

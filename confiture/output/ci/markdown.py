@@ -1,4 +1,4 @@
-"""Markdown for pull requests: a dry run, a run, or the findings of lint."""
+"""Markdown for pull requests: a dry run, a run, or lint findings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from confiture.text import escape_lines, pluralize
 
 
 class MarkdownWriter(Writer):
-    """A writer of Markdown, for comments on pull requests."""
+    """A writer for Markdown, for comments on pull requests."""
 
     def run(self, report: RunReport) -> None:
         """Write the tables of a run."""
@@ -57,14 +57,14 @@ def run_markdown(report: RunReport) -> str:
     parts += _section("Statement costs", _statement_costs(report))
     parts += _section("Tenant isolation", _tenant_isolation(report))
     messages = server_messages_summary(report)
-    parts += _section("Messages of PostgreSQL", [f"- {_table_cell(line)}" for line in messages])
+    parts += _section("PostgreSQL messages", [f"- {_table_cell(line)}" for line in messages])
     parts += _section("Notes", [f"- {_table_cell(line)}" for line in [*retry_summary(report), *report.notes]])
-    parts += _section("Remains of the dry run", [f"- {_table_cell(line)}" for line in report.leftovers])
+    parts += _section("Left behind by the dry run", [f"- {_table_cell(line)}" for line in report.leftovers])
     return "\n\n".join(parts) + "\n"
 
 
 def diagnostics_markdown(diagnostics: Sequence[Diagnostic]) -> str:
-    """Return errors without a run; `All valid.` if there are none."""
+    """Return errors that occurred outside a run; `All valid.` if there are none."""
     lines = "\n".join(_diagnostic_lines(diagnostics)) or "All valid."
     return f"### Confiture\n\n{lines}\n"
 
@@ -90,7 +90,7 @@ def findings_markdown(report: LintReport) -> str:
 
 
 def _rule_explanations(findings: Iterable[Finding]) -> list[str]:
-    """Return effects and hints, once for all findings of a rule that share them; otherwise with their locations."""
+    """Return a rule's effect and hint once if all its findings share them, otherwise with the locations."""
     places: dict[str, dict[tuple[str, str], list[str]]] = {}
     for finding in findings:
         spans = places.setdefault(finding.rule, {}).setdefault((finding.effect or finding.message, finding.hint), [])
@@ -106,7 +106,7 @@ def _rule_explanations(findings: Iterable[Finding]) -> list[str]:
 
 
 def _remedies(findings: Iterable[Finding]) -> list[str]:
-    """Return the SQL to use instead, once for all findings that it fixes."""
+    """Return the SQL to use instead; each remedy once, with all findings that it fixes."""
     labels_by_remedy: dict[str, list[str]] = {}
     for finding in findings:
         if finding.remedy:
@@ -142,7 +142,7 @@ def _warning_lines(warning: DryRunWarning) -> list[str]:
 
 
 def _sql_block(text: str) -> list[str]:
-    """Return SQL as part of a list item, in a fence longer than any fence in it."""
+    """Return SQL as part of a list item, in a fence longer than any fence in the SQL."""
     lines = escape_lines(text.strip())
     fence = _choose_fence(text, 3)
     return [f"    {line}".rstrip() for line in ("", f"{fence}sql", *lines, fence, "")]
@@ -207,15 +207,15 @@ def _statement_costs(report: RunReport) -> list[str]:
 
 
 def _table_cell(text: str) -> str:
-    """Escape text so that it does not end a table cell or become markup, an entity or a mention."""
+    """Escape text so that it cannot end a table cell or become markup, an entity, or a mention."""
     visible = " ".join(" ".join(escape_lines(text)).split())
-    # a backslash is part of Confiture's own escapes or of the text: keep it visible
+    # a backslash is part of Confiture's own escapes or of the text, so keep it visible
     escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#~" else character for character in visible)
     return sub(r"(?<![\w@])@(?=\w)", "@&#8203;", escaped.replace("&", "&amp;"))
 
 
 def _code_span(text: str) -> str:
-    """Return text as code, in a fence longer than any fence in it."""
+    """Return text as code, in a fence longer than any fence in the text."""
     visible = " ".join(escape_lines(text)).replace("|", "\\|")
     if "`" not in visible:
         return f"`{visible}`"

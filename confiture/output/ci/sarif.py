@@ -24,7 +24,7 @@ _ROOT = "%SRCROOT%"
 
 
 class SarifWriter(Writer):
-    """A writer of SARIF."""
+    """A writer for SARIF."""
 
     def findings(self, summary: LintSummary) -> None:
         """Write the findings."""
@@ -37,7 +37,7 @@ class SarifWriter(Writer):
 def sarif_document(
     findings: Sequence[Finding], rules: Mapping[str, Rule], root: Path, environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the findings as a SARIF document. Lines and columns count from 1, columns in characters."""
+    """Return the findings as a SARIF document. Lines and columns start at 1; columns count characters."""
     repository = Path(environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR") or Path.cwd())
     names = sorted({finding.rule for finding in findings})
     driver = {
@@ -54,7 +54,7 @@ def sarif_document(
 
 
 def _rule_object(name: str, rule: Rule | None) -> dict[str, Any]:
-    """Return a rule in SARIF's form; `rule` is None for errors that reject a file before any rule runs."""
+    """Return a rule as a SARIF object; `rule` is None for errors that reject a file before any rule runs."""
     if rule is None:
         return {"id": name, "defaultConfiguration": {"level": "error"}}
     return {
@@ -120,7 +120,7 @@ def _replacements(edits: Sequence[Edit], crlf_offsets: Sequence[int]) -> list[di
 
 
 def _crlf_offsets(path: Path, display_path: str) -> list[int]:
-    """Return the offsets of CRLF line ends in a file; edits count each as one character."""
+    """Return the offsets of CRLF line endings in a file; edits count each CRLF as one character."""
     try:
         text = read_file(path, display_path, ANYWHERE).decode("utf-8-sig")  # only offsets are reported, not the text
     except (FileAccessError, UnicodeDecodeError):

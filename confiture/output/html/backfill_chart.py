@@ -27,7 +27,7 @@ _PX_PER_CHARACTER = 6.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChartPanel:
-    """A curve in its frame, in px. `points` is in SVG syntax; `ticks` are pairs of y and label, the greatest first."""
+    """A curve and its frame, in px. `points` uses SVG syntax; `ticks` are pairs of y and label, largest first."""
 
     title: str
     style: str
@@ -39,7 +39,7 @@ class ChartPanel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThrottleBand:
-    """A period in which the backfill was throttled, in px. `label` is empty if there is no room for it."""
+    """A band for a period in which the backfill was throttled, in px. `label` is empty if it does not fit."""
 
     x: float
     width: float
@@ -50,14 +50,14 @@ class ThrottleBand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """The chart and summary of a backfill; `panels` is empty if it was too short to draw."""
+    """The chart and summary of a backfill; `panels` is empty if the backfill was too short to draw."""
 
     name: str
     summary: str
     panels: tuple[ChartPanel, ...] = ()
     bands: tuple[ThrottleBand, ...] = ()
     legend: tuple[tuple[str, str], ...] = ()
-    """Pairs of style and meaning of the bands."""
+    """Pairs of style and label for the bands."""
     retries: tuple[tuple[float, str], ...] = ()
     """Retried batches: pairs of x and label."""
     ticks: tuple[tuple[float, str], ...] = ()
@@ -99,7 +99,7 @@ def draw_chart(backfill: BackfillReport) -> Chart:
 
 
 def backfill_summary(backfill: BackfillReport) -> str:
-    """Return a sentence on the progress of a backfill in this run."""
+    """Return a sentence about a backfill's progress in this run."""
     first, last = backfill.first, backfill.last
     rows, seconds = last.source_rows - first.source_rows, last.elapsed_s - first.elapsed_s
     parts = [f"{pluralize(rows, 'row')} of the driving table in {format_duration(seconds * 1000)}"]
@@ -123,11 +123,11 @@ class _TimeAxis:
     end_s: float
 
     def position(self, time_s: float) -> float:
-        """Return the x of a time in seconds."""
+        """Return the x coordinate for a time in seconds."""
         return round(LEFT + (time_s - self.start_s) / (self.end_s - self.start_s) * (RIGHT - LEFT), 1)
 
     def ticks(self) -> tuple[tuple[float, str], ...]:
-        """Return pairs of x and label at round times."""
+        """Return pairs of x coordinate and label at round times."""
         span_s = self.end_s - self.start_s
         step_s = next((step for step in _TICK_STEPS_S if span_s / step < _MAX_TICKS), math.ceil(span_s / 86400) * 10800)
         times = [number * step_s for number in range(int(span_s / step_s) + 1)]
@@ -167,13 +167,13 @@ def _draw_panel(
 
 
 def _round_up(value: float) -> float:
-    """Return the next round number whose half is round, too."""
+    """Return the next round number that has a round half."""
     power = 10.0 ** math.floor(math.log10(max(value, 1.0)))
     return next(digit * power for digit in _ROUND_DIGITS if digit * power >= value)
 
 
 def _window_s(backfill: BackfillReport, interval_count: int) -> float:
-    """Return an averaging window of at least two samples and several batches: rows arrive a batch at a time."""
+    """Return an averaging window of at least two samples and several batches, because rows arrive in batches."""
     span_s = backfill.last.elapsed_s - backfill.first.elapsed_s
     batches = backfill.last.batches - backfill.first.batches
     busy_s = span_s - sum(backfill.waiting_s_by_reason.values())
@@ -207,7 +207,7 @@ def _waits_by_length(backfill: BackfillReport) -> list[tuple[str, float]]:
 
 
 def _reason_styles(waiting_s_by_reason: Mapping[str, float]) -> dict[str, str]:
-    """Return a style for each cause; the least expensive causes share a style."""
+    """Return a style for each cause; the causes with the shortest waits share a style."""
     causes = sorted(waiting_s_by_reason, key=lambda cause: -waiting_s_by_reason[cause])
     return {cause: f"hold{min(place, _MAX_STYLES - 1)}" for place, cause in enumerate(causes)}
 
@@ -223,7 +223,7 @@ def _draw_bands(
         if spans and spans[-1][2] == cause and math.isclose(spans[-1][1], interval.start_s, abs_tol=0.001):
             spans[-1] = (spans[-1][0], interval.start_s + interval.waiting_s, cause, spans[-1][3])
         else:
-            # if only part of an interval was throttled, place the band at its end: throttling usually continues
+            # if only part of an interval was throttled, place the band at the end, because throttling usually continues
             spans.append((interval.end_s - interval.waiting_s, interval.end_s, cause, interval.waiting_for))
     return tuple(_draw_band(span, axis, styles) for span in spans)
 

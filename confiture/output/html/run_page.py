@@ -1,4 +1,4 @@
-"""A self-contained HTML page of a run, without network access or scripts."""
+"""A self-contained HTML page for a run, without network access or scripts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LONGEST_LABEL = 36
 
 
 def run_page(report: RunReport) -> str:
-    """Return the page as text."""
+    """Return the page as HTML."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_escape_value)
@@ -77,7 +77,7 @@ def run_page(report: RunReport) -> str:
         duration=format_duration,
         bytes=format_bytes,
     )
-    # the page may be written to a log: --report /dev/stdout
+    # `--report /dev/stdout` may write the page to a log
     return escape_ci_commands_in_html(page)
 
 

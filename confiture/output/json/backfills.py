@@ -11,7 +11,7 @@ from confiture.output.json.objects import round_to_microseconds
 
 
 def backfills_document(backfills: Sequence[BackfillState], database: str) -> dict[str, Any]:
-    """Return the document of `confiture backfill status --format json`."""
+    """Return the document for `confiture backfill status --format json`."""
     return with_schema_version("confiture.backfills") | {
         "database": database,
         "backfills": [_backfill_object(backfill) for backfill in backfills],

@@ -1,4 +1,4 @@
-"""The head of each JSON document, and its text. docs/json.md describes the documents."""
+"""The header and the formatting of JSON documents. docs/json.md describes the documents."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _LAYOUT_VERSION = 1
 
 
 def with_schema_version(layout: str) -> dict[str, Any]:
-    """The first keys of a document: the name of its layout, and the version."""
+    """Return the first keys of a document: the layout's name and the version."""
     return {"format": layout, "version": _LAYOUT_VERSION}
 
 
 def dump_json(content: dict[str, Any]) -> str:
-    """Format the document as indented JSON with a line end."""
+    """Format the document as indented JSON with a trailing newline."""
     return format_json(content) + "\n"

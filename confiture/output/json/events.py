@@ -1,7 +1,7 @@
 """Events as JSON lines, written as they happen; docs/json.md describes them.
 
-The names and fields of events are a wire format, version 1: they are literals here, independent of the names of classes
-and fields.
+Event names and fields are a wire format, version 1. They are literals in this module, independent of the Python names
+of classes and fields.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class EventWriter:
 
     Each line is a single write, so that readers see only whole lines, even if the process is killed.
 
-    `path` is created or truncated at once. Raise InputError if that fails. A call raises OSError if the file can no
-    longer be written; a regular file then still contains only whole lines.
+    Creating a writer creates or truncates `path` and raises InputError if that fails. A call raises OSError if the file
+    can no longer be written; a regular file then still contains only whole lines.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,12 +81,12 @@ class EventWriter:
 
 
 def event_line(event: Event, at: datetime) -> bytes:
-    """Return an event as one line of ASCII with a line end, without secrets."""
+    """Return an event as one ASCII line with a trailing newline, without secrets."""
     return ascii_json(event_document(event, at)).encode("ascii") + b"\n"
 
 
 def event_document(event: Event, at: datetime) -> dict[str, Any]:
-    """Return the name, the time and the fields of an event."""
+    """Return the name, time, and fields of an event."""
     name, fields = EVENT_NAMES_AND_FIELDS[type(event)]
     return {"event": name, "at": at.isoformat(timespec="milliseconds")} | fields(event)
 

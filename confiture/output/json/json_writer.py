@@ -1,4 +1,4 @@
-"""JSON for programs: one document on stdout. docs/json.md describes each."""
+"""JSON for programs: one document on stdout. docs/json.md describes each document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class JsonWriter(Writer):
-    """A writer of JSON documents. Each part is imported on first use."""
+    """A writer for JSON documents. The module for each document is imported on first use."""
 
     def run(self, report: RunReport) -> None:
         """Write `confiture.run`."""

@@ -1,4 +1,4 @@
-"""The JSON documents of lint: findings, rules, and the diagnostics of files that cannot be read."""
+"""The JSON documents for lint: findings, rules, and diagnostics for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lint_document(report: LintReport) -> dict[str, Any]:
-    """Describe the findings of lint."""
+    """Describe the lint findings."""
     return with_schema_version("confiture.lint") | {
         "source": report.source,
         "files": report.files,
@@ -58,5 +58,5 @@ def rules_document(rules: Mapping[str, Rule]) -> dict[str, Any]:
 
 
 def diagnostics_document(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
-    """Describe problems without a run: `migrate validate`, or files that cannot be read."""
+    """Describe problems found outside a run: by `migrate validate`, or in files that cannot be read."""
     return with_schema_version("confiture.diagnostics") | {"diagnostics": diagnostics_list(diagnostics)}

@@ -11,7 +11,7 @@ from confiture.output.json.objects import round_to_microseconds, waiter_object
 
 
 def locks_document(sessions: Sequence[RunningSession], database: str) -> dict[str, Any]:
-    """Return the document of `confiture locks --format json`."""
+    """Return the document for `confiture locks --format json`."""
     return with_schema_version("confiture.locks") | {
         "database": database,
         "sessions": [_session_object(session) for session in sessions],

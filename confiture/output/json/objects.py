@@ -1,6 +1,6 @@
 """JSON objects shared by several documents and events. docs/json.md describes them.
 
-The keys are a wire format: they are literals here, independent of the names of classes and fields.
+The keys are a wire format. They are literals in this module, independent of the Python names of classes and fields.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from confiture.text import excerpt_part
 
 
 def step_object(step: StepId) -> dict[str, Any]:
-    """Return a step of a run."""
+    """Describe a step of a run."""
     return {
         "version": step.version,
         "phase": step.phase.value,
@@ -35,7 +35,7 @@ def step_object(step: StepId) -> dict[str, Any]:
 
 
 def server_message_fields(message: ServerMessage) -> dict[str, Any]:
-    """Describe a message of the server, without its step."""
+    """Describe a server message, without its step."""
     return {
         "severity": message.severity,
         "message": message.message,
@@ -45,7 +45,7 @@ def server_message_fields(message: ServerMessage) -> dict[str, Any]:
 
 
 def waiter_object(waiter: Waiter) -> dict[str, Any]:
-    """Return a session that waits, or waited, for a lock of a migration."""
+    """Describe a session that waits, or waited, for a migration's lock."""
     return {
         "pid": waiter.pid,
         "usename": waiter.usename,
@@ -58,7 +58,7 @@ def waiter_object(waiter: Waiter) -> dict[str, Any]:
 
 
 def proved_statement_object(statement: ProvedStatement) -> dict[str, Any]:
-    """Return a statement with its tenant isolation proof."""
+    """Describe a statement with its tenant isolation proof."""
     return {
         "migration": statement.step.version,
         "phase": statement.step.phase.value,
@@ -72,7 +72,7 @@ def proved_statement_object(statement: ProvedStatement) -> dict[str, Any]:
 
 
 def warning_object(warning: DryRunWarning) -> dict[str, Any]:
-    """Return a warning of a dry run."""
+    """Describe a dry-run warning."""
     return {
         "code": warning.code,
         "message": warning.message,
@@ -87,7 +87,7 @@ def warning_object(warning: DryRunWarning) -> dict[str, Any]:
 
 
 def lock_object(lock: LockTrace) -> dict[str, Any]:
-    """Return a lock observed by a dry run."""
+    """Describe a lock observed by a dry run."""
     return {
         "relation": lock.relation,
         "kind": lock.kind,
@@ -101,7 +101,7 @@ def lock_object(lock: LockTrace) -> dict[str, Any]:
 
 
 def statement_object(statement: StatementTrace) -> dict[str, Any]:
-    """Return the observed effects of a statement of a dry run. Times are milliseconds."""
+    """Describe the observed effects of a dry-run statement. Times are in milliseconds."""
     return {
         "number": statement.number,
         "version": statement.step.version,
@@ -125,18 +125,18 @@ def statement_object(statement: StatementTrace) -> dict[str, Any]:
 
 
 def stats_object(stats: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the statistics of a hook; values without a JSON type, such as dates, become text."""
+    """Describe a hook's statistics; values without a JSON type, such as dates, become strings."""
     plain: dict[str, Any] | None = json.loads(json.dumps(stats, default=str))
     return plain or None
 
 
 def diagnostics_list(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
-    """Return a list of diagnostics."""
+    """Describe a list of diagnostics."""
     return [diagnostic_object(diagnostic) for diagnostic in diagnostics]
 
 
 def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Return a diagnostic; lines and columns count from 1."""
+    """Describe a diagnostic; lines and columns start at 1."""
     return {
         "code": diagnostic.code,
         "message": diagnostic.message,
@@ -150,7 +150,7 @@ def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def finding_object(finding: Finding) -> dict[str, Any]:
-    """Return a finding of lint."""
+    """Describe a lint finding."""
     return {
         "rule": finding.rule,
         "severity": finding.severity,
@@ -172,7 +172,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 
 
 def round_to_microseconds(milliseconds: float | None) -> float | None:
-    """Round milliseconds to whole microseconds; None stays None."""
+    """Round milliseconds to whole microseconds; return None for None."""
     return None if milliseconds is None else round(milliseconds, 3)
 
 
@@ -185,7 +185,7 @@ def _scan_object(scan: TableScan) -> dict[str, Any]:
 
 
 def estimate_object(estimate: Estimate) -> dict[str, Any]:
-    """Return the estimated duration of the real run."""
+    """Describe the estimated duration of the real run."""
     return {
         "production_ms": round_to_microseconds(estimate.production_ms),
         "low_ms": round_to_microseconds(estimate.low_ms),
@@ -199,7 +199,7 @@ def estimate_object(estimate: Estimate) -> dict[str, Any]:
 
 
 def proof_object(proof: IsolationProof) -> dict[str, Any]:
-    """Return a tenant isolation proof."""
+    """Describe a tenant isolation proof."""
     sample = proof.sample
     return {
         "standing": proof.verdict.value,
@@ -225,7 +225,7 @@ def _leak_object(leak: TenantLeak) -> dict[str, Any]:
 
 
 def reconcile_result_object(result: ReconcileResult) -> dict[str, Any]:
-    """Return the result of comparing a table with its defining query."""
+    """Describe the result of comparing a table with its defining query."""
     return {
         "table": result.table,
         "by": result.by,

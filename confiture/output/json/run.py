@@ -49,7 +49,7 @@ def run_document(report: RunReport) -> dict[str, Any]:
 
 
 def _dry_run_fields(report: RunReport) -> dict[str, Any]:
-    """The keys that only a dry run has."""
+    """Return the keys that only the report of a dry run contains."""
     estimate = report.estimate
     return {
         "estimated_production_time_ms": round_to_microseconds(report.estimated_production_time_ms),

@@ -1,4 +1,4 @@
-"""The JSON documents of the history: status, and the adoption of another project's name."""
+"""The JSON documents for the history: the migration status, and the renaming of a project."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _interrupted_object(interrupted: InterruptedMigration) -> dict[str, Any]:
 
 
 def adoption_document(database: str, old: str, new: str, migrations: int) -> dict[str, Any]:
-    """Describe the renaming of a history: `migrate adopt-project`."""
+    """Describe the renaming of a project in the history: `migrate adopt-project`."""
     return with_schema_version("confiture.adoption") | {
         "database": database,
         "old": old,

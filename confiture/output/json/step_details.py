@@ -1,4 +1,4 @@
-"""Details of planned steps besides their SQL, as JSON."""
+"""Details of planned steps, other than their SQL, as JSON."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from confiture.plan.step_kinds import STEP_KINDS
 
 
 def step_details(step: PlannedStep) -> dict[str, Any]:
-    """Return the details of a step by step kind; None for other kinds."""
+    """Return an entry for each step kind that has details; None for kinds other than the step's."""
     return {kind.details_key: kind.details(step) for kind in STEP_KINDS if kind.details_key}

@@ -9,7 +9,7 @@ from confiture.output.json.document import with_schema_version
 
 
 def tenancy_map_document(tenancy_map: TenancyMap) -> dict[str, Any]:
-    """Return the document of `confiture tenancy map --format json`."""
+    """Return the document for `confiture tenancy map --format json`."""
     return with_schema_version("confiture.tenancy") | {
         "source": tenancy_map.source,
         "column": tenancy_map.column,

@@ -10,7 +10,7 @@ from confiture.output.json.objects import proved_statement_object
 
 
 def isolation_document(report: IsolationReport) -> dict[str, Any]:
-    """Return the document of `confiture tenancy prove --format json`."""
+    """Return the document for `confiture tenancy prove --format json`."""
     return with_schema_version("confiture.isolation") | {
         "environment": report.environment,
         "database": report.database,

@@ -14,13 +14,13 @@ from confiture.output.terminal.console import CleanText
 
 
 def backfills_table(backfills: Sequence[BackfillState], database: str) -> RenderableType:
-    """Return a row for each backfill: its progress, its batch size, and what it waits for."""
+    """Return a table with a row for each backfill: its progress, its batch size, and what it is waiting for."""
     if not backfills:
         return CleanText(f"No unfinished backfills on {database}.")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("Migration", "Step"):
         table.add_column(name, overflow="fold")
-    for name in ("Rows", "Of about", "Batches"):
+    for name in ("Rows", "Estimated", "Batches"):
         table.add_column(name, justify="right")
     table.add_column("State", overflow="fold")
     for backfill in backfills:
@@ -42,7 +42,7 @@ def describe_state(backfill: BackfillState) -> CleanText:
         return CleanText(f"done in {format_duration(took)}", style="green")
     request = f", {backfill.control} requested" if backfill.control != "run" else ""
     if not backfill.is_running:
-        return CleanText(f"stopped while {backfill.state}{request}: `confiture migrate up` continues", style="yellow")
+        return CleanText(f"stopped while {backfill.state}{request}. Next: run `confiture migrate up`", style="yellow")
     if backfill.waiting_for:
         return CleanText(backfill.waiting_for, style="yellow")
     size = f", batches of {backfill.batch_rows:,}" if backfill.batch_rows is not None else ""

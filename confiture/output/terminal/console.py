@@ -59,12 +59,12 @@ def _clean_segment(segment: Segment) -> Segment:
 
 
 def stdout_console() -> Console:
-    """Return the console for stdout, for the results of a command."""
+    """Return the stdout console, for the results of a command."""
     return _make_console(stderr=False)
 
 
 def stderr_console() -> Console:
-    """Return the console for stderr, for progress and errors."""
+    """Return the stderr console, for progress and errors."""
     return _make_console(stderr=True)
 
 
@@ -77,7 +77,7 @@ def _make_console(*, stderr: bool) -> Console:
 
 
 def print_wrapped(console: Console, text: CleanText) -> None:
-    """Print text, wrapped between words on a terminal; as one line elsewhere, for other programs."""
+    """Print text. Wrap it between words on a terminal; elsewhere, print a single line for other programs."""
     console.print(text, soft_wrap=not console.is_terminal)
 
 
@@ -116,7 +116,7 @@ def _print_diagnostic(console: Console, diagnostic: Diagnostic) -> None:
 
 
 def excerpt_lines(width: int, span: Span, excerpt: str | None) -> list[CleanText]:
-    """Return the line of a file and a pointer to the column below it; none if the line is not known."""
+    """Return the source line and a pointer to the column; an empty list if the line is unknown."""
     if excerpt is None:
         return []
     number = str(span.line)
@@ -131,10 +131,10 @@ def excerpt_lines(width: int, span: Span, excerpt: str | None) -> list[CleanText
 def _excerpt_window(line: str, column: int, width: int) -> tuple[str, int]:
     """Return the part of a line around a column (from 0), and the column in that part.
 
-    Tabs become spaces, unprintable characters dots. `width` is a number of characters.
+    Tabs become spaces; unprintable characters become dots. `width` is a number of characters.
     """
     width = max(width, 20)
-    # a line may be megabytes long, and is printed for each of its errors
+    # a line may be megabytes long and is printed once for each of its errors
     first, end = max(column - width, 0), column + width
     before = line[first:column].expandtabs(4)
     text = "".join(character if character.isprintable() else "·" for character in line[first:end].expandtabs(4))

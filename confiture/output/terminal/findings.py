@@ -1,4 +1,4 @@
-"""Findings of lint on a terminal."""
+"""Lint findings on a terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _OutputLine(NamedTuple):
 
 def _print_lines(console: Console, lines: Sequence[_OutputLine]) -> None:
     if not console.is_terminal and console.color_system is None:
-        # write thousands of findings to a file at once: styling takes longer than linting
+        # write findings to a file all at once: styling thousands of findings takes longer than linting
         console.file.write("".join(f"{line.text.plain}\n" for line in lines))
         return
     for line in lines:
@@ -98,7 +98,7 @@ def print_rules(console: Console, rules: Mapping[str, Rule]) -> None:
 
 
 def print_rule_page(console: Console, page: str) -> None:
-    """Print a page of Markdown, rendered on a terminal."""
+    """Print a Markdown page; on a terminal, render it."""
     if not console.is_terminal:
         for line in page.rstrip("\n").split("\n"):
             console.print(CleanText(line), soft_wrap=True)

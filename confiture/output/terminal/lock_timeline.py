@@ -29,7 +29,7 @@ _STRONGEST_LOCK_WIDTH = 26
 
 
 def lock_timeline(report: RunReport, width: int) -> list[Table | CleanText]:
-    """Draw a bar for each locked relation over the time of the run, with a legend; nothing without locks."""
+    """Draw a timeline bar for each locked relation, with a legend; return an empty list if there are no locks."""
     lanes, total_ms = lock_lanes(report.locks), run_end_ms(report)
     if not lanes or total_ms <= 0:
         return []
@@ -40,7 +40,7 @@ def lock_timeline(report: RunReport, width: int) -> list[Table | CleanText]:
 
 
 def _describe_rest(lanes: Sequence[LockLane]) -> str:
-    """Compare the locks of the tables that are not shown with the weakest one that is shown."""
+    """Compare the locks on the hidden tables with the weakest lock that is shown."""
     weakest = lanes[_MAX_TABLES - 1].worst_lock.effective_mode
     same = sum(lane.worst_lock.effective_mode.strength == weakest.strength for lane in lanes[_MAX_TABLES:])
     if same == len(lanes) - _MAX_TABLES:

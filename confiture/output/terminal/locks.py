@@ -16,7 +16,7 @@ from confiture.text import shorten_sql
 
 
 def locks_table(sessions: Sequence[RunningSession], database: str) -> RenderableType:
-    """Return each session with its locks (the strongest first), the sessions that it blocks, and its blockers."""
+    """Return each session with its locks (strongest first), the sessions that it blocks, and its blockers."""
     if not sessions:
         return CleanText(f"No migration holds or waits for a lock on {database}.")
     parts: list[RenderableType] = []

@@ -34,12 +34,12 @@ from confiture.text import escape_line, pluralize
 
 _MIN_STEP_MS = 1_000
 _EVENTS_PER_LINE = 10
-"""The number of progress events of a backfill for each line in a log."""
+"""The number of backfill progress events per log line."""
 _WIDE_COLUMNS = 80
 
 
 class ProgressView(Protocol):
-    """A listener with a cleanup."""
+    """An event listener that is also a context manager."""
 
     def __call__(self, event: Event) -> None: ...
     def __enter__(self) -> ProgressView: ...
@@ -49,7 +49,7 @@ class ProgressView(Protocol):
 
 
 def choose_view(console: Console) -> ProgressView:
-    """Return a live bar for a terminal, otherwise a view that prints lines."""
+    """Return a live bar for a terminal; otherwise, return a view that prints lines."""
     return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else LineView(console)
 
 
@@ -116,7 +116,7 @@ class LiveView:
 
 
 class LineView:
-    """A line for each migration and each slow step."""
+    """A view that prints a line for each migration and each slow step."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -151,19 +151,19 @@ class LineView:
                     self._write(line)
 
     def _write(self, text: str) -> None:
-        # bypass the console: laying out hundreds of lines is slow
+        # bypass the console, because laying out hundreds of lines is slow
         self._console.file.write(f"{escape_line(text)}\n")
 
 
 def rows_done_text(event: BackfillProgressed) -> str:
-    """Return the number of finished rows of the driving table, and the estimated total if it is known."""
+    """Return the number of finished rows in the driving table, and the estimated total if known."""
     if event.estimated_rows is None or event.estimated_rows < event.source_rows:
         return pluralize(event.source_rows, "row")
     return f"{event.source_rows:,} of about {pluralize(event.estimated_rows, 'row')}"
 
 
 def rate_text(event: BackfillProgressed) -> str:
-    """Return the rate of a backfill, its batch size, the remaining time, and the reason it waits."""
+    """Return a backfill's rate, batch size, remaining time, and reason for waiting."""
     parts = [f"{event.rows_per_s:,.0f} rows/s"] if event.rows_per_s is not None else []
     parts.append(f"batches of {event.batch_rows:,}")
     parts.append(

@@ -27,7 +27,7 @@ _WORDS = {
 
 
 def print_verify_report(console: Console, report: VerifyReport) -> None:
-    """Print a line for each step, then the reasons of failed checks, and a summary."""
+    """Print a line for each step, then the reasons for failed checks, and a summary."""
     if report.steps:
         console.print(_results_table(report))
         console.print()
@@ -44,7 +44,7 @@ def print_verify_report(console: Console, report: VerifyReport) -> None:
 
 
 def print_reconcile_results(console: Console, results: VerifyReport) -> None:
-    """Print the comparison of tables with their queries: a sentence for each equal table, details of differences."""
+    """Print how tables compare with their queries: a sentence for each equal table, and details for differences."""
     _print_failures(console, results)
     if results.with_verdict(VerifyVerdict.FAILS) and results.with_verdict(VerifyVerdict.HOLDS):
         console.print()

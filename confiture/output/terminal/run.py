@@ -32,7 +32,7 @@ _OUTCOMES = {
 
 
 def print_run(console: Console, report: RunReport) -> None:
-    """Print the steps of a run as a table, and its outcome in a sentence."""
+    """Print the steps of a run as a table and the outcome as a sentence."""
     style = _OUTCOMES[report.outcome or Outcome.FAILED]
     ending = [*_notices(report), CleanText(run_summary(report), style=style)]
     steps: list[Table | CleanText] = []
@@ -54,14 +54,14 @@ def _print_part(console: Console, part: Table | CleanText) -> None:
 
 
 def _notices(report: RunReport) -> list[Table | CleanText]:
-    """Return the lines above the summary: remains of a dry run, estimate, retries, blocked sessions."""
+    """Return the lines above the summary: dry-run leftovers, the estimate, retries, and blocked sessions."""
     lines = [f"The dry run left behind: {line}." for line in report.leftovers]
     lines += [*estimate_summary(report), *retry_summary(report), *blocked_summary(report)]
     return [CleanText(line) for line in lines]
 
 
 def _run_table(report: RunReport, *, is_narrow: bool) -> Table:
-    """Return a row for each step. On a narrow terminal, migrations and phases are headings above their steps."""
+    """Return a table with a row for each step. On a narrow terminal, migrations and phases are headings."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     if not is_narrow:
         table.add_column("Migration", overflow="fold")

@@ -82,7 +82,7 @@ def _progress_text(interrupted: InterruptedMigration, *, is_running: bool) -> st
     if is_running or interrupted.segments is None:
         return f"{progress}."
     if step is None:
-        return f"{progress}, nothing is left to run."
+        return f"{progress}; nothing is left to run."
     place = f"{step.phase}: {step.label} ({step.span.path}:{step.span.line})"
     if interrupted.has_intent:
         return f"{progress}. It had started {place}; the next run first checks whether that step is done."
@@ -96,7 +96,7 @@ def _committed_text(interrupted: InterruptedMigration) -> str:
 
 
 def _prediction_cells(row: AppliedMigration) -> list[str]:
-    """Return the duration of the steps and the prediction of a dry run, colored by whether it was correct."""
+    """Return the duration of the steps, and a dry run's prediction colored by whether the prediction was correct."""
     if row.prediction_outcome is None:
         return ["", ""]
     predicted = format_duration(row.prediction_outcome.predicted_ms)
@@ -109,7 +109,7 @@ def _prediction_cells(row: AppliedMigration) -> list[str]:
 
 
 def _tolerance_note(status: MigrationStatus) -> str:
-    """Return how a prediction without a range is judged; empty if there is none."""
+    """Return a note on how predictions without a range are judged; empty if there are none."""
     if any(row.prediction_outcome and row.prediction_outcome.low_ms is None for row in status.applied):
         return " A prediction without a range counts as correct within 15 %."
     return ""

@@ -14,7 +14,7 @@ _LONGEST_LINE = 1_000_000
 class CleanStream:
     """A standard stream that cleans everything written to it, including tracebacks and logs.
 
-    A secret or a command may be split over several writes, so a line is buffered until its end or a flush.
+    A secret or a command may be split across several writes, so each line is buffered until its end or a flush.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -67,7 +67,7 @@ class CleanStream:
 
 
 class CleanStyledStream:
-    """A standard stream for text that is already clean, with styles; it only removes CI commands."""
+    """A standard stream for styled text that is already clean. It only removes CI commands."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

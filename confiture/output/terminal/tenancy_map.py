@@ -34,7 +34,7 @@ def print_tenancy_map(console: Console, tenancy_map: TenancyMap) -> None:
     print_wrapped(
         console,
         CleanText(
-            f"{pluralize(len(tenancy_map.tables), 'table')} of {tenancy_map.source},"
+            f"{pluralize(len(tenancy_map.tables), 'table')} in {tenancy_map.source},"
             f" tenant column {tenancy_map.column}: {summary}."
         ),
     )

@@ -27,12 +27,12 @@ _STYLES = {
     IsolationVerdict.NOTHING_READ: "dim",
 }
 MOST_LEAKS = 5
-"""The maximum number of printed differences of a statement."""
+"""The maximum number of differences printed per statement."""
 _MOST_WIDTH = 60
 
 
 def print_isolation(console: Console, report: IsolationReport) -> None:
-    """Print statements that mix tenants with their rows, then a line for each statement and a summary."""
+    """Print the rows that mix tenants by statement, then a line for each statement and a summary."""
     for statement in report.with_verdict(IsolationVerdict.MIXED):
         for line in _mixed_lines(statement):
             _print_line(console, line)
@@ -50,7 +50,7 @@ def print_isolation(console: Console, report: IsolationReport) -> None:
 
 
 def dry_run_tables(report: IsolationReport) -> list[Table | CleanText]:
-    """Return the rows that mix tenants and the table of proofs of a dry run; its warnings name the problems."""
+    """Return the rows that mix tenants and the table of a dry run's proofs. The dry-run warnings name the problems."""
     if not report.statements:
         return []
     parts: list[Table | CleanText] = []
@@ -61,8 +61,8 @@ def dry_run_tables(report: IsolationReport) -> list[Table | CleanText]:
 
 
 def dry_run_summary(report: IsolationReport) -> list[str]:
-    """Return the summary of the proofs of a dry run, their limits and their duration."""
-    duration = f"The proofs took {format_duration_long(report.duration_ms)}; other times do not include this."
+    """Return a summary of a dry run's proofs, with their limits and their duration."""
+    duration = f"The proofs took {format_duration_long(report.duration_ms)}; the other times do not include the proofs."
     return [
         _summary(report, ", each checked before it ran"),
         *_limitations(report, "--tenants N checks more"),
@@ -84,7 +84,7 @@ def tenants_text(proof: IsolationProof) -> str:
 
 
 def skipped_columns_text(proof: IsolationProof) -> str:
-    """Return the columns that were not compared, with reasons; empty if all were."""
+    """Return the columns that were not compared, with reasons; empty if all columns were compared."""
     return ", ".join(f"{skipped.column}, {skipped.reason}" for skipped in proof.skipped_columns)
 
 

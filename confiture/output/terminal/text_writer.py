@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TextWriter(Writer):
-    """A writer of tables and sentences for a terminal. Each part is imported on first use."""
+    """A writer for tables and sentences on a terminal. The module for each document is imported on first use."""
 
     def run(self, report: RunReport) -> None:
         """Write the tables of a run. `diagnostics` then writes the errors to stderr."""
@@ -50,7 +50,7 @@ class TextWriter(Writer):
         print_rule_page(stdout_console(), render_page(explained))
 
     def status(self, summary: StatusSummary) -> None:
-        """Write a table of migrations, the next step, and drift to stderr."""
+        """Write a table of migrations and the next step. Write drift to stderr."""
         from confiture.output.terminal.status import print_status
 
         print_status(stdout_console(), summary.status, summary.database, summary.environment)
@@ -64,14 +64,14 @@ class TextWriter(Writer):
         print_plan(stdout_console(), plan)
 
     def adoption(self, summary: AdoptionSummary) -> None:
-        """Write the renaming and the next step."""
+        """Write the result of the renaming and the next step."""
         from confiture.text import pluralize
 
         number = pluralize(summary.migrations, "migration")
         self.context.write(f"Renamed the history of {summary.old} ({number}) to {summary.new}.\n")
         if summary.configured != summary.new:
             self.context.write(
-                f"Next: write `project: {summary.new}` in confiture.yaml; it is {summary.configured} now.\n"
+                f"Next: change `project: {summary.configured}` to `project: {summary.new}` in confiture.yaml.\n"
             )
 
     def tenant_map(self, tenancy: TenancyMap) -> None:

@@ -1,4 +1,4 @@
-"""The step kinds, one module each. `confiture schema`, the planner, checksums and output use this table."""
+"""The step kinds, one module for each. `confiture schema`, the planner, checksums, and output use this table."""
 
 from __future__ import annotations
 

@@ -32,16 +32,16 @@ class BackfillKind(StepKind):
         return build_backfill_step(fields["backfill"], common_fields)
 
     def render_context(self, context: RenderContext) -> RenderContext:
-        """Add `batch`, the condition of a batch."""
+        """Add `batch`, the condition for a batch."""
         return replace(context, batch=BATCH)
 
     def plan(self, step: Step, planned: PlannedStep, context: StepPlanContext) -> PlannedStep:
-        """Add the plan of the backfill; its statement runs in separate transactions."""
+        """Add the backfill plan. The statement runs in separate transactions."""
         if not isinstance(step, BackfillStep):
             return planned
         if planned.phase in (Phase.ON_ERROR, Phase.DOWN):
             message = f"{planned.phase.value} cannot contain a backfill"
-            hint = "write it as `sql:`"
+            hint = "write the statement as `sql:`"
             context.problems.add(step.sql.file.diagnostic(step.span, "backfill-phase", message, hint=hint))
         backfill = plan_backfill(step, planned.rendered, context.render_context, context.problems)
         statements = tuple(
@@ -50,7 +50,7 @@ class BackfillKind(StepKind):
         return replace(planned, content=backfill, statements=statements)
 
     def details(self, planned: PlannedStep) -> dict[str, Any] | None:
-        """Return the options of the backfill."""
+        """Return the backfill options."""
         backfill = planned.backfill
         if backfill is None:
             return None

@@ -77,10 +77,10 @@ class CheckKind(StepKind):
     details_key = "expect"
 
     def check_keys(self, fields: FieldValues, reader: Reader) -> None:
-        """Raise InvalidValue if one of the keys is used without the other."""
+        """Raise InvalidValue if `check` or `expect` is used without the other key."""
         if "check" in fields and "expect" not in fields:
             raise reader.report(
-                fields.spans["check"], "missing-key", "a check needs `expect`", "add the result, such as `expect: 0`"
+                fields.spans["check"], "missing-key", "a check needs `expect`", "add a result, such as `expect: 0`"
             )
         if "expect" in fields and "check" not in fields:
             hint = "replace `sql:` with `check:`, or remove `expect`"
@@ -97,7 +97,7 @@ class CheckKind(StepKind):
     def check_statements(
         self, statements: Sequence[Statement], rendered: RenderedSql, problems: DiagnosticCollector
     ) -> None:
-        """Check that it is a single query."""
+        """Check that the step contains a single query."""
         check_single_query(statements, rendered, "check", _HINT, problems)
 
     def content(self, step: Step) -> object | None:

@@ -14,14 +14,14 @@ from confiture.plan.step_kinds.step_kind import StepKind
 
 
 class FileKind(StepKind):
-    """A step that runs the SQL of a DDL file."""
+    """A step that runs the SQL in a DDL file."""
 
     step_type = FileStep
     key = "file"
     keys: ClassVar = {
         "file": Key(
             value_type=FilePath(),
-            description=f"A DDL file below the schemas folder; rendered if it ends in {TEMPLATE_SUFFIX}.",
+            description=f"A DDL file below the schemas folder; rendered if the name ends in {TEMPLATE_SUFFIX}.",
         )
     }
 
@@ -33,5 +33,5 @@ class FileKind(StepKind):
         return FileStep(sql=sql, is_template=file.path.endswith(TEMPLATE_SUFFIX), **named_fields)
 
     def is_template(self, step: Step) -> bool:
-        """Whether its file name ends in the suffix of templates."""
+        """Whether the file name ends in the template suffix."""
         return isinstance(step, FileStep) and step.is_template

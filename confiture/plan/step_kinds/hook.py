@@ -14,7 +14,7 @@ from confiture.plan.step_kinds.step_kind import StepKind
 
 
 class HookKind(StepKind):
-    """A step that runs a Python hook. The planner resolves it from the hooks of the project and the migration."""
+    """A step that runs a Python hook. The planner finds the hook among the project's and the migration's hooks."""
 
     step_type = HookStep
     key = "hook"
@@ -30,11 +30,11 @@ class HookKind(StepKind):
         return HookStep(reference=fields["hook"], **common_fields)
 
     def is_template(self, step: Step) -> bool:
-        """Whether the name is rendered: never."""
+        """Return False, because the name is never rendered."""
         return False
 
     def checksum_parts(self, step: Step) -> tuple[object, ...]:
-        """Return the name, and the source of the class if it is in the migration's file."""
+        """Return the name, and the class's source if the class is in the migration's file."""
         if not isinstance(step, HookStep):
             raise TypeError(step.kind)
         return step.reference.text, step.source, step.when.text if step.when else None
@@ -44,7 +44,7 @@ class HookKind(StepKind):
         return (planned.hook.name,) if planned.hook else ()
 
     def description(self, planned: PlannedStep) -> str | None:
-        """Return the class that runs."""
+        """Return the class that is run."""
         if planned.hook is None:
             return None
         hook = planned.hook.hook
@@ -54,5 +54,5 @@ class HookKind(StepKind):
         return f"runs the Python hook {name}{how}"
 
     def details(self, planned: PlannedStep) -> dict[str, Any] | None:
-        """Return the name, and whether it runs in batches."""
+        """Return the name and whether the hook runs in batches."""
         return {"name": planned.hook.name, "batched": planned.hook.is_batched} if planned.hook else None

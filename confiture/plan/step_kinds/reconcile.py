@@ -15,7 +15,7 @@ from confiture.models.source import RenderedSql
 from confiture.plan.backfills import plan_reconcile
 from confiture.plan.step_kinds.step_kind import StepKind, StepPlanContext, check_single_query
 
-_HINT = "write a SELECT that returns the expected rows of the table"
+_HINT = "write a SELECT that returns the table's expected rows"
 
 
 class ReconcileKind(StepKind):
@@ -34,18 +34,18 @@ class ReconcileKind(StepKind):
     def check_statements(
         self, statements: Sequence[Statement], rendered: RenderedSql, problems: DiagnosticCollector
     ) -> None:
-        """Check that it is a single query."""
+        """Check that the step contains a single query."""
         check_single_query(statements, rendered, "reconcile", _HINT, problems)
 
     def plan(self, step: Step, planned: PlannedStep, context: StepPlanContext) -> PlannedStep:
-        """Add the table, the key and the grouping column to the step."""
+        """Add the table, the key, and the grouping column to the step."""
         if not isinstance(step, ReconcileStep):
             return planned
         reconcile = plan_reconcile(step, context.render_context, context.tenant_column, context.problems)
         return replace(planned, content=reconcile)
 
     def checksum_parts(self, step: Step) -> tuple[object, ...]:
-        """Return the query, the table, the key and the grouping column."""
+        """Return the query, the table, the key, and the grouping column."""
         if not isinstance(step, ReconcileStep):
             raise TypeError(step.kind)
         compared = step.table.text, [column.text for column in step.key], step.by.text if step.by else None
@@ -57,7 +57,7 @@ class ReconcileKind(StepKind):
         return (str(compared.table), compared.key, compared.by) if compared else ()
 
     def description(self, planned: PlannedStep) -> str | None:
-        """Return the table that is compared."""
+        """Return the name of the compared table."""
         compared = planned.reconcile
         if compared is None:
             return None
@@ -80,5 +80,5 @@ class ReconcileKind(StepKind):
 def check_reconcile_query(
     statements: Sequence[Statement], rendered: RenderedSql, problems: DiagnosticCollector
 ) -> None:
-    """Add an error to `problems` unless the text is the single query of a reconcile."""
+    """Add an error to `problems` unless the text is a single query that a reconcile supports."""
     check_single_query(statements, rendered, "reconcile", _HINT, problems)

@@ -1,4 +1,4 @@
-"""The interface of step kinds: YAML keys, planning, checksums and output."""
+"""The interface for step kinds: YAML keys, planning, checksums, and output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEMPLATE_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepPlanContext:
-    """The context of planning a step: the template context, the tenant column, and the collector of errors."""
+    """The context for planning a step: the template context, the tenant column, and the error collector."""
 
     render_context: RenderContext
     tenant_column: str
@@ -30,10 +30,10 @@ class StepPlanContext:
 
 
 class StepKind:
-    """A step kind. The defaults are those of a step that runs rendered SQL.
+    """A step kind. The defaults are for a step that runs rendered SQL.
 
-    `step_type` is its class in models, `key` the YAML key that identifies the kind, `keys` all its own keys, and
-    `action` how its statements are executed.
+    `step_type` is the class in `confiture.models`; `key` is the YAML key that identifies the kind; `keys` are all keys
+    specific to the kind; and `action` is how the statements are executed.
     """
 
     step_type: ClassVar[type[Step]]
@@ -42,12 +42,12 @@ class StepKind:
     dependent_keys: ClassVar[Mapping[str, Sequence[str]]] = {}
     action: ClassVar[StepAction] = StepAction.EXECUTE
     shows_sql: ClassVar[bool] = True
-    """Whether `migrate show` prints its statements."""
+    """Whether `migrate show` prints the step's statements."""
     details_key: ClassVar[str | None] = None
-    """The JSON key of its details besides the SQL; None if it has none."""
+    """The JSON key for details other than the SQL; None if there are none."""
 
     def check_keys(self, fields: FieldValues, reader: Reader) -> None:
-        """Raise InvalidValue if one of its keys is used without a key that it requires. Called for all steps."""
+        """Raise InvalidValue if one of the kind's keys is used without a required key. Called for all steps."""
 
     def is_complete(self, fields: FieldValues) -> bool:
         """Whether the readable part of a step with errors is enough to plan it."""
@@ -58,28 +58,28 @@ class StepKind:
         raise NotImplementedError
 
     def is_template(self, step: Step) -> bool:
-        """Whether its source is rendered."""
+        """Whether the step's source is rendered."""
         return True
 
     def render_context(self, context: RenderContext) -> RenderContext:
-        """Return the context for rendering its template."""
+        """Return the context for rendering the step's template."""
         return context
 
     def check_statements(
         self, statements: Sequence[Statement], rendered: RenderedSql, problems: DiagnosticCollector
     ) -> None:
-        """Add errors in statements that parse."""
+        """Add errors found in valid statements."""
 
     def content(self, step: Step) -> object | None:
-        """Return the content of the step besides the SQL; a skipped step has it, too."""
+        """Return the step's content other than the SQL, also for a skipped step."""
         return None
 
     def plan(self, step: Step, planned: PlannedStep, context: StepPlanContext) -> PlannedStep:
-        """Complete the planned step from its statements. Not called without statements."""
+        """Complete the planned step from its statements. Not called for a step without statements."""
         return planned
 
     def checksum_parts(self, step: Step) -> tuple[object, ...]:
-        """Return the input of the checksum after the kind's name. Checksums are stored, so it must not change."""
+        """Return the checksum input that follows the kind's name. Checksums are stored, so it must not change."""
         if not isinstance(step, StepWithSql):
             raise NotImplementedError
         sql = _remove_template_comments(step.sql.text) if self.is_template(step) else step.sql.text
@@ -90,11 +90,11 @@ class StepKind:
         return None
 
     def fingerprint_parts(self, planned: PlannedStep) -> tuple[object, ...]:
-        """Return the input of its segment's fingerprint after the statements. Stored, so it must not change."""
+        """Return the fingerprint input that follows the statements. Fingerprints are stored, so it must not change."""
         return ()
 
     def description(self, planned: PlannedStep) -> str | None:
-        """Return the line that `migrate show` prints after its SQL."""
+        """Return the line that `migrate show` prints after the SQL."""
         return None
 
     def details(self, planned: PlannedStep) -> dict[str, Any] | None:
@@ -119,5 +119,5 @@ def check_single_query(
 def _remove_template_comments(text: str) -> str:
     if "{% raw" in text or "{%- raw" in text:
         return text
-    closed, end, rest = text.rpartition("#}")  # searching after the last end would take quadratic time
+    closed, end, rest = text.rpartition("#}")  # searching beyond the last end would take quadratic time
     return _TEMPLATE_COMMENT.sub(" ", closed + end) + rest
