@@ -95,7 +95,7 @@ def _record(
     selected = [project.ups[position] for position in positions]
     recorded = tuple(plan for plan in selected if version_key(plan.version) not in applied)
     if applied and not is_exact(options.versions):
-        _reject_other_pending(recorded)
+        _reject_other_pending(selected[-1], recorded)
     if not options.force:
         _require_objects(project, connection, applied, recorded)
     if not options.dry_run:
@@ -136,19 +136,18 @@ def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:
             )
 
 
-def _reject_other_pending(recorded: Sequence[PlannedMigration]) -> None:
-    """Raise InputError if a single version would also record earlier ones in a database that has a history."""
-    *others, last = recorded or (None,)
-    if not others or last is None:
+def _reject_other_pending(last: PlannedMigration, recorded: Sequence[PlannedMigration]) -> None:
+    """Raise InputError if a single version would record more than itself in a database that has a history."""
+    others = [plan for plan in recorded if plan is not last]
+    if not others:
         return
-    labels = ", ".join(plan.migration.label for plan in others if plan)
-    first = others[0].version if others[0] else ""
+    labels = ", ".join(plan.migration.label for plan in others)
     raise InputError(
         Diagnostic(
             code="baseline-pending",
             message=f"a baseline at {last.version} would also record {labels}, not yet applied to this database",
             hint=f"record exactly the applied versions: `confiture migrate baseline {last.version}:{last.version}`"
-            f" for this one, `{first}:{last.version}` for all",
+            f" for this one, `{others[0].version}:{last.version}` for all",
         )
     )
 

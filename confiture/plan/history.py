@@ -165,10 +165,10 @@ def replaced_migration(
 ) -> Diagnostic | None:
     """Describe an applied migration if the files contain another migration with its version; otherwise return None.
 
-    A migration counts as another one if neither the name nor any of the steps is the same.
+    A migration counts as another one if its name differs and at most half of the applied steps are the same.
     """
-    steps = {step.checksum for step in row.steps}
-    if row.name == plan.migration.name or steps & {step.checksum for step in plan.step_checksums}:
+    same = {step.checksum for step in row.steps} & {step.checksum for step in plan.step_checksums}
+    if row.name == plan.migration.name or len(same) * 2 > len(row.steps):
         return None
     moved = next((other for other in planned if other.checksum == row.checksum), None)
     return plan.migration.file.diagnostic(

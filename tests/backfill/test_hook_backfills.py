@@ -108,7 +108,7 @@ def test_a_dry_run_samples_it_and_leaves_nothing(orders, database_18):
         ("conn.execute('INSERT INTO r_archive VALUES (1, 1, 1)')", "cannot execute INSERT in a read-only transaction"),
         (f"{FILL}\nconn.execute('DELETE FROM r_archive')", "cannot execute DELETE in a read-only transaction"),
         (f"{FILL}\n{FILL}", "a hook can run only one backfill"),
-        ("context.backfill(into='r_archive', source='w_orders', sql='SELECT 1', worker=2)", "unknown key of backfill"),
+        ("context.backfill(into='r_archive', source='w_orders', sql='SELECT 1', worker=2)", "unknown backfill key"),
         ("context.backfill(into='r_archive', source='w_orders', sql='SELEC')", "syntax error"),
         ("context.backfill(into='nowhere', source='w_orders', sql='INSERT INTO nowhere SELECT 1')", "batch"),
         ("return HookResult('after_ddl', 'x', rows_affected='y')", "rows_affected must be an integer"),

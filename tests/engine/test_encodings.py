@@ -1,4 +1,4 @@
-"""Databases that are not in UTF-8: names that they cannot hold are replaced, and SQL that they cannot hold fails."""
+"""Databases that are not in UTF-8: names that they can hold are stored, and text that they cannot hold fails."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_names_are_stored_in_the_encoding(project: Project, create: Callable[[st
     project.environ["DATABASE_URL"] = database.url
     project.migration(
         "001_a",
-        f"ddl:\n  - sql: {_LONG}\n  - name: naïve, ☃\n    sql: CREATE TABLE b (id int PRIMARY KEY)\n"
+        f"ddl:\n  - sql: {_LONG}\n  - name: plain\n    sql: CREATE TABLE b (id int PRIMARY KEY)\n"
         "  - backfill: {into: b, from: a, on_writes: ignore, sql: 'INSERT INTO b SELECT id FROM a WHERE {{ batch }}'}\n"
         "  - sql: VACUUM a\n  - reconcile: {table: b, sql: SELECT id FROM a}\n",
     )
@@ -46,6 +46,20 @@ def test_names_are_stored_in_the_encoding(project: Project, create: Callable[[st
     steps = str(database.rows("SELECT steps::text FROM confiture.migrations")[0][0])
     assert "CREATE TABLE a (id int PRIMARY KEY" in steps
     assert "..." in steps
+
+
+def test_a_value_that_the_encoding_lacks_fails_and_is_not_rewritten(
+    project: Project, create: Callable[[str], Database]
+) -> None:
+    database = create("LATIN1")
+    project.environ["DATABASE_URL"] = database.url
+    project.write("hooks.py", "def add(context):\n    context.execute('INSERT INTO a VALUES (%s)', ['☃'])\n")
+    project.migration(
+        "001_a", "ddl:\n  - sql: CREATE TABLE a (name text PRIMARY KEY)\n  - python: {file: hooks.py, function: add}\n"
+    )
+    for command in ("--dry-run", "up"):
+        assert "LATIN1" in project.run("migrate", command, expect=4).err
+    assert database.rows("SELECT to_regclass('a')") == [(None,)]
 
 
 def test_sql_that_the_encoding_lacks_fails_with_its_line(project: Project, create: Callable[[str], Database]) -> None:

@@ -13,6 +13,7 @@ from confiture.core.backfill.context import BackfillContext
 from confiture.core.backfill.heartbeat import Heartbeat
 from confiture.core.backfill.source_tables import resolve_table
 from confiture.core.backfill.worker import prepare_session
+from confiture.core.db.charset import storable_name
 from confiture.core.db.connection import QUEUE_LOCK_TIMEOUT_MS, Connection, ConnectionTarget, set_lock_timeout
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.queries import query
@@ -136,7 +137,7 @@ class BackfillRunner:
             if stored
             else store.insert(
                 version=identity.version,
-                step=step.label,
+                step=storable_name(connection, step.label),
                 into_table=str(backfill.into),
                 source=str(source.key.table),
                 key=[column.name for column in source.key.columns],

@@ -9,8 +9,13 @@ from confiture.core.db.connection import Connection
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, TableRef, TransactionMode
 from confiture.sql.batching import source_tables
 from confiture.sql.parse_tree import parse_rendered
+from confiture.sql.parser import parse_sql, pb
+from confiture.sql.traversal import find_nodes
 
-_OPAQUE = frozenset({"do_stmt", "call_stmt"})
+_KNOWN = frozenset(
+    {"create_stmt", "create_seq_stmt", "create_enum_stmt", "composite_type_stmt", "view_stmt", "comment_stmt"}
+)
+"""Statements that change only what they name. All others may call functions, or change what they do not name."""
 
 
 def check_backfills(
@@ -36,14 +41,14 @@ def _read_tables(step: PlannedStep, backfill: PlannedBackfill) -> list[TableRef]
 
 
 def _can_change(segments: Sequence[Segment], tables: Sequence[TableRef]) -> bool:
-    """Whether a step in the segments may change one of the tables: the step mentions it, or its effects are unknown."""
-    names = {table.name.lower() for table in tables}
+    """Whether a statement may change one of the tables: it names the table, or its effects are unknown."""
+    names = {table.name for table in tables}
     for segment in segments:
         for step in segment.steps:
-            if step.hook is not None:
+            if step.hook is not None or any(statement.node_kind not in _KNOWN for statement in step.statements):
                 return True
             for statement in step.statements:
-                text = statement.text.lower()
-                if statement.node_kind in _OPAQUE or any(name in text for name in names):
+                relations = find_nodes(parse_sql(statement.text).stmts[0].stmt, pb.RangeVar)
+                if any(relation.relname in names for relation in relations):
                     return True
     return False

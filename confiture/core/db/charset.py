@@ -7,44 +7,36 @@ from typing import Any
 
 import psycopg
 from psycopg.types.json import set_json_dumps
-from psycopg.types.string import StrDumperUnknown
 
 _UTF8 = "UTF8"
-_CODECS = {
-    "LATIN1": "iso8859-1",
-    "LATIN2": "iso8859-2",
-    "LATIN5": "iso8859-9",
-    "LATIN9": "iso8859-15",
-    "WIN1250": "cp1250",
-    "WIN1251": "cp1251",
-    "WIN1252": "cp1252",
-    "KOI8R": "koi8-r",
-    "EUC_JP": "euc_jp",
-    "EUC_KR": "euc_kr",
-    "EUC_CN": "gb2312",
-}
-"""Python codecs for PostgreSQL encodings. For all other encodings, only ASCII is safe."""
+_ELLIPSIS = "…"
+_WITH_ELLIPSIS = frozenset({_UTF8, "WIN1250", "WIN1251", "WIN1252", "WIN1253", "WIN1254", "WIN1257", "WIN1258"})
+"""Encodings with the character that shortens the names of steps."""
 
 
-def replace_unencodable_parameters(connection: psycopg.Connection[Any]) -> None:
-    """Replace the characters in parameters that the database encoding lacks, if the encoding is not UTF-8.
+def adapt_json_to_encoding(connection: psycopg.Connection[Any]) -> None:
+    """Send JSON without `\\u` escapes if the database is not in UTF-8: PostgreSQL rejects those that it cannot convert.
 
-    Parameters are Confiture's own text, such as step names. Migration SQL is sent unchanged, because PostgreSQL reports
-    characters that it cannot convert.
+    The ellipsis of shortened step names becomes three dots if the encoding lacks it. All other text is sent unchanged,
+    so PostgreSQL reports a character that it cannot store.
     """
-    encoding = connection.info.parameter_status("server_encoding") or _UTF8
-    if encoding == _UTF8:
-        return
-    codec = _CODECS.get(encoding, "ascii")
+    encoding = _server_encoding(connection)
+    if encoding != _UTF8:
+        set_json_dumps(_dump_json if encoding in _WITH_ELLIPSIS else _dump_json_without_ellipsis, connection)
 
-    def replace(text: str) -> str:
-        return text.replace("…", "...").encode(codec, "replace").decode(codec)
 
-    class EncodableDumper(StrDumperUnknown):
-        """Dumps text without the characters that the database encoding lacks."""
+def storable_name(connection: psycopg.Connection[Any], name: str) -> str:
+    """Return the name of a step with three dots instead of an ellipsis, if the encoding of the database lacks it."""
+    return name if _server_encoding(connection) in _WITH_ELLIPSIS else name.replace(_ELLIPSIS, "...")
 
-        def dump(self, obj: str) -> Any:
-            return super().dump(replace(obj))
 
-    connection.adapters.register_dumper(str, EncodableDumper)
-    set_json_dumps(lambda value: replace(json.dumps(value, ensure_ascii=False)), connection)
+def _server_encoding(connection: psycopg.Connection[Any]) -> str:
+    return connection.info.parameter_status("server_encoding") or _UTF8
+
+
+def _dump_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _dump_json_without_ellipsis(value: Any) -> str:
+    return _dump_json(value).replace(_ELLIPSIS, "...")

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq.abc import PGconn
 from psycopg.rows import dict_row
 
-from confiture.core.db.charset import replace_unencodable_parameters
+from confiture.core.db.charset import adapt_json_to_encoding
 from confiture.core.db.errors import db_error_diagnostic
 from confiture.core.db.queries import query
 from confiture.core.db.search_path import SCHEMA, path_without_history, schemas_on_path
@@ -74,7 +74,7 @@ class ConnectionTarget:
                 )
             ) from error
         _hide_secrets_in_use(connection.pgconn)
-        replace_unencodable_parameters(connection)
+        adapt_json_to_encoding(connection)
         return connection
 
 
