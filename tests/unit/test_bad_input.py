@@ -756,7 +756,7 @@ def test_with_a_mistake_nothing_is_touched(project: Project, command: tuple[str,
           --> migrations/002_b.yaml:1:13
          1 | ddl: [{sql: SELEC 1}]
            |             ^
-          next: check this position and the text before it for a missing or extra comma, bracket, or quote, and for the order of words
+          next: check this position and the text before it: commas, brackets, quotes, and word order
         """)
     assert sorted(project.root.rglob("*")) == before, "not even the embedded server was made"
 
