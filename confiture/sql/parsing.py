@@ -140,10 +140,7 @@ def remove_concurrently(text: str) -> str:
 
 def _syntax_problem(sql: str, error: postgast.PgQueryError) -> SqlProblem:
     offset = min(max(error.cursorpos - 1, 0), max(len(sql.rstrip()) - 1, 0))
-    hint = (
-        "check this position and the text before it for a missing or extra comma, bracket, or quote, and for the"
-        " order of words"
-    )
+    hint = "check this position and the text before it: commas, brackets, quotes, and word order"
     if "memory exhausted" in error.message:
         return SqlProblem("sql-syntax", "the SQL is nested too deeply", offset, _TOO_DEEP_HINT)
     if sql[offset : offset + 1] == "\\":

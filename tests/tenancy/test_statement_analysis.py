@@ -129,7 +129,7 @@ def test_the_place_is_that_of_the_offending_expression() -> None:
 def test_proofs_say_which_key_makes_it_safe() -> None:
     text = "INSERT INTO r_out SELECT k.tenant_id, k.id, u.val FROM w_k k JOIN w_u u ON u.id = k.u_id"
     (proof,) = analyze(statements(text)[0], TenancyFacts(CATALOG, TENANCY)).proofs
-    assert proof.startswith("w_k_tenant_id_u_id_fkey refers to w_u together with tenant_id")
+    assert proof.startswith("w_k_tenant_id_u_id_fkey references w_u together with tenant_id")
 
 
 FUNCTION = "CREATE FUNCTION f(who bigint) RETURNS {returns} LANGUAGE {language} {more} AS $$ {body} $$"
