@@ -187,7 +187,7 @@ def test_every_command_that_connects_ends_with_3_where_it_cannot(
     result = invoke(project, monkeypatch, "migrate", *command)
     assert result.code == 3
     assert "cannot connect to me@127.0.0.1:1/db" in result.err
-    assert "it comes from DATABASE_URL" in result.err
+    assert "which comes from DATABASE_URL" in result.err
     assert "s3cret" not in result.out + result.err
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.projects import Project
+from tests.support.python_migrations import IMPORTS
 from tests.support.servers import Database, Server
 
 _LONG = "CREATE TABLE a (id int PRIMARY KEY, name text NOT NULL, created date NOT NULL, comment text)"
@@ -55,10 +56,10 @@ def test_a_value_that_the_encoding_lacks_fails_and_is_not_rewritten(
     project.environ["DATABASE_URL"] = database.url
     project.write(
         "migrations/001_a.py",
-        f"{IMPORTS}class A(Migration):\n    def up(self):\n        self.execute('CREATE TABLE a (name text PRIMARY KEY)')\n"
-        "        self.hook(Add)\n\n"
-        "class Add(Hook):\n    def execute(self, conn, context):\n"
-        "        conn.execute('INSERT INTO a VALUES (%s)', ['☃'])\n",
+        f"{IMPORTS}class Add(Hook):\n    phase = HookPhase.AFTER_DDL\n\n    def execute(self, conn, context):\n"
+        "        conn.execute('INSERT INTO a VALUES (%s)', ['☃'])\n\nregister_hook('add', Add)\n\n\n"
+        "class A(Migration):\n    def up(self):\n        self.execute('CREATE TABLE a (name text PRIMARY KEY)')\n"
+        "        self.hook('add', phase='after_ddl')\n",
     )
     for command in ("--dry-run", "up"):
         assert "LATIN1" in project.run("migrate", command, expect=4).err

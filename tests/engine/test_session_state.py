@@ -202,3 +202,130 @@ def test_a_table_of_the_same_name_that_stays_may_be_used(shop_18: Project, datab
         "  - sql: VACUUM t\n  - sql: INSERT INTO x VALUES (1)\n",
     )
     migrate_up(shop_18).expect(0)
+
+
+_UNREPEATABLE = {
+    "a query with effects": "SELECT set_config('my.tenant', (SELECT max(c) FROM log)::text, false) FROM log",
+    "a modifying query": (
+        "WITH w AS (INSERT INTO log VALUES (1) RETURNING c) SELECT set_config('my.tenant', c::text, false) FROM w"
+    ),
+    "a function": "SELECT set_config('search_path', current_setting('my.path', true), false)",
+    "SELECT INTO": "SELECT set_config('my.tenant', '7', false) AS value INTO saved",
+    "a block": "DO $$ BEGIN PERFORM set_config('my.tenant', '7', false); END $$",
+    "SET in a block": "DO $$ BEGIN SET my.tenant = '7'; END $$",
+    "EXECUTE in a block": "DO $$ BEGIN EXECUTE 'SET my.tenant = 7'; END $$",
+}
+
+
+@pytest.mark.parametrize("statement", _UNREPEATABLE)
+def test_a_setting_that_cannot_be_repeated_is_refused(shop_18: Project, database_18: Database, statement: str) -> None:
+    database_18.execute("CREATE TABLE log (c int)")
+    shop_18.migration("001_a", f"ddl:\n  - sql: {_UNREPEATABLE[statement]}\n  - sql: VACUUM log\n")
+    assert "001_a.yaml:2:10" in shop_18.run("migrate", "validate", expect=2).err
+    shop_18.migration("001_a", f"ddl:\n  - sql: VACUUM log\n  - sql: {_UNREPEATABLE[statement]}\n")
+    shop_18.run("migrate", "validate")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE log SET c = 1",
+        "SELECT set_config('my.tenant', c::text, true) FROM log",
+        "DO $$ BEGIN UPDATE log SET c = 1; PERFORM set_config('my.tenant', '7', true); SET LOCAL my.x = 1; END $$",
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT set_config('my.tenant', '7', false) $$",
+        "SELECT 'set_config(1)'",
+    ],
+)
+def test_statements_that_make_no_setting_for_the_session_are_not_refused(
+    shop_18: Project, database_18: Database, statement: str
+) -> None:
+    database_18.execute("CREATE TABLE log (c int)")
+    shop_18.migration("001_a", f'ddl:\n  - sql: "{statement}"\n  - sql: VACUUM log\n')
+    migrate_up(shop_18).expect(0)
+
+
+_IN_ORDER = {
+    "a role for a setting": "SET ROLE postgres; SET my.a = '1'; RESET ROLE",
+    "set_config of a role": "SELECT set_config('role', 'postgres', false); SELECT set_config('role', 'none', false)",
+    "all reset, then set": "SET my.a = '0'; RESET ALL; SET my.a = '1'",
+    "two in one query": "SELECT set_config('my.a', '1', false), set_config('my.b', E'\\\\', false)",
+    "modes of two statements": (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
+        " SET SESSION CHARACTERISTICS AS TRANSACTION DEFERRABLE"
+    ),
+}
+_SESSION = (
+    "SELECT concat_ws('|', current_user, session_user, nullif(current_setting('my.a', true), ''),"
+    " nullif(current_setting('my.b', true), ''), current_setting('default_transaction_isolation'),"
+    " current_setting('default_transaction_deferrable'), current_setting('row_security'),"
+    " current_setting('client_min_messages'), current_setting('idle_session_timeout'))"
+)
+
+
+@pytest.mark.parametrize("case", _IN_ORDER)
+def test_settings_are_repeated_in_order(shop_18: Project, database_18: Database, case: str) -> None:
+    database_18.execute("CREATE TABLE log (c text)")
+    save = f"INSERT INTO log {_SESSION}"
+    shop_18.migration(
+        "001_a", f"ddl:\n  - sql: |\n      {_IN_ORDER[case]};\n      {save};\n      VACUUM log;\n      {save};\n"
+    )
+    dry_run(shop_18).expect(0)
+    migrate_up(shop_18).expect(0)
+    assert len(database_18.rows("SELECT c, count(*) FROM log GROUP BY c")) == 1
+    assert "|off|" in database_18.value("SELECT c FROM log LIMIT 1")
+
+
+def test_a_role_that_is_gone_is_not_repeated(shop_18: Project, database_18: Database) -> None:
+    role = f"{database_18.name}_gone"
+    database_18.execute("CREATE TABLE log (c text)")
+    shop_18.migration(
+        "001_a",
+        f"ddl:\n  - sql: CREATE ROLE {role}; SET ROLE {role}; RESET ROLE; DROP ROLE {role}\n  - sql: VACUUM log\n",
+    )
+    migrate_up(shop_18).expect(0)
+
+
+_NOT_LOST = {
+    "a query of that name": "WITH x AS (SELECT 1 AS id) SELECT * FROM x",
+    "dropped if it exists": "DROP TABLE IF EXISTS x",
+    "made again": "CREATE TEMP TABLE x (id int); SELECT * FROM x",
+    "made again by a query": "CREATE TEMP TABLE x AS SELECT 1 AS id",
+    "made again, used by the next step": "CREATE TEMP TABLE x (id int)\n  - sql: INSERT INTO x VALUES (1)",
+    "an alias that is locked": "SELECT * FROM t AS x FOR UPDATE OF x",
+    "DISCARD TEMP": "DISCARD TEMP",
+    "a lock in a text": "SELECT 'pg_advisory_lock(1)'",
+}
+
+
+@pytest.mark.parametrize("case", _NOT_LOST)
+def test_statements_that_do_not_need_it_are_not_refused(shop_18: Project, database_18: Database, case: str) -> None:
+    database_18.execute("CREATE TABLE t (id int)")
+    shop_18.migration(
+        "001_a", f"ddl:\n  - sql: CREATE TEMP TABLE x (id int)\n  - sql: VACUUM t\n  - sql: {_NOT_LOST[case]}\n"
+    )
+    migrate_up(shop_18).expect(0)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COMMENT ON TABLE t IS 'pg_advisory_lock(1)'",
+        "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ SELECT pg_advisory_lock(1) $$",
+        "SELECT pg_advisory_xact_lock(1)",
+    ],
+)
+def test_text_about_an_advisory_lock_is_no_lock(shop_18: Project, database_18: Database, statement: str) -> None:
+    database_18.execute("CREATE TABLE t (id int)")
+    shop_18.migration("001_a", f'ddl:\n  - sql: "{statement}"\n  - sql: VACUUM t\n')
+    migrate_up(shop_18).expect(0)
+
+
+def test_an_advisory_lock_can_be_acquired_again(shop_18: Project, database_18: Database) -> None:
+    database_18.execute("CREATE TABLE t (id int)")
+    lock = "  - sql: SELECT pg_advisory_lock(1)\n"
+    add = "  - sql: ALTER TABLE t ADD COLUMN {} int\n"
+    shop_18.migration("001_a", f"ddl:\n{lock}  - sql: VACUUM t\n")
+    shop_18.run("migrate", "validate", expect=2)
+    unlock = "  - sql: SELECT pg_advisory_unlock(1)\n"
+    shop_18.migration("001_a", f"ddl:\n{lock}{add.format('a')}{unlock}  - sql: VACUUM t\n{lock}{add.format('b')}")
+    migrate_up(shop_18).expect(0)

@@ -60,7 +60,7 @@ def test_map_as_a_table(project: Project) -> None:
     project.ddl("01.sql", SCHEMA)
     out = project.run("tenancy", "map").out
     assert "tenant_id in other tables refers to its id, so each row is a tenant" in out
-    assert "8 tables of files, tenant column tenant_id: 3 tenant, 1 registry, 2 by foreign key, 2 shared." in out
+    assert "8 tables in files, tenant column tenant_id: 3 tenant, 1 registry, 2 by foreign key, 2 shared." in out
 
 
 def test_map_of_nothing(project: Project) -> None:

@@ -74,7 +74,7 @@ KEY_MISTAKES = {
     "unknown, far": ("zzz: 1\n" + STEP, ["1:1 unknown-key: unknown key 'zzz' -> known keys: version, name"]),
     "unknown in a step": (
         "ddl:\n  - sql: SELECT 1\n    timeot: 3s\n",
-        ["3:5 unknown-key: unknown key of a step 'timeot' -> did you mean 'timeout'?"],
+        ["3:5 unknown-key: unknown step key 'timeot' -> did you mean 'timeout'?"],
     ),
     "duplicate": ("name: a\nname: b\n" + STEP, ["2:1 duplicate-key: first on line 1 -> remove one"]),
     "duplicate in a step": (
@@ -172,7 +172,7 @@ STEP_MISTAKES = {
     "empty mapping": ("ddl: [{}]\n", ["1:7 step-kind: exactly one of -> add `file:`"]),
     "two kinds": (
         "ddl:\n  - sql: SELECT 1\n    check: SELECT 2\n    expect: 1\n",
-        ["2:5 step-kind: found sql and check -> split it"],
+        ["2:5 step-kind: found sql and check -> split the step"],
     ),
     "check without expect": ("ddl: [{check: SELECT 1}]\n", ["1:8 missing-key: a check needs `expect` -> expect: 0"]),
     "expect without check": (
@@ -268,7 +268,7 @@ TEMPLATE_MISTAKES = {
         "ddl:\n  - sql: |\n      SELECT 1;\n      {% if true %}\n\n",
         ["4:7 template-syntax: Unexpected end of template -> braces"],
     ),
-    "brace that is not closed": ("ddl: [{sql: 'SELECT {{ 1'}]\n", ["1:14 template-syntax: end of template -> braces"]),
+    "brace that is not closed": ("ddl: [{sql: 'SELECT {{ 1'}]\n", ["1:21 template-syntax: end of template -> braces"]),
     "quote that is not closed": (
         "ddl:\n  - sql: |\n      A\n      {{ 'a\n",
         ["4:7 template-syntax: unexpected char -> braces"],
@@ -529,7 +529,7 @@ ORDER_MISTAKES = {
     ),
     "far requirement": (
         {"001_a": "requires: [zzz]\n" + STEP},
-        ["migrations/001_a.yaml:1:12 missing-requirement: no migration zzz -> add it"],
+        ["migrations/001_a.yaml:1:12 missing-requirement: no migration zzz -> add the migration"],
     ),
     "circles": (
         {
@@ -588,7 +588,10 @@ SETTINGS_MISTAKES = {
         "databse: {url: x}\nmigration: a\n",
         ["1:1 unknown-key: 'databse' -> did you mean 'database'?", "2:1 unknown-key: 'migration' -> 'migrations'?"],
     ),
-    "unknown key of the database": ("database: {retires: 3}\n", ["1:12 unknown-key: key of database -> 'retries'?"]),
+    "unknown key of the database": (
+        "database: {retires: 3}\n",
+        ["1:12 unknown-key: unknown database key -> 'retries'?"],
+    ),
     "duplicate key": ("vars: {a: 1, a: 2}\n", ["1:14 duplicate-key: duplicate key 'a' -> remove one"]),
     "sections left empty": (
         "linting:\n# x\nvars:\ndatabase:  # y\n",
@@ -609,11 +612,11 @@ SETTINGS_MISTAKES = {
     "folder with a NUL": ('migrations: "a\\0b"\n', ["1:13 bad-character: U+0000 -> remove"]),
     "folder that is missing": (
         "migrations: nowhere\n",
-        ["- missing-folder: nowhere: no such file -> create it, or set"],
+        ["- missing-folder: nowhere: no such file -> create the folder, or set"],
     ),
     "folder that is a file": (
         "migrations: confiture.yaml\n",
-        ["- missing-folder: not a directory -> create it, or set"],
+        ["- missing-folder: not a directory -> create the folder, or set"],
     ),
     "environment without keys": ("environments: {production: }\n", ["1:26 wrong-type: database, vars -> add a value"]),
     "unknown rule": (
@@ -672,11 +675,11 @@ SETTINGS_MISTAKES = {
     "taken name of a variable": ("vars: {name: x}\n", ["1:8 bad-name: is not a valid variable name -> another name"]),
     "variable that is not set": (
         "database: {url: 'host={{ env.A }} dbname={{ env.B }}'}\n",
-        ["1:18 unset-variable: needs A and B, which are not set -> export A="],
+        ["1:18 unset-variable: requires A and B, which are not set -> export A="],
     ),
     "variable that is empty": (
         "database: {url: '{{ env.EMPTY }}'}\n",
-        ["1:18 unset-variable: needs EMPTY -> export EMPTY="],
+        ["1:18 unset-variable: requires EMPTY -> export EMPTY="],
     ),
     "template in the URL": (
         "database: {url: '{{ env.X | upper }}'}\n",
@@ -731,7 +734,7 @@ def test_settings_that_are_not_there_are_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError) as asked:
             load_settings(tmp_path, overrides, environ)
-        assert_told(list(asked.value.diagnostics), ["- no-project: does not exist -> remove it"])
+        assert_told(list(asked.value.diagnostics), ["- no-project: does not exist -> omit it"])
 
 
 @pytest.mark.parametrize(("asked", "hint"), [("prod", "known environments: development, live"), ("liv", "'live'?")])

@@ -44,4 +44,4 @@ def test_a_long_name_is_found_where_it_stands(sql: str, column: int, length: int
     (finding,) = found(sql)
     assert finding.span
     assert (finding.span.line, finding.span.column) == (1, column)
-    assert f"has {length} bytes" in finding.message
+    assert f"is {length} bytes long" in finding.message

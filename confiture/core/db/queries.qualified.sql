@@ -7,6 +7,8 @@ DEALLOCATE ALL;
 SELECT pg_catalog.pg_advisory_unlock_all();
 DISCARD TEMP;
 DISCARD SEQUENCES;
+
+-- name: session_settings
 SET client_min_messages TO notice;
 SET row_security TO OFF;
 SET client_connection_check_interval TO {client_check_ms};

@@ -9,6 +9,9 @@ DEALLOCATE ALL;
 SELECT pg_advisory_unlock_all();
 DISCARD TEMP;
 DISCARD SEQUENCES;
+
+-- name: session_settings
+-- The settings of a new session, which RESET ALL removes.
 SET client_min_messages = notice;
 SET row_security = off;
 SET client_connection_check_interval = {client_check_ms};

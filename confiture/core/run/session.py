@@ -40,18 +40,25 @@ class Session:
         self.monitor = monitor
         self.backend_pid = int(fetch_named_row(self.connection, "server")["backend_pid"])
         self.hook_runner = HookRunner(context.emit, context.settings.root, context.mode.dry_run)
-        self.step_runner = StepRunner(context, self.hook_runner)
+        self.step_runner = StepRunner(context, self.hook_runner, self.restore_settings)
         self._settings = context.settings.database
         self._emit = context.emit
         self._client_check_ms = enable_client_check(self.connection)
 
     def reset(self) -> None:
         """Reset the session, so that one migration's settings do not affect the next migration."""
-        text = query("reset_session").decode()
+        self.connection.execute(query("reset_session") + self._session_settings())
+
+    def restore_settings(self) -> None:
+        """Make the settings of a new session again after RESET ALL, which removes them."""
+        self.connection.execute(self._session_settings())
+
+    def _session_settings(self) -> bytes:
+        text = query("session_settings").decode()
         if self.connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
             text += "SET transaction_timeout = 0;"
         settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
-        self.connection.execute(text.format(**settings).encode())
+        return text.format(**settings).encode()
 
     def begin(self, segment: Segment) -> None:
         """Begin a segment with a reset session and the settings made by earlier segments."""

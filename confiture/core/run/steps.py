@@ -22,6 +22,7 @@ from confiture.models.plan import PlannedStep, Segment, Statement, StepAction, S
 from confiture.models.reconcile_results import ReconcileResult
 from confiture.models.steps import StepOutcome, StepRecord, build_step_id
 from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
+from confiture.plan.session_settings import resets_all_settings
 from confiture.secrets import hide_secrets
 
 
@@ -51,7 +52,8 @@ class StepRunner:
     Each step can override the session's timeouts.
     """
 
-    def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
+    def __init__(self, context: RunContext, hook_runner: HookRunner, restore_settings: Callable[[], None]) -> None:
+        self._restore_settings = restore_settings
         self._hook_runner = hook_runner
         self._connection = context.connection
         self._emit = context.emit
@@ -129,6 +131,8 @@ class StepRunner:
                 cursor = self._connection.execute(statement.text.encode())
         except psycopg.Error as error:
             raise StepFailed(statement_diagnostic(error, statement, step.rendered), error.sqlstate) from error
+        if resets_all_settings(statement):
+            self._restore_settings()
         self._restore_encoding()
         return [max(cursor.rowcount, 0)] if statement.has_row_count else []
 

@@ -1,0 +1,175 @@
+"""The settings that statements make for the session, in the order in which the next segment repeats them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from confiture.models.plan import Statement
+from confiture.sql.parser import parse_sql, pb
+from confiture.sql.traversal import find_nodes
+
+_ROLE, _SESSION_ROLE = "role", "session_authorization"
+_ROLES = frozenset({_ROLE, _SESSION_ROLE})
+_SESSION_CHARACTERISTICS = "SESSION CHARACTERISTICS"
+_OF_TRANSACTION = frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"})
+"""Settings that end with the transaction, even without LOCAL."""
+_RESETS = frozenset({pb.VAR_RESET, pb.VAR_SET_DEFAULT})
+_SET_CONFIG = "set_config"
+_SET_IN_CODE = re.compile(r"(?:;|'|\$|\bbegin\b|\bthen\b|\belse\b|\bloop\b)\s*set\s+(?!local\b)", re.IGNORECASE)
+_LOCAL_CALL = re.compile(r"\bset_config\s*\([^;]*?,\s*true\s*\)", re.IGNORECASE)
+
+
+class _Setting(NamedTuple):
+    """A statement that makes a setting. `resets` is whether it restores the value of a new session."""
+
+    name: str
+    text: str
+    resets: bool
+
+
+class SessionSettings:
+    """The settings that statements have made so far. PostgreSQL applies them in order, because a role may be needed."""
+
+    def __init__(self) -> None:
+        self._settings: list[_Setting] = []
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The statements that make the settings again, in order."""
+        return tuple(setting.text for setting in self._settings)
+
+    @property
+    def role_statement(self) -> str | None:
+        """The statement that sets the role of the session; None for the role that connected."""
+        session: str | None = None
+        role: str | None = None
+        for setting in self._settings:
+            if setting.name in _ROLES:
+                role = None if setting.resets else setting.text
+            if setting.name == _SESSION_ROLE:
+                session = role
+        return role or session
+
+    def apply(self, statement: Statement) -> None:
+        """Follow a statement that has run."""
+        if statement.node_kind == "select_stmt":
+            for setting in _configured_settings(statement.text) or ():
+                self._add(setting)
+        elif statement.node_kind == "variable_set_stmt":
+            self._apply_set(statement.text)
+        elif statement.node_kind == "discard_stmt" and _discards_all(statement.text):
+            self._settings.clear()
+
+    def _apply_set(self, text: str) -> None:
+        node = parse_sql(text).stmts[0].stmt.variable_set_stmt
+        name = node.name if node.name == _SESSION_CHARACTERISTICS else node.name.lower()
+        if node.kind == pb.VAR_RESET_ALL:
+            # PostgreSQL excludes the roles from RESET ALL.
+            self._settings = [setting for setting in self._settings if setting.name in _ROLES]
+        elif node.kind == pb.VAR_SET_MULTI:
+            if name == _SESSION_CHARACTERISTICS:
+                # Each statement can set other modes, so none replaces an earlier one.
+                self._settings.append(_Setting(name, text, resets=False))
+        elif not node.is_local and name not in _OF_TRANSACTION:
+            resets = node.kind in _RESETS or (name == _ROLE and _constant(node.args[0]) == "none")
+            self._add(_Setting(name, text, resets))
+
+    def _add(self, setting: _Setting) -> None:
+        """Append a setting. It replaces an earlier one of the same name, and a role that no setting needs any more."""
+        kept = self._settings
+        if setting.name not in _ROLES:
+            kept = [other for other in kept if other.name != setting.name]
+        self._settings = []
+        for one in (*kept, setting):
+            while self._settings and _replaces(one, self._settings[-1]):
+                self._settings.pop()
+            self._settings.append(one)
+
+
+def changes_settings_unrepeatably(statement: Statement) -> bool:
+    """Whether a statement makes a setting for the session in a form that no later segment can repeat.
+
+    Repeating it would also repeat its other effects, or compute another value. Functions that it calls are not
+    searched.
+    """
+    text = statement.text
+    if statement.node_kind == "do_stmt":
+        return bool(_SET_IN_CODE.search(text) or _SET_CONFIG in _LOCAL_CALL.sub("", text).lower())
+    if _SET_CONFIG not in text.lower() or statement.node_kind in ("create_function_stmt", "comment_stmt"):
+        return False
+    if statement.node_kind == "select_stmt" and _configured_settings(text) is not None:
+        return False
+    return any(not _is_local(call) for call in _set_config_calls(parse_sql(text).stmts[0].stmt))
+
+
+def resets_all_settings(statement: Statement) -> bool:
+    """Whether a statement is RESET ALL."""
+    if statement.node_kind != "variable_set_stmt":
+        return False
+    return bool(parse_sql(statement.text).stmts[0].stmt.variable_set_stmt.kind == pb.VAR_RESET_ALL)
+
+
+def _replaces(setting: _Setting, last: _Setting) -> bool:
+    """Whether a setting makes the one directly before it superfluous.
+
+    PostgreSQL checks each role against the role that connected, so a role in between is not needed.
+    """
+    if setting.name == _SESSION_ROLE:
+        return last.name in _ROLES
+    return setting.name == last.name == _ROLE
+
+
+def _configured_settings(text: str) -> list[_Setting] | None:
+    """Return the session settings of a SELECT that does nothing but call set_config with constants; otherwise None."""
+    if _SET_CONFIG not in text.lower():
+        return None
+    select = parse_sql(text).stmts[0].stmt.select_stmt
+    parts = {field.name for field, _ in select.ListFields()} - {"limit_option", "op"}
+    if parts != {"target_list"}:
+        return None
+    settings = []
+    for target in select.target_list:
+        call = target.res_target.val.func_call
+        if not _is_set_config(call) or len(call.args) != 3:
+            return None
+        name, value = _constant(call.args[0]), _constant(call.args[1])
+        is_null = call.args[1].a_const.isnull
+        if name is None or (value is None and not is_null) or not call.args[2].a_const.HasField("boolval"):
+            return None
+        if not _is_local(call) and name.lower() not in _OF_TRANSACTION:
+            shown = "NULL" if value is None else _literal(value)
+            resets = is_null or (name.lower() == _ROLE and value == "none")
+            settings.append(
+                _Setting(name.lower(), f"SELECT pg_catalog.set_config({_literal(name)}, {shown}, false)", resets)
+            )
+    return settings
+
+
+def _set_config_calls(node: Any) -> Iterator[Any]:
+    return (call for call in find_nodes(node, pb.FuncCall) if _is_set_config(call))
+
+
+def _is_set_config(call: Any) -> bool:
+    names = [part.string.sval for part in call.funcname]
+    return names in ([_SET_CONFIG], ["pg_catalog", _SET_CONFIG])
+
+
+def _is_local(call: Any) -> bool:
+    """Whether the last argument is the constant true, so that the setting ends with the transaction."""
+    return bool(len(call.args) == 3 and call.args[2].a_const.boolval.boolval)
+
+
+def _constant(node: Any) -> str | None:
+    return node.a_const.sval.sval if node.a_const.HasField("sval") else None
+
+
+def _literal(value: str) -> str:
+    """Return a literal with the same meaning under each value of standard_conforming_strings."""
+    quoted = value.replace("'", "''")
+    return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in value else f"'{quoted}'"
+
+
+def _discards_all(text: str) -> bool:
+    return bool(parse_sql(text).stmts[0].stmt.discard_stmt.target == pb.DISCARD_ALL)
