@@ -8,6 +8,8 @@ from confiture.models.records import record
 
 CANCELLED = "cancelled"
 """The diagnostic code for a run that stopped because its backfill was cancelled. Filled rows are kept."""
+PROGRESS_LOST = "progress-lost"
+"""The code of a backfill whose stored progress is missing."""
 
 
 @record(frozen=True, kw_only=True, slots=True)

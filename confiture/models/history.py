@@ -9,6 +9,10 @@ from confiture.models.plan import StepChecksum
 from confiture.models.records import record
 
 
+HISTORY_LOST = "history-lost"
+"""The diagnostic code for a history that other sessions have removed during the run."""
+
+
 class MigrationState(StrEnum):
     """The state of a migration in the history."""
 

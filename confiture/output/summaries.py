@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from confiture.durations import format_duration_long
-from confiture.models.backfills import CANCELLED
+from confiture.models.backfills import CANCELLED, PROGRESS_LOST
 from confiture.models.events import INTERRUPTED, Outcome, ServerMessage
+from confiture.models.history import HISTORY_LOST
 from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.tenancy_proofs import IsolationVerdict
 from confiture.models.trace import Estimate
 from confiture.text import pluralize
+
+_LOST = frozenset({HISTORY_LOST, PROGRESS_LOST})
+"""The codes of failures after which the same command cannot continue."""
 
 
 def run_summary(report: RunReport) -> str:
@@ -58,10 +62,10 @@ def _failure_summary(report: RunReport, failed: MigrationReport | None, done_cou
     was_interrupted = any(diagnostic.code == INTERRUPTED for diagnostic in report.diagnostics)
     fix = "" if was_interrupted else "fix the cause, then "
     if report.outcome is Outcome.STOPPED:
-        return (
-            f"{before}{label} stopped midway: the segments before the failed step are committed."
-            f" Next: {fix}run `{command}` to continue from there."
-        )
+        kept = f"{before}{label} stopped midway: everything that it had committed is kept."
+        if any(diagnostic.code in _LOST for diagnostic in report.diagnostics):
+            return f"{kept} Next: follow the hint of the error."
+        return f"{kept} Next: {fix}run `{command}` to continue from there."
     if any(diagnostic.code == CANCELLED for diagnostic in report.diagnostics):
         return f"{before}{label} was cancelled; filled rows are kept. Next: empty the target, then run `{command}`."
     return f"{before}{label} was rolled back and left no changes. Next: {fix}run `{command}`."

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 
 from confiture.errors import Diagnostic
 from confiture.models.source import LocatedSource
-from confiture.sql.tokens import line_comments
+from confiture.sql.tokens import line_comments, quoted_texts
 
 FOLDED_COMMENT = "folded-comment"
 _TEMPLATE_CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_LANGUAGE = re.compile(r"\blanguage\s+['\"]?(\w+)", re.IGNORECASE)
+_LANGUAGES = frozenset({"sql", "plpgsql"})
+_DOLLAR_TAG = re.compile(r"\$\w*\$")
+_BEFORE_BODY = re.compile(r"\b(?:as|do|language\s+['\"]?\w+['\"]?)\s*\Z", re.IGNORECASE)
 _HINT = "write the SQL as a literal block (`|`), or the comment as /* ... */"
 
 
@@ -35,7 +39,20 @@ def find_folded_comments(source: LocatedSource) -> Iterator[Diagnostic]:
 
 def _line_comments(template: str) -> Iterator[tuple[int, int]]:
     """Return the `--` comments in a template as pairs of start and end. Code in braces counts as blank."""
-    return line_comments(_TEMPLATE_CODE.sub(lambda code: " " * len(code[0]), template))
+    text = _TEMPLATE_CODE.sub(lambda code: " " * len(code[0]), template)
+    yield from line_comments(text)
+    for start, end in _code_bodies(text):
+        yield from ((start + first, start + last) for first, last in line_comments(text[start:end]))
+
+
+def _code_bodies(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the dollar-quoted bodies of functions and DO blocks start and end, if all are SQL or PL/pgSQL."""
+    if any(language.lower() not in _LANGUAGES for language in _LANGUAGE.findall(text)):
+        return
+    for start, end in quoted_texts(text):
+        tag = _DOLLAR_TAG.match(text, start, end)
+        if tag and _BEFORE_BODY.search(text, 0, start):
+            yield tag.end(), end - len(tag[0])
 
 
 def _line_and_column(text: str, index: int) -> tuple[int, int]:

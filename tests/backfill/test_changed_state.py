@@ -93,6 +93,17 @@ def test_ranges_that_are_gone_are_not_taken_for_done(slow: Project, database_18:
     assert ran.codes == ["progress-lost"]
 
 
+def test_a_backfill_whose_row_is_gone_is_not_taken_for_cancelled(slow: Project, database_18: Database) -> None:
+    fill(slow, f"{SMALL_BATCHES}\nworkers: 2")
+    ran = _run(slow, database_18, "DELETE FROM confiture.backfills").expect(5)
+    assert ran.codes == ["progress-lost"]
+    assert database_18.value("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgname ~ 'confiture'") == 0
+    speed_up(database_18)
+    database_18.execute("TRUNCATE r_totals")
+    migrate_up(slow).expect(0)
+    assert database_18.value(DIFFERENT) == 0
+
+
 def test_a_schema_that_is_dropped_is_reported_with_what_is_committed(slow: Project, database_18: Database) -> None:
     fill(slow, f"{SMALL_BATCHES}\nworkers: 2")
     text = (slow.root / "migrations/001_fill.yaml").read_text()

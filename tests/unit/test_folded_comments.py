@@ -15,6 +15,17 @@ _SWALLOWED = {
     "double quotes": ('sql: "SELECT 1; -- one\n      SELECT 2"\n', 2, 21),
     "after a template": ("sql: >\n      SELECT {{ 1 }}; -- one\n      SELECT 2\n", 3, 23),
     "after a word of several bytes": ("sql: >\n      SELECT 'é'; -- one\n      SELECT 2\n", 3, 19),
+    "DO block": ("sql: >\n      DO $$ BEGIN\n      UPDATE t SET a = 0 -- closed\n      WHERE id = 7; END $$\n", 4, 26),
+    "DO block of a language": (
+        "sql: >\n      DO LANGUAGE plpgsql $x$ BEGIN\n      a = 1; -- one\n      b = 2; END $x$\n",
+        4,
+        14,
+    ),
+    "function": (
+        "sql: >\n      CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$\n      SELECT 1 -- one\n      + 2 $$\n",
+        4,
+        16,
+    ),
     "second comment": ("sql: >\n      SELECT 1 -- a\n\n      + 1 -- b\n      + 2\n", 5, 11),
     "check": ("check: >\n      SELECT 0 -- rows\n      WHERE false\n    expect: 0\n", 3, 16),
     "backfill": (
@@ -39,6 +50,8 @@ _HARMLESS = {
     "escaped line end": 'sql: "SELECT 1 -- one\\n + 2"\n',
     "in a string": "sql: >\n      SELECT '--'\n      || 'x'\n",
     "in a dollar quote": "sql: >\n      DO $$ BEGIN -- $$;\n      SELECT 1\n",
+    "in a value": "sql: >\n      SELECT $$ a -- b\n      c $$\n",
+    "in Perl": "sql: >\n      DO LANGUAGE plperl $$ $i = 2;\n      $i--;\n      $i = 1; $$\n",
     "in a block comment": "sql: >\n      SELECT 1 /* -- */\n      + 2\n",
     "in a template": "sql: >\n      SELECT {{ '--' | length }}\n      + 2\n",
     "in a template comment": "sql: >\n      SELECT 1 {# -- #}\n      + 2\n",

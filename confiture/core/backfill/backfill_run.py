@@ -13,7 +13,7 @@ from confiture.core.backfill.backfill_store import StoredRange
 from confiture.core.backfill.batches import BatchFailed
 from confiture.core.backfill.concurrent_writes import ConcurrentWritePolicy, make_write_policy
 from confiture.core.backfill.context import BackfillContext
-from confiture.core.backfill.heartbeat import BackfillCancelled
+from confiture.core.backfill.heartbeat import BackfillCancelled, ProgressLost
 from confiture.core.backfill.key_ranges import split_ranges
 from confiture.core.backfill.keyset_cursor import find_last_key
 from confiture.core.backfill.monitor import BackfillMonitor
@@ -21,7 +21,7 @@ from confiture.core.backfill.plan_check import check_batch_plan
 from confiture.core.backfill.worker import Worker, WorkerMessage, to_step_failure
 from confiture.core.backfill.worker_gate import WorkerGate
 from confiture.core.db.errors import StepFailed
-from confiture.models.backfills import CANCELLED
+from confiture.models.backfills import CANCELLED, PROGRESS_LOST
 
 _PATIENCE_S, _CANCEL_AGAIN_S = 3.0, 0.1
 
@@ -57,6 +57,8 @@ class BackfillRun:
             self.note = writes.finish()
         except BackfillCancelled:
             raise self._handle_cancel(writes) from None
+        except ProgressLost:
+            raise self._handle_lost_progress(writes) from None
         except psycopg.Error as error:
             if self._context.connection.closed:
                 raise
@@ -84,6 +86,8 @@ class BackfillRun:
             self._split_key_range()
         except BackfillCancelled:
             raise self._handle_cancel(writes) from None
+        except ProgressLost:
+            raise self._handle_lost_progress(writes) from None
         except StepFailed:
             writes.remove_triggers()
             context.store.delete()
@@ -133,7 +137,7 @@ class BackfillRun:
         if not self._context.store.is_complete():
             raise backfill_error(
                 self._context.step,
-                "progress-lost",
+                PROGRESS_LOST,
                 "rows of the backfill's progress are missing from the schema confiture: their ranges may not be filled",
                 f"run `confiture backfill cancel`, empty {self._context.backfill.into}, and run again",
             )
@@ -160,6 +164,17 @@ class BackfillRun:
             CANCELLED,
             "the backfill was cancelled by `confiture backfill cancel`",
             f"the filled rows are still in {into}: empty the table, then run `confiture migrate up` to start over",
+        )
+
+    def _handle_lost_progress(self, writes: ConcurrentWritePolicy) -> StepFailed:
+        """Remove the backfill's own triggers and tables; keep the filled rows and the intent."""
+        writes.remove_triggers()
+        into = self._context.backfill.into
+        return backfill_error(
+            self._context.step,
+            PROGRESS_LOST,
+            "the backfill's row is missing from confiture.backfills, so it is not known which rows are filled",
+            f"empty {into}, then run `confiture migrate up` to start over",
         )
 
     def _to_raisable(self, error: BaseException) -> BaseException:

@@ -127,11 +127,11 @@ class BackfillStore:
         row = fetch_named_row(self._connection, "backfill_totals", **self.backfill_id.parameters)
         return BackfillTotals(**{name: row[name] for name in ("batches", "source_rows", "written_rows", "busy_ms")})
 
-    def record_heartbeat(self, *, runner: str, batch_rows: int | None, waiting_for: str | None) -> str:
-        """Send a heartbeat. Return the requested control: `run`, `pause` or `cancel`."""
+    def record_heartbeat(self, *, runner: str, batch_rows: int | None, waiting_for: str | None) -> str | None:
+        """Send a heartbeat. Return the requested control: `run`, `pause` or `cancel`; None if the row is missing."""
         status = {"runner": runner, "batch_rows": batch_rows, "waiting_for": waiting_for}
         row = self._connection.execute(query("beat"), self.backfill_id.parameters | status).fetchone()
-        return str(row["control"]) if row else "cancel"
+        return str(row["control"]) if row else None
 
     def store_written_rows(self, rows: int) -> None:
         """Store the number of rows written so far to the tables that the backfill reads."""

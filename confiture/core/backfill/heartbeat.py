@@ -17,6 +17,10 @@ class BackfillCancelled(Exception):
     """The user requested cancellation of the backfill."""
 
 
+class ProgressLost(Exception):
+    """The row of the backfill is missing, so nothing tells which rows are filled."""
+
+
 class Heartbeat:
     """Sends the heartbeat of one backfill over the run's own connection, in the main thread.
 
@@ -31,13 +35,18 @@ class Heartbeat:
         self._next_beat = 0.0
 
     def beat(self, batch_rows: int | None = None, waiting_for: str | None = None) -> bool:
-        """Send a heartbeat. Return whether to pause. Raise BackfillCancelled or an error from `require_lock`."""
+        """Send a heartbeat. Return whether to pause.
+
+        Raise BackfillCancelled, ProgressLost, or an error from `require_lock`.
+        """
         self._require_lock()
         self._batch_rows = batch_rows or self._batch_rows
         self._next_beat = time.monotonic() + BEAT_S
         control = self._store.record_heartbeat(
             runner=self._runner, batch_rows=self._batch_rows, waiting_for=waiting_for
         )
+        if control is None:
+            raise ProgressLost
         if control == "cancel":
             raise BackfillCancelled
         return control == "pause"

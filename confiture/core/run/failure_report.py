@@ -23,7 +23,7 @@ from confiture.errors import (
     MigrationStopped,
 )
 from confiture.models.events import INTERRUPTED
-from confiture.models.history import SegmentState
+from confiture.models.history import HISTORY_LOST, SegmentState
 from confiture.models.plan import Direction
 from confiture.text import pluralize
 
@@ -168,7 +168,7 @@ def _history_lost_diagnostic(progress: MigrationProgress) -> Diagnostic:
     segments = f"{progress.committed_segments} of {pluralize(len(plan.segments), 'segment')} of {plan.migration.label}"
     part = " and part of the next one" if progress.has_intent else ""
     return Diagnostic(
-        code="history-lost",
+        code=HISTORY_LOST,
         message=f"{segments}{part} are committed, but the history no longer records them",
         hint="restore the tables in the schema confiture from a backup; or revert what is committed by hand"
         f" before you run `{_resume_command(progress)}`",

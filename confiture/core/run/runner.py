@@ -20,6 +20,7 @@ from confiture.core.run.history_errors import history_errors_translated
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.errors import ConfitureError, Diagnostic
+from confiture.models.backfills import PROGRESS_LOST
 from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
 from confiture.models.history import AppliedMigration, HistoryOrigin
 from confiture.models.plan import (
@@ -214,8 +215,9 @@ class MigrationRunner:
         backfill_runner = self._make_backfill_runner()
         try:
             record = backfill_runner.run(self._connection, progress.plan.version, segment, progress.attempt)
-        except StepFailed:
-            self._delete_unused_intent(progress, segment, backfill_runner)
+        except StepFailed as error:
+            if error.diagnostic.code != PROGRESS_LOST:
+                self._delete_unused_intent(progress, segment, backfill_runner)
             raise
         self._session.reset()
         with self._connection.transaction(), history_errors_translated():
