@@ -193,11 +193,11 @@ _RESTRICTIONS = (
 
 
 def _generate_database(random: Random) -> DatabasePlan:
-    role = random.choices((SUPERUSER, OWNER, CLERK), (5, 8, 3))[0]
+    role = random.choices((SUPERUSER, OWNER, CLERK), (6, 8, 2))[0]
     schema = random.choice(("public", "app", "app"))
     setup = [_tables(random, schema)]
     setup += _some(random, 0.3, _GUARDS)
-    restrictions = [_event_trigger(*random.choice(_EVENT_TRIGGERS))] if random.random() < 0.2 else []
+    restrictions = [_event_trigger(*random.choice(_EVENT_TRIGGERS))] if random.random() < 0.15 else []
     for setting in _some(random, 0.35, _SETTINGS) + _some(random, 0.15, _SETTINGS):
         whom = random.choice(("DATABASE {database}", f"ROLE {role} IN DATABASE {{database}}"))
         restrictions.append(f"ALTER {whom} SET {setting}")
@@ -362,7 +362,6 @@ _GOOD = (
     "ALTER TABLE w_child DISABLE TRIGGER ALL",
     "REINDEX TABLE w_parent",
     "CLUSTER w_parent USING w_parent_pkey",
-    "IMPORT FOREIGN SCHEMA a FROM SERVER missing INTO public",
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET LOCAL lock_timeout = '3s'; SET LOCAL work_mem = '1MB'",
     "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET app.x = 1', current_database()); END $$",
@@ -419,6 +418,7 @@ _BAD = (
     "DROP TYPE mood",
     "DROP TABLE w_parent",
     "DROP TABLE gone",
+    "IMPORT FOREIGN SCHEMA a FROM SERVER missing INTO public",
     "DROP SCHEMA confiture CASCADE",
     "DROP TABLE confiture.journal",
     "SELECT * FROM w_secret",
@@ -519,12 +519,12 @@ class _Files:
         self._has_many_bad = random.random() < 0.5
 
     def generate(self) -> Mapping[str, str]:
-        for version in range(1, 2 + self._random.choice((0, 0, 1, 2))):
+        for version in range(1, 2 + self._random.choice((0, 0, 1, 1, 2))):
             self._files[f"migrations/{version + 1:03}_m.yaml"] = json.dumps(self._migration(), indent=1)
         return self._files
 
     def _migration(self) -> dict[str, Any]:
-        phases = sorted(self._random.choices(PHASES, k=self._random.randint(1, 5)), key=PHASES.index)
+        phases = sorted(self._random.choices(PHASES, k=self._random.randint(1, 4)), key=PHASES.index)
         migration: dict[str, Any] = {"vars": {"level": self._random.randint(0, 3)}}
         for phase in phases:
             migration.setdefault(phase, []).append(self._step())
@@ -551,7 +551,7 @@ class _Files:
         return {"name": f"step {self._number}", **content}
 
     def _text(self) -> str:
-        statements = _BAD if self._random.random() < (0.3 if self._has_many_bad else 0.04) else _GOOD
+        statements = _BAD if self._random.random() < (0.15 if self._has_many_bad else 0.02) else _GOOD
         return self._fill(self._random.choice(statements))
 
     def _fill(self, text: str) -> str:

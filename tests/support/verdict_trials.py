@@ -87,6 +87,7 @@ class VerdictTrials:
         """Create the roles, and drop them on exit."""
         for role in (OWNER, CLERK):
             self._server.execute(f"CREATE ROLE {role} LOGIN")
+        self._server.execute(f"GRANT {CLERK} TO {OWNER}")
         try:
             yield self
         finally:
