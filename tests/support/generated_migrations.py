@@ -357,7 +357,7 @@ _GOOD = (
     "EXPLAIN ANALYZE SELECT * FROM w_parent",
     "COMMENT ON COLUMN w_log.id IS 'naïve'",
     "ALTER TABLE w_log OWNER TO verdict_clerk",
-    "SET session_replication_role = replica; INSERT INTO w_child (parent_id) VALUES (-1);"
+    "SET session_replication_role = replica; INSERT INTO w_parent VALUES (3000 + {n}, 1, 'x', 13);"
     " RESET session_replication_role",
     "ALTER TABLE w_child DISABLE TRIGGER ALL",
     "REINDEX TABLE w_parent",

@@ -153,6 +153,8 @@ class VerdictTrials:
     def _release(self, database: Database) -> None:
         """Remove what belongs to the server, not to the database."""
         with _connect(database) as connection:
+            # Before PostgreSQL 17, it sees the rest go.
+            connection.execute(b"DROP EVENT TRIGGER IF EXISTS forbid")
             for role in (OWNER, CLERK):
                 connection.execute(f"ALTER ROLE {role} IN DATABASE {database.name} RESET ALL".encode())
             connection.execute(f"ALTER ROLE {SUPERUSER} IN DATABASE {database.name} RESET ALL".encode())
