@@ -197,7 +197,8 @@ def _generate_database(random: Random) -> DatabasePlan:
     schema = random.choice(("public", "app", "app"))
     setup = [_tables(random, schema)]
     setup += _some(random, 0.3, _GUARDS)
-    restrictions = [_event_trigger(*random.choice(_EVENT_TRIGGERS))] if random.random() < 0.15 else []
+    triggers = [_event_trigger(*random.choice(_EVENT_TRIGGERS))] if random.random() < 0.15 else []
+    restrictions: list[str] = []
     for setting in _some(random, 0.35, _SETTINGS) + _some(random, 0.15, _SETTINGS):
         whom = random.choice(("DATABASE {database}", f"ROLE {role} IN DATABASE {{database}}"))
         restrictions.append(f"ALTER {whom} SET {setting}")
@@ -209,7 +210,7 @@ def _generate_database(random: Random) -> DatabasePlan:
         schema=schema,
         history=history,
         setup=tuple(setup),
-        restrictions=tuple(one.replace("{schema}", schema) for one in restrictions),
+        restrictions=tuple(one.replace("{schema}", schema) for one in [*restrictions, *triggers]),
     )
 
 
