@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -34,11 +34,14 @@ FROM pg_class WHERE relkind = 'r' AND relnamespace = 'pg_catalog'::regnamespace 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of a run: its exit code, its first failed step and the code of its first diagnostic."""
+    """The end of a run: its exit code, its first failed step and the code of its first diagnostic.
+
+    The diagnostics may differ: a step can have several problems.
+    """
 
     code: int
     failed: tuple[str, str] | None
-    diagnostic: str | None
+    diagnostic: str | None = field(compare=False)
 
     @classmethod
     def of(cls, ran: Ran) -> Verdict:
