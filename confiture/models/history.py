@@ -8,7 +8,6 @@ from enum import StrEnum
 from confiture.models.plan import StepChecksum
 from confiture.models.records import record
 
-
 HISTORY_LOST = "history-lost"
 """The diagnostic code for a history that other sessions have removed during the run."""
 

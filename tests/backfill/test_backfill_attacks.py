@@ -491,7 +491,7 @@ def test_a_writer_that_has_not_committed_is_seen_where_nobody_was_to_write(made,
         ran = migrate_up(made)
         assert (ran.code, ran.codes) == (5, ["source-written"])
         who = f"the shop (process {writer.info.backend_pid})" if end == "ROLLBACK" else "a prepared transaction"
-        assert f"{who} writes w_orders" in ran.diagnostic.message
+        assert f"{who} writes to w_orders" in ran.diagnostic.message
         writer.execute("ROLLBACK" if end == "ROLLBACK" else "ROLLBACK PREPARED 'late'")
 
 

@@ -194,6 +194,7 @@ LEVEL = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
     [
         (f"[sql: {LEVEL}, sql: SELECT 1]", 0, None),
         (f"[sql: SET app.x = 1; {LEVEL}; SELECT 1]", 0, None),
+        (f"[sql: LOCK TABLE t, sql: SET CONSTRAINTS ALL DEFERRED; {LEVEL}, sql: SELECT 1]", 0, None),
         ("[sql: SET transaction_isolation = 'serializable']", 0, None),
         ("[sql: SET TRANSACTION DEFERRABLE]", 0, None),
         (f"[sql: SELECT 1, sql: {LEVEL}]", 4, "25001"),

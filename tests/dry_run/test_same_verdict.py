@@ -12,7 +12,7 @@ from tests.support.properties import example_count, generator
 from tests.support.servers import Server
 from tests.support.verdict_trials import VerdictTrials
 
-_PAIRS_OF_A_TEST = 10
+_PAIRS_OF_A_TEST = 20
 _TESTS = range(example_count(40, full=2_000) // _PAIRS_OF_A_TEST)
 
 

@@ -272,7 +272,7 @@ def test_settings_are_repeated_in_order(shop_18: Project, database_18: Database,
     dry_run(shop_18).expect(0)
     migrate_up(shop_18).expect(0)
     assert len(database_18.rows("SELECT c, count(*) FROM log GROUP BY c")) == 1
-    assert "|off|" in database_18.value("SELECT c FROM log LIMIT 1")
+    assert "|off|" in str(database_18.value("SELECT c FROM log LIMIT 1"))
 
 
 def test_a_role_that_is_gone_is_not_repeated(shop_18: Project, database_18: Database) -> None:

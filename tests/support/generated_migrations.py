@@ -193,11 +193,12 @@ _RESTRICTIONS = (
 
 
 def _generate_database(random: Random) -> DatabasePlan:
-    role = random.choices((SUPERUSER, OWNER, CLERK), (5, 8, 3))[0]
+    role = random.choices((SUPERUSER, OWNER, CLERK), (6, 8, 2))[0]
     schema = random.choice(("public", "app", "app"))
     setup = [_tables(random, schema)]
     setup += _some(random, 0.3, _GUARDS)
-    restrictions = [_event_trigger(*random.choice(_EVENT_TRIGGERS))] if random.random() < 0.2 else []
+    triggers = [_event_trigger(*random.choice(_EVENT_TRIGGERS))] if random.random() < 0.15 else []
+    restrictions: list[str] = []
     for setting in _some(random, 0.35, _SETTINGS) + _some(random, 0.15, _SETTINGS):
         whom = random.choice(("DATABASE {database}", f"ROLE {role} IN DATABASE {{database}}"))
         restrictions.append(f"ALTER {whom} SET {setting}")
@@ -209,7 +210,7 @@ def _generate_database(random: Random) -> DatabasePlan:
         schema=schema,
         history=history,
         setup=tuple(setup),
-        restrictions=tuple(one.replace("{schema}", schema) for one in restrictions),
+        restrictions=tuple(one.replace("{schema}", schema) for one in [*restrictions, *triggers]),
     )
 
 
@@ -266,6 +267,7 @@ _GOOD = (
     "CREATE OR REPLACE VIEW v_parent AS SELECT id, tenant_id, amount, 1 AS one FROM w_parent",
     "CREATE MATERIALIZED VIEW m{n} AS SELECT * FROM w_parent WITH NO DATA; REFRESH MATERIALIZED VIEW m{n}",
     "REFRESH MATERIALIZED VIEW m_parent",
+    "CREATE UNIQUE INDEX i{n} ON m_parent (tenant_id); REFRESH MATERIALIZED VIEW CONCURRENTLY m_parent",
     "CREATE FUNCTION f{n}(a int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN a + 1; END $$; SELECT f{n}(1)",
     "CREATE FUNCTION f{n}() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM w_parent'",
     "CREATE PROCEDURE p{n}() LANGUAGE sql AS 'INSERT INTO w_log VALUES ({n})'; CALL p{n}()",
@@ -296,6 +298,10 @@ _GOOD = (
     "ALTER TABLE w_log SET (fillfactor = 50)",
     "COMMENT ON TABLE w_log IS 'n{n}'",
     "GRANT SELECT ON w_log TO PUBLIC",
+    "REVOKE ALL ON w_target FROM verdict_clerk, verdict_owner",
+    "ALTER TABLE w_target RENAME TO w_target{n}",
+    "ALTER SCHEMA app RENAME TO app{n}",
+    "CREATE TEMPORARY TABLE w_parent (id int) ON COMMIT DELETE ROWS",
     "DROP TABLE IF EXISTS x{m}",
     "DROP TABLE w_log",
     "DROP VIEW v_parent; DROP INDEX IF EXISTS i{m}",
@@ -352,12 +358,11 @@ _GOOD = (
     "EXPLAIN ANALYZE SELECT * FROM w_parent",
     "COMMENT ON COLUMN w_log.id IS 'naïve'",
     "ALTER TABLE w_log OWNER TO verdict_clerk",
-    "SET session_replication_role = replica; INSERT INTO w_child (parent_id) VALUES (-1);"
+    "SET session_replication_role = replica; INSERT INTO w_parent VALUES (3000 + {n}, 1, 'x', 13);"
     " RESET session_replication_role",
     "ALTER TABLE w_child DISABLE TRIGGER ALL",
     "REINDEX TABLE w_parent",
     "CLUSTER w_parent USING w_parent_pkey",
-    "IMPORT FOREIGN SCHEMA a FROM SERVER missing INTO public",
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET LOCAL lock_timeout = '3s'; SET LOCAL work_mem = '1MB'",
     "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET app.x = 1', current_database()); END $$",
@@ -371,7 +376,6 @@ _TRANSACTION = (
     "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SET TRANSACTION READ ONLY",
-    "SET TRANSACTION READ WRITE",
     "SET transaction_isolation = 'serializable'",
     "SET transaction_read_only = on",
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
@@ -415,6 +419,7 @@ _BAD = (
     "DROP TYPE mood",
     "DROP TABLE w_parent",
     "DROP TABLE gone",
+    "IMPORT FOREIGN SCHEMA a FROM SERVER missing INTO public",
     "DROP SCHEMA confiture CASCADE",
     "DROP TABLE confiture.journal",
     "SELECT * FROM w_secret",
@@ -515,12 +520,12 @@ class _Files:
         self._has_many_bad = random.random() < 0.5
 
     def generate(self) -> Mapping[str, str]:
-        for version in range(1, 2 + self._random.choice((0, 0, 1, 2))):
+        for version in range(1, 2 + self._random.choice((0, 0, 1, 1, 2))):
             self._files[f"migrations/{version + 1:03}_m.yaml"] = json.dumps(self._migration(), indent=1)
         return self._files
 
     def _migration(self) -> dict[str, Any]:
-        phases = sorted(self._random.choices(PHASES, k=self._random.randint(1, 5)), key=PHASES.index)
+        phases = sorted(self._random.choices(PHASES, k=self._random.randint(1, 4)), key=PHASES.index)
         migration: dict[str, Any] = {"vars": {"level": self._random.randint(0, 3)}}
         for phase in phases:
             migration.setdefault(phase, []).append(self._step())
@@ -547,7 +552,7 @@ class _Files:
         return {"name": f"step {self._number}", **content}
 
     def _text(self) -> str:
-        statements = _BAD if self._random.random() < (0.3 if self._has_many_bad else 0.04) else _GOOD
+        statements = _BAD if self._random.random() < (0.15 if self._has_many_bad else 0.02) else _GOOD
         return self._fill(self._random.choice(statements))
 
     def _fill(self, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -34,11 +34,14 @@ FROM pg_class WHERE relkind = 'r' AND relnamespace = 'pg_catalog'::regnamespace 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of a run: its exit code, its first failed step and the code of its first diagnostic."""
+    """The end of a run: its exit code, its first failed step and the code of its first diagnostic.
+
+    The diagnostics may differ: a step can have several problems.
+    """
 
     code: int
     failed: tuple[str, str] | None
-    diagnostic: str | None
+    diagnostic: str | None = field(compare=False)
 
     @classmethod
     def of(cls, ran: Ran) -> Verdict:
@@ -87,6 +90,7 @@ class VerdictTrials:
         """Create the roles, and drop them on exit."""
         for role in (OWNER, CLERK):
             self._server.execute(f"CREATE ROLE {role} LOGIN")
+        self._server.execute(f"GRANT {CLERK} TO {OWNER}")
         try:
             yield self
         finally:
@@ -152,6 +156,8 @@ class VerdictTrials:
     def _release(self, database: Database) -> None:
         """Remove what belongs to the server, not to the database."""
         with _connect(database) as connection:
+            # Before PostgreSQL 17, it sees the rest go.
+            connection.execute(b"DROP EVENT TRIGGER IF EXISTS forbid")
             for role in (OWNER, CLERK):
                 connection.execute(f"ALTER ROLE {role} IN DATABASE {database.name} RESET ALL".encode())
             connection.execute(f"ALTER ROLE {SUPERUSER} IN DATABASE {database.name} RESET ALL".encode())

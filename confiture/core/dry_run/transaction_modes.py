@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from confiture.models.plan import PlannedStep, Segment, Statement, StepAction
-from confiture.sql.parser import parse_sql
+from confiture.models.plan import Segment, Statement, StepAction
+from confiture.sql.parser import parse_sql, pb
 
 _MODES = frozenset({"transaction_isolation", "transaction_deferrable"})
+_WITHOUT_SNAPSHOT = frozenset(
+    {
+        "variable_set_stmt",
+        "variable_show_stmt",
+        "constraints_set_stmt",
+        "lock_stmt",
+        "listen_stmt",
+        "notify_stmt",
+        "unlisten_stmt",
+        "check_point_stmt",
+    }
+)
+"""Statements that take no snapshot: after them, the isolation level can still be set."""
 _NOTE = "not set: a dry run is one transaction, whose isolation level cannot change any more"
 
 
@@ -18,35 +30,28 @@ def without_transaction_modes(segment: Segment) -> Segment:
 
     Elsewhere such a statement fails in a real run too.
     """
-    leading = {(step.number, step.phase, statement.offset) for step, statement in _leading_settings(segment)}
-    steps = []
+    has_snapshot, steps = False, []
     for step in segment.steps:
-        statements = tuple(
-            statement
-            for statement in step.statements
-            if (step.number, step.phase, statement.offset) not in leading or not _sets_transaction_mode(statement)
-        )
+        if step.skip_reason:
+            steps.append(step)
+            continue
+        statements = []
+        for statement in step.statements:
+            has_snapshot = has_snapshot or statement.node_kind not in _WITHOUT_SNAPSHOT
+            if has_snapshot or not _sets_transaction_mode(statement):
+                statements.append(statement)
+        has_snapshot = has_snapshot or step.action is not StepAction.EXECUTE
         is_changed = len(statements) < len(step.statements)
-        steps.append(replace(step, statements=statements, note=_NOTE) if is_changed else step)
+        steps.append(replace(step, statements=tuple(statements), note=_NOTE) if is_changed else step)
     return replace(segment, steps=tuple(steps))
 
 
-def _leading_settings(segment: Segment) -> Iterator[tuple[PlannedStep, Statement]]:
-    """Yield the settings that a segment makes before anything else."""
-    for step in segment.steps:
-        if step.skip_reason:
-            continue
-        for statement in step.statements:
-            if statement.node_kind != "variable_set_stmt":
-                return
-            yield step, statement
-        if step.action is not StepAction.EXECUTE:
-            return
-
-
 def _sets_transaction_mode(statement: Statement) -> bool:
-    """Whether a setting does nothing else than to set the isolation level, or to make the transaction deferrable."""
-    return set(_setting_names(parse_sql(statement.text).stmts[0].stmt.variable_set_stmt)) <= _MODES
+    """Whether a statement only sets the isolation level, or makes the transaction deferrable."""
+    if statement.node_kind != "variable_set_stmt":
+        return False
+    node = parse_sql(statement.text).stmts[0].stmt.variable_set_stmt
+    return node.kind in (pb.VAR_SET_VALUE, pb.VAR_SET_MULTI) and set(_setting_names(node)) <= _MODES
 
 
 def _setting_names(node: Any) -> list[str]:
