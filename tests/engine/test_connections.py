@@ -241,7 +241,7 @@ def test_a_role_that_may_not_make_our_tables_is_told_before_anything_runs(
     for run in (migrate_up, dry_run):
         ran = run(one, url=plain)
         assert (ran.code, ran.diagnostic.code, ran.steps) == (3, "no-right-to-create", [])
-    assert "cannot create the tables" in one.run("migrate", "baseline", "1", "--database", plain, expect=3).err
+    assert "cannot create the history tables" in one.run("migrate", "baseline", "1", "--database", plain, expect=3).err
     assert nothing_remains(database)
 
 

@@ -16,7 +16,7 @@ def history_errors_translated() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.UniqueViolation as error:
-        diagnostic = db_error_diagnostic(error, "another run has recorded this migration meanwhile")
+        diagnostic = db_error_diagnostic(error, "another run has already recorded this migration")
         raise StepFailed(diagnostic, error.sqlstate) from error
     except psycopg.Error as error:
         raise StepFailed(db_error_diagnostic(error, "the history cannot be written"), error.sqlstate) from error

@@ -105,7 +105,7 @@ def _edits(context: StatementContext) -> tuple[Edit, ...]:
 
 _REINDEX_IMPACT = (
     "INSERT, UPDATE and DELETE wait until the index is rebuilt (SHARE lock on the table), and so does every query that"
-    " is planned meanwhile (ACCESS EXCLUSIVE lock on the index)."
+    " is planned in the meantime (ACCESS EXCLUSIVE lock on the index)."
 )
 
 RULE = StatementRule(
