@@ -137,7 +137,7 @@ def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:
 
 
 def _reject_other_pending(last: PlannedMigration, recorded: Sequence[PlannedMigration]) -> None:
-    """Raise InputError if a single version would record more than itself in a database that has a history."""
+    """Raise InputError if a baseline at one version would record others too, in a database that has a history."""
     others = [plan for plan in recorded if plan is not last]
     if not others:
         return

@@ -58,7 +58,7 @@ class TemplateProblem(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderContext:
-    """The context of a template: variables by name, the environment, the migration's version and name."""
+    """The context of a template: variables by name, the environment, and the migration's version and name."""
 
     environment: str
     version: str

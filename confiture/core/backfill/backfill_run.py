@@ -133,7 +133,9 @@ class BackfillRun:
             raise self._to_raisable(errors[0])
 
     def _require_progress(self) -> None:
-        """Raise StepFailed if stored progress rows are missing, because their ranges may not be filled."""
+        """Raise StepFailed or ProgressLost if stored rows are missing, because their ranges may not be filled."""
+        if self._context.store.load() is None:
+            raise ProgressLost
         if not self._context.store.is_complete():
             raise backfill_error(
                 self._context.step,

@@ -155,7 +155,7 @@ def check_rows_replaceable(
         raise backfill_error(
             step,
             "target-not-empty",
-            f"{into} already contains rows of unknown origin: concurrent writes would replace these rows",
+            f"{into} already contains rows, which the backfill could replace when it applies concurrent writes",
             f"empty {into}; or add ON CONFLICT (...) with columns that are the batch key, or constant in each row",
         )
 

@@ -299,7 +299,7 @@ class MigrationRunner:
             self._connection.execute("RESET SESSION AUTHORIZATION")
 
     def _schema_content(self) -> SchemaContent:
-        """Return the content of Confiture's schema outside of migrations, cached once the history is installed."""
+        """Return the content of Confiture's schema while no migration runs; cache it once the history is installed."""
         content = self._content or read_content(self._connection)
         if self._is_installed:
             self._content = content

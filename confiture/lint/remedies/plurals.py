@@ -1,4 +1,4 @@
-"""Singular and plural forms of common table names. Words that are not listed may be singular or plural."""
+"""Singular and plural forms of common table names. Words that are not listed count as unknown."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     for index in find_comments_in_quotes(source.text):
         yield Violation(
             location=template_location(source, index),
-            message="the template removes this comment from quoted text",
+            message="rendering removes this template comment from a quoted string",
         )
 
 

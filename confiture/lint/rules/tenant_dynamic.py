@@ -1,4 +1,4 @@
-"""Functions that build SQL at run time. The tenants that this SQL reads are unknown until it runs."""
+"""Functions that build SQL at run time. The tenants whose rows this SQL reads are unknown until it runs."""
 
 from __future__ import annotations
 

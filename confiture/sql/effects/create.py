@@ -18,7 +18,7 @@ _RELATIONS = (pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW, pb.OBJECT_FORE
 _PARTS = (pb.OBJECT_TABCONSTRAINT, pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
 """Objects that belong to a table. Their qualified name is the table name followed by their own name."""
 _GRANT_OPENS_TABLE = 18
-"""The first version in which GRANT on a table locks the table."""
+"""The first PostgreSQL version in which GRANT on a table locks the table."""
 
 
 def create_table(node: Any, recorder: EffectRecorder) -> None:
