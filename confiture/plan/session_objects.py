@@ -46,10 +46,10 @@ ADVISORY_LOCK = SessionObject("advisory lock", "")
 
 
 class ObjectChanges(NamedTuple):
-    """What a statement does with objects of the session.
+    """The effects of a statement on objects of the session.
 
-    `needed` must exist, `dropped` exist no more or are no longer what their name means, `created` exist from now on.
-    `drops` is the noun of objects that are all dropped.
+    `needed` must exist. `dropped` are gone afterwards, or their names mean something else. `created` exist afterwards.
+    `drops` contains the nouns of which all objects are dropped.
     """
 
     needed: tuple[SessionObject, ...] = ()

@@ -311,15 +311,15 @@ def test_what_a_template_makes_of_a_secret(
     assert "Key (v)=(***)" in said and "orrect" not in said.lower().replace("'correct-horse-battery'", "")
 
 
-@pytest.mark.parametrize("value", ["91827364", "[0.75634]"])
-def test_a_secret_that_is_a_number(shop_18: Project, database_18: Database, value: str) -> None:
+@pytest.mark.parametrize(("value", "filters"), [("91827364", "literal"), ("[0.75634]", "tojson | literal")])
+def test_a_secret_that_is_a_number(shop_18: Project, database_18: Database, value: str, filters: str) -> None:
     shop_18.migration(
         "001_a",
         f"""
         vars: {{token: {value}}}
         ddl:
           - sql: CREATE TABLE t (v text PRIMARY KEY)
-          - sql: INSERT INTO t SELECT {{{{ token | literal }}}} FROM generate_series(1, 2)
+          - sql: INSERT INTO t SELECT {{{{ token | {filters} }}}} FROM generate_series(1, 2)
         """,
     )
     said = shop_18.run("migrate", "up", expect=4).err

@@ -18,7 +18,7 @@ class BackfillCancelled(Exception):
 
 
 class ProgressLost(Exception):
-    """The row of the backfill is missing, so nothing tells which rows are filled."""
+    """The row of the backfill is missing, so it is unknown which rows are filled."""
 
 
 class Heartbeat:
