@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,16 @@ def format_literal(value: object) -> str:
     return f" {literal}" if literal.startswith("E") else literal
 
 
+def _to_json(value: object) -> float:
+    """Return a decimal number of a YAML file as one that `tojson` can write. Raise ValueError if its digits change."""
+    if not isinstance(value, Decimal):
+        raise TypeError(f"tojson cannot write a value of type {type(value).__name__}")
+    number = float(value)
+    if Decimal(repr(number)) != value:
+        raise ValueError("tojson cannot write a number with so many digits exactly: quote the number")
+    return number
+
+
 def _compile_template(tree: nodes.Template) -> Template:
     environment = template_environment()
     return environment.template_class.from_code(environment, environment.compile(tree), environment.globals)
@@ -190,6 +201,7 @@ def template_environment() -> BoundedEnvironment:
     from confiture.plan.template_limits import BoundedEnvironment
 
     environment = BoundedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _to_json}
     environment.filters[RECORD] = record_result
     environment.add_filter("ident", quote_dotted_name)
     environment.add_filter("literal", format_literal)
