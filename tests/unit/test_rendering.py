@@ -256,5 +256,10 @@ def test_literal_refuses_lists_and_mappings(project: Project, value: str, kind: 
 
 def test_the_ways_that_the_hint_names(project: Project) -> None:
     sql = "SELECT x IN ({{ x | map('literal') | join(', ') }}), {{ y | tojson | literal }}"
-    project.migration("001_a", f"ddl:\n  - sql: {sql}\nvars: {{x: [1, b], y: {{a: [1]}}}}\n")
-    assert "SELECT x IN ('1', 'b'), '{\"a\": [1]}'" in project.run("migrate", "show", "001").out
+    project.migration("001_a", f"ddl:\n  - sql: {sql}\nvars: {{x: [1, b], y: {{a: [1.5]}}}}\n")
+    assert "SELECT x IN ('1', 'b'), '{\"a\": [1.5]}'" in project.run("migrate", "show", "001").out
+
+
+def test_a_number_that_json_cannot_hold_exactly_is_an_error(project: Project) -> None:
+    project.migration("001_a", "ddl:\n  - sql: SELECT {{ x | tojson }}\nvars: {x: 0.12345678901234567890123}\n")
+    assert "quote the number" in project.run("migrate", "validate", expect=2).err
