@@ -257,6 +257,7 @@ def test_reading_leaves_no_compiled_files(project):
         ),
         ("class A(Migration):\n    def up(self):\n        self.execute('')\n", "empty-value", "expected text", 6),
         ("class A(Migration):\n    def up(self):\n        self.execute(7)\n", "wrong-type", "expected text", 6),
+        ("class A(Migration):\n    def up(self):\n        self.hook(A)\n", "wrong-type", "a Python object of type", 6),
         (
             "class A(Migration):\n    def up(self):\n        self.execute('SELECT 1', phase='later')\n",
             "python-failed",

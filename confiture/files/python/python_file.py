@@ -19,7 +19,7 @@ from confiture.files.python.hook_registry import clear_registrations, registered
 from confiture.files.python.literals import SourceLiterals
 from confiture.files.python.modules import UserCodeError, locate_user_errors, run_file
 from confiture.files.schema.located_text import LocatedScalar
-from confiture.files.schema.reader import TAG
+from confiture.files.schema.reader import PYTHON_VALUE, TAG
 from confiture.models.call_sites import CallSite
 from confiture.models.migration import HookRegistration, HookStep, Step
 from confiture.models.migration_api import Migration, RecordedStep, record_steps
@@ -253,7 +253,7 @@ def _yaml_tag_and_text(value: object) -> tuple[str, str]:
         return "int", str(value)
     if isinstance(value, float | Decimal):
         return "float", str(value)
-    return f"python/{type(value).__name__}", str(value)
+    return f"{PYTHON_VALUE}{type(value).__name__}", str(value)
 
 
 def _normalize_code(source: str) -> str:

@@ -14,6 +14,8 @@ from confiture.secrets import HIDDEN
 from confiture.text import cut
 
 TAG = "tag:yaml.org,2002:"
+PYTHON_VALUE = "python-object/"
+"""The beginning of the tag of a Python migration's object that is not text, a number, a list or a mapping."""
 _KNOWN_TAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
 _SECRET = re.compile(r"(://|pass\w{0,20}\s{0,20}[:=]).*", re.IGNORECASE | re.DOTALL)
 _MAX_LEVELS = 50
@@ -106,6 +108,10 @@ class Reader:
             )
         if self._node_count >= _MAX_NODES:
             raise InvalidValue
+        if str(node.tag).startswith(f"{TAG}{PYTHON_VALUE}"):
+            kind = str(node.tag).removeprefix(f"{TAG}{PYTHON_VALUE}")
+            message = f"a Python object of type {kind} cannot be used here"
+            raise self.report(self.span(node), "wrong-type", message, _PYTHON_VALUE_HINT)
         if str(node.tag) not in _KNOWN_TAGS:
             raise self.report(self.span(node), "unknown-tag", f"unknown tag {node.tag}", "remove the tag")
 
@@ -151,6 +157,7 @@ class Reader:
         return _CycleGuard(self, node, reported_node or node)
 
 
+_PYTHON_VALUE_HINT = "use text, a number, True, False, None, a list or a dict; name a hook as it is registered"
 _FEWER_VALUES_HINT = "move the data from YAML to SQL"
 
 
