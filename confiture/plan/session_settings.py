@@ -13,11 +13,16 @@ from confiture.sql.traversal import find_nodes
 _ROLE, _SESSION_ROLE = "role", "session_authorization"
 _ROLES = frozenset({_ROLE, _SESSION_ROLE})
 _SESSION_CHARACTERISTICS = "SESSION CHARACTERISTICS"
-_OF_TRANSACTION = frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"})
-"""Settings that end with the transaction, even without LOCAL."""
+_NOT_REPEATED = frozenset(
+    {"transaction_isolation", "transaction_read_only", "transaction_deferrable", "client_encoding"}
+)
+"""Settings that end with the transaction, even without LOCAL, and the encoding, which is restored after a statement."""
 _RESETS = frozenset({pb.VAR_RESET, pb.VAR_SET_DEFAULT})
 _SET_CONFIG = "set_config"
-_SET_IN_CODE = re.compile(r"(?:;|'|\$|\bbegin\b|\bthen\b|\belse\b|\bloop\b)\s*set\s+(?!local\b)", re.IGNORECASE)
+_SET_IN_CODE = re.compile(
+    r"(?:;|\$|\bbegin\b|\bthen\b|\belse\b|\bloop\b|\bexecute\b[^;']*')\s*(?:set\s+(?!local\b)|reset\s)", re.IGNORECASE
+)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _LOCAL_CALL = re.compile(r"\bset_config\s*\([^;]*?,\s*true\s*\)", re.IGNORECASE)
 
 
@@ -72,7 +77,7 @@ class SessionSettings:
             if name == _SESSION_CHARACTERISTICS:
                 # Each statement can set other modes, so none replaces an earlier one.
                 self._settings.append(_Setting(name, text, resets=False))
-        elif not node.is_local and name not in _OF_TRANSACTION:
+        elif not node.is_local and name not in _NOT_REPEATED:
             resets = node.kind in _RESETS or (name == _ROLE and _constant(node.args[0]) == "none")
             self._add(_Setting(name, text, resets))
 
@@ -96,6 +101,7 @@ def changes_settings_unrepeatably(statement: Statement) -> bool:
     """
     text = statement.text
     if statement.node_kind == "do_stmt":
+        text = _COMMENT.sub(" ", text)
         return bool(_SET_IN_CODE.search(text) or _SET_CONFIG in _LOCAL_CALL.sub("", text).lower())
     if _SET_CONFIG not in text.lower() or statement.node_kind in ("create_function_stmt", "comment_stmt"):
         return False
@@ -138,7 +144,7 @@ def _configured_settings(text: str) -> list[_Setting] | None:
         is_null = call.args[1].a_const.isnull
         if name is None or (value is None and not is_null) or not call.args[2].a_const.HasField("boolval"):
             return None
-        if not _is_local(call) and name.lower() not in _OF_TRANSACTION:
+        if not _is_local(call) and name.lower() not in _NOT_REPEATED:
             shown = "NULL" if value is None else _literal(value)
             resets = is_null or (name.lower() == _ROLE and value == "none")
             settings.append(

@@ -213,6 +213,8 @@ _UNREPEATABLE = {
     "SELECT INTO": "SELECT set_config('my.tenant', '7', false) AS value INTO saved",
     "a block": "DO $$ BEGIN PERFORM set_config('my.tenant', '7', false); END $$",
     "SET in a block": "DO $$ BEGIN SET my.tenant = '7'; END $$",
+    "SET after a comment": "DO $$ BEGIN /* path */ SET my.tenant = '7'; END $$",
+    "RESET in a block": "DO $$ BEGIN RESET my.tenant; END $$",
     "EXECUTE in a block": "DO $$ BEGIN EXECUTE 'SET my.tenant = 7'; END $$",
 }
 
@@ -234,6 +236,7 @@ def test_a_setting_that_cannot_be_repeated_is_refused(shop_18: Project, database
         "DO $$ BEGIN UPDATE log SET c = 1; PERFORM set_config('my.tenant', '7', true); SET LOCAL my.x = 1; END $$",
         "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT set_config('my.tenant', '7', false) $$",
         "SELECT 'set_config(1)'",
+        "DO $$ BEGIN RAISE NOTICE 'set aside'; END $$",
     ],
 )
 def test_statements_that_make_no_setting_for_the_session_are_not_refused(
@@ -273,6 +276,17 @@ def test_settings_are_repeated_in_order(shop_18: Project, database_18: Database,
     migrate_up(shop_18).expect(0)
     assert len(database_18.rows("SELECT c, count(*) FROM log GROUP BY c")) == 1
     assert "|off|" in str(database_18.value("SELECT c FROM log LIMIT 1"))
+
+
+def test_the_encoding_of_a_dump_is_not_repeated(shop_18: Project, database_18: Database) -> None:
+    database_18.execute("CREATE TABLE log (c text)")
+    shop_18.migration(
+        "001_a",
+        "ddl:\n  - sql: SET client_encoding = 'LATIN1'\n  - sql: VACUUM log\n"
+        "  - sql: INSERT INTO log VALUES ('naïve')\n",
+    )
+    migrate_up(shop_18).expect(0)
+    assert database_18.value("SELECT c FROM log") == "naïve"
 
 
 def test_a_role_that_is_gone_is_not_repeated(shop_18: Project, database_18: Database) -> None:
