@@ -190,7 +190,6 @@ def test_session_state_ends_with_its_segment_or_migration(
         "SET SESSION AUTHORIZATION nobody_much",
         "SET role TO 'nobody_much'",
         "SELECT set_config('role', 'nobody_much', false)",
-        "DO $$ BEGIN SET ROLE nobody_much; END $$",
     ],
 )
 def test_a_role_without_rights_on_our_tables_still_gets_its_history(
@@ -205,6 +204,17 @@ def test_a_role_without_rights_on_our_tables_still_gets_its_history(
     assert history(database) == [("001", "applied"), ("002", "applied")]
     owners = database.rows("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
     assert owners == [("nobody_much",)]
+
+
+def test_a_role_that_a_block_sets_does_not_write_the_history(shop: Project, database: Database) -> None:
+    database.execute("DO $$ BEGIN CREATE ROLE nobody_much; EXCEPTION WHEN duplicate_object THEN END $$")
+    database.execute("GRANT CREATE ON SCHEMA public TO nobody_much")
+    set_role = "DO $$ BEGIN SET ROLE nobody_much; END $$"
+    shop.migration("001_first", f"ddl:\n  - sql: {set_role}\n  - sql: CREATE TABLE a ()\n")
+    shop.migration("002_last", f"ddl:\n  - sql: VACUUM a\n  - sql: {set_role}\n")
+    migrate_up(shop).expect(0)
+    assert history(database) == [("001", "applied"), ("002", "applied")]
+    assert database.value("SELECT tableowner FROM pg_tables WHERE tablename = 'a'") == "nobody_much"
 
 
 def test_sequences_used_by_one_migration_are_unknown_to_the_next(shop: Project) -> None:
