@@ -186,7 +186,7 @@ def test_a_signal_during_a_long_statement(
         assert "stopped midway" in out
         assert history(database) == [("001", "running")]
         assert database.value("SELECT to_regclass('b')") is None
-        assert "committed. Next: run `confiture migrate up` to continue" in out
+        assert "is kept. Next: run `confiture migrate up` to continue" in out
     else:
         assert "and left no changes. Next: run `confiture migrate up`." in out
         assert nothing_remains(database)

@@ -122,7 +122,7 @@ def test_two_that_resume_the_same_segment_do_not_both_commit_it(shop: Project, d
     first = migrate_up(shop, race)
     second[0].expect(0)
     first.expect(5)
-    assert "another run has recorded" in first.diagnostic.message
+    assert "another run has already recorded" in first.diagnostic.message
     assert database.rows("SELECT x FROM t") == [(1,)]
     assert history(database) == [("001", "applied")]
 
