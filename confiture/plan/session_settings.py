@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from confiture.models.plan import Statement
 from confiture.sql.parser import parse_sql, pb
 from confiture.sql.traversal import find_nodes
+from confiture.text import single_quote
 
 _ROLE, _SESSION_ROLE = "role", "session_authorization"
 _ROLES = frozenset({_ROLE, _SESSION_ROLE})
@@ -145,10 +146,10 @@ def _configured_settings(text: str) -> list[_Setting] | None:
         if name is None or (value is None and not is_null) or not call.args[2].a_const.HasField("boolval"):
             return None
         if not _is_local(call) and name.lower() not in _NOT_REPEATED:
-            shown = "NULL" if value is None else _literal(value)
+            shown = "NULL" if value is None else single_quote(value)
             resets = is_null or (name.lower() == _ROLE and value == "none")
             settings.append(
-                _Setting(name.lower(), f"SELECT pg_catalog.set_config({_literal(name)}, {shown}, false)", resets)
+                _Setting(name.lower(), f"SELECT pg_catalog.set_config({single_quote(name)}, {shown}, false)", resets)
             )
     return settings
 
@@ -169,12 +170,6 @@ def _is_local(call: Any) -> bool:
 
 def _constant(node: Any) -> str | None:
     return node.a_const.sval.sval if node.a_const.HasField("sval") else None
-
-
-def _literal(value: str) -> str:
-    """Return a literal with the same meaning under each value of standard_conforming_strings."""
-    quoted = value.replace("'", "''")
-    return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in value else f"'{quoted}'"
 
 
 def _discards_all(text: str) -> bool:
