@@ -26,6 +26,7 @@ _CODE = """
     CREATE DOMAIN public.word AS text;
 """
 _TRIGGER = "CREATE TRIGGER x BEFORE INSERT ON confiture.journal FOR EACH ROW"
+_APPEND_ONLY = "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON confiture.history_events"
 REFUSED = {
     "trigger": "CREATE TRIGGER x BEFORE INSERT ON confiture.migrations FOR EACH ROW EXECUTE FUNCTION public.fire()",
     "trigger of the journal": f"{_TRIGGER} EXECUTE FUNCTION public.fire()",
@@ -85,6 +86,25 @@ REFUSED = {
     " AS 'BEGIN END'; ALTER FUNCTION confiture.backfill_1_note_0() OWNER TO {role}",
     "noting function that a role may call": "CREATE FUNCTION confiture.backfill_1_note_0() RETURNS trigger"
     " LANGUAGE plpgsql AS 'BEGIN END'; GRANT EXECUTE ON FUNCTION confiture.backfill_1_note_0() TO {role}",
+    "append-only by another function": "DROP TRIGGER append_only ON confiture.history_events;"
+    f"{_APPEND_ONLY} EXECUTE FUNCTION public.fire()",
+    "append-only by a changed function": "CREATE OR REPLACE FUNCTION confiture.refuse_change() RETURNS trigger"
+    " LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "append-only with the owner's rights": "ALTER FUNCTION confiture.refuse_change() SECURITY DEFINER",
+    "append-only with settings": "ALTER FUNCTION confiture.refuse_change() SET search_path = public",
+    "append-only under a condition": "DROP TRIGGER append_only ON confiture.history_events;"
+    f"{_APPEND_ONLY} WHEN (current_user <> 'x') EXECUTE FUNCTION confiture.refuse_change()",
+    "append-only for some columns": "DROP TRIGGER append_only ON confiture.history_events; CREATE TRIGGER append_only"
+    " BEFORE UPDATE OF reason OR DELETE OR TRUNCATE ON confiture.history_events"
+    " EXECUTE FUNCTION confiture.refuse_change()",
+    "append-only not for replicas": "ALTER TABLE confiture.history_events ENABLE TRIGGER append_only",
+    "append-only disabled": "ALTER TABLE confiture.history_events DISABLE TRIGGER append_only",
+    "append-only dropped": "DROP TRIGGER append_only ON confiture.history_events",
+    "append-only dropped with its function": "DROP FUNCTION confiture.refuse_change() CASCADE",
+    "append-only on another table": "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE"
+    " ON confiture.journal EXECUTE FUNCTION confiture.refuse_change()",
+    "append-only function of a role": "ALTER FUNCTION confiture.refuse_change() OWNER TO {role}",
+    "append-only function that a role may call": "GRANT EXECUTE ON FUNCTION confiture.refuse_change() TO {role}",
     "format without a row": "DELETE FROM confiture.format",
     "format of two rows": "INSERT INTO confiture.format VALUES (1)",
     "format of no number": "ALTER TABLE confiture.format DROP CONSTRAINT format_pkey, ALTER version DROP NOT NULL;"
@@ -141,6 +161,39 @@ def test_what_others_may_use_is_refused(history: Connection, changed: str) -> No
     with pytest.raises(DatabaseUnavailable) as refused:
         read_format(history)
     assert all(one.hint and "confiture" in one.message for one in refused.value.diagnostics)
+
+
+EVENT = "INSERT INTO confiture.history_events (project, target, event, environment, run, tool_version)"
+CHANGES = (
+    "UPDATE {} SET reason = 'x'",
+    "DELETE FROM {}",
+    "DELETE FROM {} WHERE false",
+    "TRUNCATE {}",
+    "TRUNCATE {} CASCADE",
+)
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_events_are_never_changed(history: Connection, change: str, role: str) -> None:
+    """Not even by their owner, a superuser."""
+    history.execute(f"{EVENT} VALUES ('p', '', 'applied', 'e', gen_random_uuid(), '1')".encode())
+    history.execute(f"SET session_replication_role = {role}".encode())
+    with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"), history.transaction():
+        history.execute(change.format("confiture.history_events").encode())
+    assert len(history.execute("TABLE confiture.history_events").fetchall()) == 1
+
+
+@pytest.mark.parametrize(
+    "dropped", ["TRIGGER append_only ON confiture.history_events", "FUNCTION confiture.refuse_change() CASCADE"]
+)
+def test_the_next_step_makes_events_append_only_again(history: Connection, dropped: str) -> None:
+    history.execute(f"DROP {dropped}".encode())
+    with pytest.raises(DatabaseUnavailable) as refused:
+        read_format(history)
+    (problem,) = refused.value.diagnostics
+    history.execute(str(problem.hint).partition("then run: ")[2].encode())
+    assert read_format(history) == FORMAT
 
 
 @pytest.mark.parametrize("changed", ACCEPTED)

@@ -18,6 +18,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 from confiture import __version__
+from confiture.core.db.queries import FORMAT, history_schema_sql
 from confiture.errors import Diagnostic, Span
 from confiture.files.predictions import PredictionStore
 from confiture.models import events
@@ -287,6 +288,27 @@ def golden(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 def test_events(golden: SnapshotAssertion) -> None:
     assert {type(event) for event in _EVENTS} == set(EVENT_NAMES_AND_FIELDS)
     assert [event_document(event, datetime(2026, 11, 23, 10, 0, tzinfo=UTC)) for event in _EVENTS] == golden
+
+
+def test_tables(golden: SnapshotAssertion, database_18: Database) -> None:
+    """The columns of the state tables, and the trigger."""
+    database_18.execute("CREATE SCHEMA confiture;" + history_schema_sql(0).decode())
+    columns = database_18.rows(
+        """
+        SELECT c.relname::text, string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod),
+                   CASE WHEN a.attnotnull THEN 'NOT NULL' END), ', ' ORDER BY a.attnum)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = 'confiture'::regnamespace AND c.relkind = 'r'
+        GROUP BY c.relname ORDER BY 1
+        """
+    )
+    triggers = database_18.rows(
+        """
+        SELECT pg_get_triggerdef(t.oid), t.tgenabled::text, p.prosrc
+        FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal
+        """
+    )
+    assert {"format": FORMAT, "columns": dict(columns), "triggers": triggers} == golden
 
 
 def test_reconciled_tables(golden: SnapshotAssertion) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from confiture.core.db.connection import Connection, fetch_named_row
 from confiture.core.db.errors import StepFailed
-from confiture.core.db.queries import FORMAT, query
+from confiture.core.db.queries import FIRST_WITH_EVENTS, FORMAT, query
 from confiture.core.db.search_path import SCHEMA
 from confiture.errors import DatabaseUnavailable, Diagnostic
 from confiture.models.migration import MigrationFile
@@ -26,8 +26,11 @@ TABLES: Mapping[str, int] = {
     "reconciliations": 2,
     "backfills": 2,
     "backfill_ranges": 2,
+    "identity": 4,
+    "history_events": 4,
 }
 """Confiture's tables, each with the format that added it."""
+_APPEND_ONLY_FUNCTION = "refuse_change"
 _FORMAT_COLUMNS = "version integer"
 _FIRST_OID = 16_384
 _FOREIGN_EXPRESSION = (
@@ -87,6 +90,12 @@ def read_format(connection: Connection, *, only_reads: bool = False) -> int:
     version = _read_version(connection)
     _check_format_supported(version)
     _check_tables_complete(version, {relation["name"] for relation in relations})
+    if version >= FIRST_WITH_EVENTS and not (row["is_append_only"] or only_reads):
+        raise _schema_error(
+            "not-append-only",
+            f"the table {SCHEMA}.history_events is no longer append-only: its trigger is missing",
+            f"compare its rows with a backup, then run: {' '.join(query('append_only').decode().split())}",
+        )
     return version
 
 
@@ -109,8 +118,10 @@ def check_maker(connection: Connection) -> None:
 def revoke_from_others(connection: Connection, names: Collection[str]) -> None:
     """Revoke the default privileges that untrusted roles received on new schemas, tables, sequences and functions.
 
-    The names do not include the schema. Sequences that belong to the tables are included.
+    The names do not include the schema. Sequences that belong to the tables are included, and so is the function of the
+    append-only table.
     """
+    names = {*names, _APPEND_ONLY_FUNCTION}
     for one in _read_schema(connection)["privileges"]:
         if one["name"] in names or (one["kind"] == "SEQUENCE" and one["table"] in names):
             connection.execute(_revocation(one).encode())
@@ -122,6 +133,7 @@ def _read_schema(connection: Connection) -> dict[str, Any]:
         "known": list(TABLES),
         "first_oid": _FIRST_OID,
         "foreign_expression": _FOREIGN_EXPRESSION,
+        "append_only_body": query("append_only").decode().split("$$")[1],
     }
     return fetch_named_row(connection, "state_schema", **parameters)
 
@@ -200,10 +212,12 @@ def _foreign_tables(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
 
 def _foreign_function(function: Mapping[str, Any]) -> Diagnostic:
     name = function["name"]
+    is_lasting = name == f"{SCHEMA}.{_APPEND_ONLY_FUNCTION}()"
+    fix = f"ALTER FUNCTION {name} OWNER TO {function['role']}" if is_lasting else f"DROP FUNCTION {name} CASCADE"
     return Diagnostic(
         code="foreign-code",
         message=f"the function {name} belongs to the role {function['owner']}, which {function['role']} cannot trust",
-        hint=f"find out who created it, then DROP FUNCTION {name} CASCADE",
+        hint=f"find out who created it, then {fix}",
     )
 
 

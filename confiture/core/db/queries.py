@@ -18,8 +18,10 @@ _FILES = (
     "reconcile/reconcile",
     "tenancy/tenancy",
 )
-FORMAT = 3
+FORMAT = 4
 """The history table format that this version writes. Each format has a file in formats/ with its additions."""
+FIRST_WITH_EVENTS = 4
+"""The first format with the database's identity and the append-only table of events."""
 
 
 @cache
@@ -42,7 +44,10 @@ def query(name: str) -> bytes:
 
 def history_schema_sql(from_format: int) -> bytes:
     """Return the statements that upgrade the tables from `from_format` (0: no tables exist) to the current format."""
-    return b"\n".join(_read_sql(f"db/formats/{number}") for number in range(from_format + 1, FORMAT + 1))
+    parts = [_read_sql(f"db/formats/{number}") for number in range(from_format + 1, FORMAT + 1)]
+    if from_format < FIRST_WITH_EVENTS:
+        parts.append(query("append_only"))
+    return b"\n".join(parts)
 
 
 def quote_table(table: TableRef | QualifiedName) -> str:

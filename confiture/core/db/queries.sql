@@ -107,11 +107,25 @@ counter AS MATERIALIZED (
     JOIN ours o ON o.oid = d.refobjid
     WHERE h.classid = 'pg_class'::regclass
 ),
-noting AS MATERIALIZED (
+our_function AS MATERIALIZED (
     SELECT p.oid, p.proowner, p.proname::text AS name, p.proacl
     FROM held h
     JOIN pg_proc p ON p.oid = h.objid
-    WHERE h.classid = 'pg_proc'::regclass AND p.proname ~ '^backfill_[0-9]+_note_[0-9]+$'
+    WHERE h.classid = 'pg_proc'::regclass
+      AND (p.proname ~ '^backfill_[0-9]+_note_[0-9]+$' OR (p.proname = 'refuse_change' AND p.pronargs = 0))
+),
+append_only AS MATERIALIZED (
+    -- the trigger that the statement append_only creates: BEFORE (2), DELETE (8), UPDATE (16), TRUNCATE (32)
+    SELECT t.oid
+    FROM ours o
+    JOIN pg_trigger t ON t.tgrelid = o.oid
+    JOIN our_function f ON f.oid = t.tgfoid
+    JOIN pg_proc p ON p.oid = f.oid
+    JOIN pg_language l ON l.oid = p.prolang
+    WHERE o.name = 'history_events' AND t.tgname = 'append_only' AND NOT t.tgisinternal AND t.tgtype = 58
+      AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgnargs = 0 AND t.tgattr::text = ''
+      AND p.proname = 'refuse_change' AND l.lanname = 'plpgsql' AND p.prosrc = %(append_only_body)s
+      AND NOT p.prosecdef AND p.proconfig IS NULL
 ),
 acl AS (
     SELECT 'TABLE' AS kind, o.name, o.name AS of_table, o.relowner AS owner, a.grantee, a.privilege_type
@@ -125,7 +139,7 @@ acl AS (
     UNION ALL
     -- not the default, which applies to functions created by earlier versions
     SELECT 'FUNCTION', p.name, NULL, p.proowner, a.grantee, a.privilege_type
-    FROM noting p CROSS JOIN LATERAL aclexplode(p.proacl) a
+    FROM our_function p CROSS JOIN LATERAL aclexplode(p.proacl) a
     UNION ALL
     SELECT 'SCHEMA', n.nspname::text, NULL, n.nspowner, a.grantee, a.privilege_type
     FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
@@ -143,6 +157,7 @@ code (relation, label, fix) AS MATERIALIZED (
     FROM pg_trigger t
     WHERE t.tgrelid IN (SELECT oid FROM ours)
       AND (NOT t.tgisinternal OR (t.tgconstrrelid <> 0 AND t.tgconstrrelid NOT IN (SELECT oid FROM ours)))
+      AND t.oid NOT IN (SELECT oid FROM append_only)
     UNION ALL
     SELECT r.ev_class, 'the rule ' || r.rulename,
            CASE WHEN r.ev_type <> '1' THEN format('DROP RULE %%I ON %%s', r.rulename, r.ev_class::regclass) END
@@ -208,6 +223,7 @@ SELECT n.oid IS NOT NULL AS has_schema, quote_ident(pg_get_userbyid(n.nspowner))
        quote_ident(current_user) AS maker,
        (SELECT d.role FROM distrust d JOIN pg_roles r ON r.oid = d.oid WHERE r.rolname = current_user) AS maker_distrusted_by,
        EXISTS (SELECT FROM me WHERE me.rolsuper) AS is_superuser,
+       EXISTS (SELECT FROM append_only) AS is_append_only,
        coalesce((
            SELECT json_agg(json_build_object(
                'name', o.name,
@@ -248,7 +264,7 @@ SELECT n.oid IS NOT NULL AS has_schema, quote_ident(pg_get_userbyid(n.nspowner))
                'name', p.oid::regprocedure::text, 'owner', quote_ident(pg_get_userbyid(p.proowner)),
                'role', (SELECT d.role FROM distrust d WHERE d.oid = p.proowner)
            ))
-           FROM noting p
+           FROM our_function p
            WHERE p.proowner NOT IN (SELECT oid FROM trusted)
        ), '[]') AS functions,
        coalesce((
@@ -257,7 +273,7 @@ SELECT n.oid IS NOT NULL AS has_schema, quote_ident(pg_get_userbyid(n.nspowner))
                SELECT pg_describe_object(h.classid, h.objid, 0) AS label
                FROM held h
                WHERE h.objid NOT IN (
-                   SELECT oid FROM ours UNION ALL SELECT oid FROM counter UNION ALL SELECT oid FROM noting
+                   SELECT oid FROM ours UNION ALL SELECT oid FROM counter UNION ALL SELECT oid FROM our_function
                )
            ) AS x
        ), '[]') AS others
@@ -299,11 +315,22 @@ SELECT n.oid::bigint AS schema, n.nspowner::bigint AS owner,
              AND NOT EXISTS (
                  SELECT FROM pg_proc p
                  WHERE h.classid = 'pg_proc'::regclass AND p.oid = h.objid
-                   AND p.proname ~ '^backfill_[0-9]+_note_[0-9]+$'
+                   AND (p.proname ~ '^backfill_[0-9]+_note_[0-9]+$' OR (p.proname = 'refuse_change' AND p.pronargs = 0))
              )
        ), '{}') AS others
 FROM pg_namespace n
 WHERE n.nspname = 'confiture';
+
+-- name: append_only
+-- Make the table of events append-only, also for its owner. Belongs to format 4. The check of the schema accepts exactly
+-- this function and this trigger.
+CREATE OR REPLACE FUNCTION confiture.refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN RAISE EXCEPTION 'the table confiture.history_events is append-only' USING ERRCODE = 'restrict_violation'; END$$;
+REVOKE ALL ON FUNCTION confiture.refuse_change() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER append_only
+    BEFORE UPDATE OR DELETE OR TRUNCATE ON confiture.history_events
+    FOR EACH STATEMENT EXECUTE FUNCTION confiture.refuse_change();
+ALTER TABLE confiture.history_events ENABLE ALWAYS TRIGGER append_only;
 
 -- name: close_tables
 -- Revoke the default privileges from PUBLIC.

@@ -1,0 +1,14 @@
+CREATE TABLE confiture.identity (project pg_catalog.text NOT NULL, target pg_catalog.text NOT NULL, environment pg_catalog.text NOT NULL, is_declared boolean NOT NULL, is_protected boolean NOT NULL, schema_name pg_catalog.text, search_path pg_catalog.text[] NOT NULL, since timestamp with time zone NOT NULL DEFAULT pg_catalog.clock_timestamp(), set_by pg_catalog.text NOT NULL DEFAULT session_user, PRIMARY KEY (project, target));
+COMMENT ON TABLE confiture.identity IS 'The environment that this database is, one row for each history';
+COMMENT ON COLUMN confiture.identity.is_declared IS 'false: the default environment, which no setting or option names';
+COMMENT ON COLUMN confiture.identity.is_protected IS 'Whether commands that write need the name of the environment';
+COMMENT ON COLUMN confiture.identity.schema_name IS 'The schema in which unqualified names are created';
+COMMENT ON COLUMN confiture.identity.search_path IS 'The search path that leads to that schema';
+CREATE TABLE confiture.history_events (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, project pg_catalog.text NOT NULL, target pg_catalog.text NOT NULL, at timestamp with time zone NOT NULL DEFAULT pg_catalog.clock_timestamp(), event pg_catalog.text NOT NULL, environment pg_catalog.text NOT NULL, version pg_catalog.text, name pg_catalog.text, run pg_catalog.uuid NOT NULL, attempt pg_catalog.uuid, role pg_catalog.text NOT NULL DEFAULT session_user, os_user pg_catalog.text, host pg_catalog.text, process int, ci_run pg_catalog.text, ci_actor pg_catalog.text, commit pg_catalog.text, is_dirty boolean, tool_version pg_catalog.text NOT NULL, reason pg_catalog.text, predicted_ms double precision, low_ms double precision, high_ms double precision, duration_ms double precision, details pg_catalog.jsonb NOT NULL DEFAULT '{}');
+COMMENT ON TABLE confiture.history_events IS 'What happened to each migration, who did it and why; rows are never changed';
+COMMENT ON COLUMN confiture.history_events.run IS 'The events of one command have the same value';
+COMMENT ON COLUMN confiture.history_events.attempt IS 'The attempt whose segments are in the journal';
+COMMENT ON COLUMN confiture.history_events.ci_run IS 'The URL of the CI job';
+COMMENT ON COLUMN confiture.history_events.is_dirty IS 'Whether the work tree had changes that were not in the commit';
+CREATE INDEX history_events_of_migration ON confiture.history_events USING btree (project, target, version);
+UPDATE confiture.format SET version = 4;
