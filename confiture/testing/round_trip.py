@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 
+from confiture.core.schema_facts.reader import read_schema_facts
 from confiture.errors import Diagnostic, InputError
 from confiture.models.migration import MigrationFile
+from confiture.models.schema_facts import SchemaFacts
 from confiture.plan.migration_order import find_version, version_key
 from confiture.testing.database import ScratchDatabase
 from confiture.testing.error_notes import readable_errors
-from confiture.testing.schema_snapshot import SchemaSnapshot, format_differences, read_schema_snapshot
+from confiture.testing.schema_differences import format_differences
 
 
 def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore: Sequence[str] = ()) -> None:
@@ -77,12 +79,12 @@ def _already_applied_diagnostic(message: str) -> Diagnostic:
     )
 
 
-def _read_schema(database: ScratchDatabase) -> SchemaSnapshot:
+def _read_schema(database: ScratchDatabase) -> SchemaFacts:
     with closing(database.connect(autocommit=True)) as connection:
-        return read_schema_snapshot(connection)
+        return read_schema_facts(connection)
 
 
-def _assert_same_schema(message: str, expected: SchemaSnapshot, actual: SchemaSnapshot, ignore: Sequence[str]) -> None:
+def _assert_same_schema(message: str, expected: SchemaFacts, actual: SchemaFacts, ignore: Sequence[str]) -> None:
     __tracebackhide__ = True
     lines = format_differences(expected, actual, tuple(ignore))
     if lines:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from confiture.testing.schema_snapshot import format_differences, read_schema_snapshot
+from confiture.core.schema_facts.reader import read_schema_facts
+from confiture.testing.schema_differences import format_differences
 
 BASE = """
 CREATE SCHEMA sales;
@@ -147,13 +148,21 @@ CREATE CAST (mood AS int) WITH INOUT
 COMMENT ON TABLE w IS 'full'
     -> comment: full, not empty
 REVOKE SELECT (id) ON u FROM public
-    -> privileges: none, not public select
+    -> privileges of public: none, not select
 REVOKE EXECUTE ON FUNCTION g FROM public
     -> different: function public.g()
 ALTER DEFAULT PRIVILEGES IN SCHEMA sales GRANT INSERT ON TABLES TO public
-    -> privileges: public insert, public select, not public select
+    -> privileges of public: insert, select, not select
+ALTER TYPE pair OWNER TO pg_database_owner
+    -> different: type public.pair
+REVOKE USAGE ON TYPE mood FROM public
+    -> privileges of public: none, not usage
+ALTER INDEX u_pkey SET (fillfactor = 60)
+    -> options: fillfactor=60, not none
+CREATE LANGUAGE other HANDLER plpgsql_call_handler
+    -> unexpected: language other
 ALTER SCHEMA sales OWNER TO pg_database_owner
-    -> different: schema sales
+    -> owner: pg_database_owner, not postgres
 """
 NO_CHANGES = """
 GRANT UPDATE ON t TO public; REVOKE UPDATE ON t FROM public;
@@ -170,13 +179,13 @@ CREATE SCHEMA confiture; CREATE TABLE confiture.own (id int PRIMARY KEY); COMMEN
 def test_every_change_is_seen(database):
     with database.connect() as connection:
         connection.execute(BASE)
-        before = read_schema_snapshot(connection)
+        before = read_schema_facts(connection)
         wanted = []
         for statement, difference in re.findall(r"^(.+)\n +-> (.+)$", CHANGES, re.MULTILINE):
             connection.execute(statement.encode())
             wanted.append(difference)
         assert len(wanted) == CHANGES.count("->")
-        seen = format_differences(before, read_schema_snapshot(connection))
+        seen = format_differences(before, read_schema_facts(connection))
     assert [line for line in wanted if line not in {one.strip() for one in seen}] == [], "\n".join(seen)
     # what an extension or a type brings along needs no words
     assert not [line for line in seen if "trgm_ops" in line or "multirange" in line]
@@ -185,18 +194,18 @@ def test_every_change_is_seen(database):
 def test_what_is_the_same_again_is_no_difference(database):
     with database.connect() as connection:
         connection.execute(BASE)
-        before = read_schema_snapshot(connection)
+        before = read_schema_facts(connection)
         connection.execute(NO_CHANGES)
         # positions differ now, and numbers
-        assert format_differences(before, read_schema_snapshot(connection)) == ()
+        assert format_differences(before, read_schema_facts(connection)) == ()
 
 
 def test_texts_of_several_lines_are_told_by_line(database_18):
     with database_18.connect() as connection:
         connection.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT\n1'")
-        before = read_schema_snapshot(connection)
+        before = read_schema_facts(connection)
         connection.execute("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT\n2'")
-        lines = format_differences(before, read_schema_snapshot(connection))
+        lines = format_differences(before, read_schema_facts(connection))
     assert lines[:2] == ("different: function public.f()", "  definition, expected (-) and actual (+):")
     assert [line.strip() for line in lines if re.match(r" *[-+] ", line)] == ["- 1$function$", "+ 2$function$"]
 
@@ -205,7 +214,7 @@ def test_an_ordinary_role_can_read_it(roles):
     roles.database.execute(BASE)
     with roles.database.connect() as connection:
         connection.execute(f"ALTER TABLE w OWNER TO {roles.migrator}".encode())
-        wanted = read_schema_snapshot(connection)
-        assert wanted["table public.w"].facts["owner"] == roles.migrator
+        wanted = read_schema_facts(connection)
+        assert wanted.objects["table public.w"].facts["owner"] == roles.migrator
         connection.execute(f"SET ROLE {roles.reader}".encode())
-        assert set(read_schema_snapshot(connection)) == set(wanted)
+        assert set(read_schema_facts(connection).objects) == set(wanted.objects)

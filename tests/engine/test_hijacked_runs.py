@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from confiture.core.db.operators import FIRST_USER_OID, to_text
-from confiture.testing.schema_snapshot import read_schema_snapshot
+from confiture.core.schema_facts.reader import read_schema_facts
 from tests.support.hostile_role import Attack, called, names_of_all_queries
 from tests.support.projects import Project
 from tests.support.servers import Database
@@ -118,7 +118,7 @@ def test_nothing_of_others_is_called(attacked: Project, database: Database) -> N
         assert "changed" in run("reconcile", "r_totals", "--sql", TOTALS, "--by", "day", expect=1)
         run("tenancy", "map", "--live")
         assert "isolated" in run("tenancy", "prove")
-        read_schema_snapshot(connection)
+        read_schema_facts(connection)
         assert called(connection) is None
         run("migrate", "down")
 

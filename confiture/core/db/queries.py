@@ -17,6 +17,7 @@ _FILES = (
     "backfill/backfill",
     "reconcile/reconcile",
     "tenancy/tenancy",
+    "schema_facts/facts",
 )
 FORMAT = 4
 """The history table format that this version writes. Each format has a file in formats/ with its additions."""

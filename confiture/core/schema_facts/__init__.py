@@ -1,0 +1,1 @@
+"""The schema of a database as facts: reading, comparing, and storing them."""
