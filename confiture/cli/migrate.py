@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from confiture.cli.context import error_boundary, load_project_with_vars, parse_wait, usage_error
+from confiture.cli.context import error_boundary, load_project_with_vars, parse_variables, parse_wait, usage_error
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import (
     DATA_FORMAT_HELP,
@@ -220,6 +220,60 @@ def show(
     with error_boundary(output_format) as context:
         settings = context.settings(settings_options, needs_database=False)
         context.writer.plan(load_project_with_vars(settings, var).plan_of(version, down=down))
+
+
+@app.command(short_help="Copy the files that migrations run to their folders.")
+@expand_options
+def pin(
+    *,
+    version: Annotated[
+        str | None,
+        typer.Argument(metavar="[VERSION]", help="The version to pin; default: every migration that is not pinned."),
+    ] = None,
+    replace: Annotated[
+        str | None,
+        typer.Option("--replace", metavar="VERSION", help="Replace the pins of this version, which must be pending."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Pin the files as they are; do not compare them with the history.")
+    ] = False,
+    settings_options: DatabaseOptions,
+    var: VarOption = None,
+    output_format: Annotated[OutputFormat, format_option(Document.PINS, DATA_FORMAT_HELP)] = TEXT,
+) -> None:
+    """Copy the files that migrations run to the migrations' own folders, so that the originals may change.
+
+    The pin of schemas/020_orders.sql for migrations/002_add_orders.yaml is migrations/002_add_orders/020_orders.sql.
+    A migration runs its pins instead of the originals. An existing pin is not replaced.
+
+    For an applied migration, the pin must contain the text that ran, so the command reads the history.
+
+    Examples:
+
+        confiture migrate pin
+
+        confiture migrate pin 002
+
+        confiture migrate pin --replace 003
+    """
+    with error_boundary(output_format) as context:
+        if replace is not None and (version is not None or offline):
+            other = "VERSION" if version is not None else "--offline"
+            raise usage_error(f"--replace and {other} are mutually exclusive", "remove one of them")
+        settings = context.settings(settings_options, needs_database=not offline)
+        from confiture.core.db.connection import has_no_server, resolve_database
+        from confiture.core.pins import PinOptions, pin_migrations
+
+        overrides = parse_variables(var or ())
+        options = PinOptions(version=replace if replace is not None else version, replace=replace is not None)
+        if offline or has_no_server(settings):
+            result = pin_migrations(settings, overrides, None, options)
+        else:
+            with resolve_database(settings, echo_stderr) as target:
+                result = pin_migrations(settings, overrides, target, options)
+        context.writer.pins(result)
+        if result.problems:
+            raise typer.Exit(ExitCode.USAGE)
 
 
 @app.command(short_help="Check the files without a database.")

@@ -15,7 +15,10 @@ from confiture.cli.streams import echo_stderr, echo_stdout, write_document
 from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
+    from confiture.models.settings import Settings
     from confiture.plan.project import PlannedProject
+
+_MOST_VERSIONS = 5
 
 
 def init(
@@ -60,6 +63,21 @@ def new(
             path = create_migration(name, settings.migrations, settings.root, versions, schemas)
         echo_stdout(os.path.relpath(path))
         echo_stderr("Next: fill in the file, then run `confiture migrate validate`.")
+        _remind_of_pins(settings)
+
+
+def _remind_of_pins(settings: Settings) -> None:
+    """Print the migrations that are not pinned: editing their schema files would change what the migrations run."""
+    from confiture.errors import DiagnosticCollector
+    from confiture.plan.project import read_project
+    from confiture.text import pluralize
+
+    migrations = read_project(settings, {}, DiagnosticCollector()).migrations
+    unpinned = [migration.version for migration in migrations if not migration.is_pinned]
+    if unpinned:
+        number = pluralize(len(unpinned), "migration")
+        names = ", ".join(unpinned[:_MOST_VERSIONS]) + (", ..." if len(unpinned) > _MOST_VERSIONS else "")
+        echo_stderr(f"{number} not pinned ({names}): run `confiture migrate pin` before you edit their schema files.")
 
 
 def schema(
@@ -120,14 +138,13 @@ def print_overview() -> None:
 
 
 def _print_database_overview(project: PlannedProject) -> None:
-    from confiture.core.db.connection import database_label, resolve_database
+    from confiture.core.db.connection import database_label, has_no_server, resolve_database
     from confiture.core.status import migration_status
-    from confiture.models.settings import EMBEDDED
     from confiture.text import pluralize
 
     settings = project.settings
     migrations = pluralize(len(project.migrations), "migration")
-    if settings.database.url == EMBEDDED and not (settings.root / ".confiture" / "postgres" / "data").exists():
+    if has_no_server(settings):
         echo_stdout(f"{migrations}, none applied: the embedded server does not exist yet.")
         echo_stdout("Next: `confiture migrate up` creates it and applies the migrations.")
         return

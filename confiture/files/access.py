@@ -105,11 +105,16 @@ def write_file(path: Path, display_name: str, content: bytes, within: Sequence[P
         raise _write_error(display_name, error) from error
 
 
-def create_file(path: Path, shown: str, content: bytes) -> None:
-    """Create a file. Raise FileAccessError if that fails or the path exists."""
+def create_file(path: Path, shown: str, content: bytes, within: Sequence[Path] | None) -> None:
+    """Create a file atomically, in a folder below one of `within`.
+
+    Raise FileAccessError if that fails or the path exists.
+    """
     try:
         with _open_folder(path.parent) as folder:
-            _create(path.name, folder, content, None)
+            if within is not ANYWHERE:
+                _require_within(folder, path.parent, shown, within)
+            _create_whole(path.name, folder, content)
     except FileExistsError as error:
         hint = "choose another name, or move the existing file"
         raise FileAccessError("exists", f"{shown} already exists", hint) from error
@@ -182,9 +187,28 @@ def _read_descriptor(descriptor: int, size: int, display_name: str) -> bytes:
     raise FileAccessError("file-too-large", message, "split the file, and load data with COPY instead of migrations")
 
 
+def _create_whole(name: str, folder: int, content: bytes) -> None:
+    """Create a file that never exists with a part of its content. Raise FileExistsError."""
+    temporary = _temporary_name(name)
+    _create(temporary, folder, content, None)
+    try:
+        # unlike a rename, a link never replaces a file
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:  # the file system has no hard links
+        _create(name, folder, content, None)
+    finally:
+        os.unlink(temporary, dir_fd=folder)
+
+
+def _temporary_name(name: str) -> str:
+    return f".{name[:200]}.{secrets.token_hex(4)}"
+
+
 def _replace_file(name: str, folder: int, content: bytes, display_name: str) -> None:
     mode = _existing_mode(name, folder, display_name)
-    temporary = f".{name[:200]}.{secrets.token_hex(4)}"
+    temporary = _temporary_name(name)
     _create(temporary, folder, content, mode)
     try:
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PYTHON = ".py"
 SUFFIXES = (".yaml", ".yml", PYTHON)
+NO_STEPS = "no-steps"
+"""The diagnostic code for a migration without steps, such as one that was just created."""
 _VERSION = re.compile(r"(?=.*[^\W_])[\w.-]{1,60}")
 _FILE_NAME = re.compile(r"(?P<version>\d[\d.]*)[_-]?(?P<name>.*)")
 
@@ -128,7 +130,7 @@ def read_migration(
     secrets = secret_variables(node)
     if secrets:
         file = replace(file, shown_text=mask_nodes(file.text, secrets))
-    reader = Reader(file, problems, lambda name: read_ddl(name, folders), secrets)
+    reader = Reader(file, problems, lambda name: read_ddl(name, folders, path), secrets)
     if node is None:
         reader.report(
             Span(path=file.path, line=1), "empty-file", "the file is empty", "create migrations with `confiture new`"
@@ -182,7 +184,7 @@ def _read_recorded_migration(
 ) -> MigrationFile | None:
     from confiture.files.python.python_file import attach_hook
 
-    migration = _read_node(run.node, path, schema, Reader(file, problems, lambda name: read_ddl(name, folders)))
+    migration = _read_node(run.node, path, schema, Reader(file, problems, lambda name: read_ddl(name, folders, path)))
     if migration is None:
         return None
     phases = {phase: tuple(attach_hook(step, run) for step in steps) for phase, steps in migration.phases.items()}
@@ -218,7 +220,7 @@ def _build_migration(
     version, name = _version_and_name(fields, path, reader)
     phases = schema.build_steps(fields)
     if is_whole and not any(phases.values()):
-        raise reader.report(fields.span, "no-steps", "the migration has no steps", "add a phase, for example `ddl:`")
+        raise reader.report(fields.span, NO_STEPS, "the migration has no steps", "add a phase, for example `ddl:`")
     return MigrationFile(
         version=version,
         name=name,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from confiture.errors import Diagnostic, InputError
 from confiture.files.access import (
+    ANYWHERE,
     OWN_FOLDER,
     create_file,
     display_path,
@@ -163,4 +164,4 @@ def next_version(versions: Sequence[str]) -> str:
 
 
 def _write_new_file(path: Path, text: str) -> None:
-    create_file(path, str(path), text.encode())
+    create_file(path, str(path), text.encode(), ANYWHERE)

@@ -18,14 +18,15 @@ _TEMPLATE = re.compile(r"\.(?:j2|jinja2?)$", re.IGNORECASE)
 _SCRIPT = re.compile(r"\.(?:ya?ml|py|sql|json|toml|xml)(?:\.j2|\.jinja2?)?$", re.IGNORECASE)
 
 
-def find_unread_files(folders: DdlFolders, used_paths: Set[str]) -> tuple[str, ...]:
+def find_unread_files(folders: DdlFolders, used_paths: Set[str], pin_folders: Set[Path]) -> tuple[str, ...]:
     """Return a sentence for each file that has a version in its name but is not read as a migration.
 
-    `used_paths` are the files, relative to the root, that migration steps refer to. Files and folders whose names begin
-    with `.` or `_` are deliberately excluded, as are the schemas folder and backups such as `001_a.yaml.bak`.
+    `used_paths` are the files, relative to the root, that migration steps refer to. `pin_folders` are the migrations'
+    own folders. Files and folders whose names begin with `.` or `_` are deliberately excluded, as are the schemas
+    folder and backups such as `001_a.yaml.bak`.
     """
     return tuple(
-        f"{shown} is not read: {_next_step(path, folders)}"
+        f"{shown} is not read: {_next_step(path, folders, pin_folders)}"
         for path in _script_files(folders)
         if (shown := display_path(path, folders.root)) not in used_paths
     )
@@ -41,7 +42,10 @@ def _script_files(folders: DdlFolders) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-def _next_step(path: Path, folders: DdlFolders) -> str:
+def _next_step(path: Path, folders: DdlFolders, pin_folders: Set[Path]) -> str:
+    owner = next((folder for folder in path.parents if folder in pin_folders), None)
+    if owner is not None:
+        return f"{owner.name} names no such file; delete it, or name {path.relative_to(owner).as_posix()} in a step"
     name = _TEMPLATE.sub("", path.name)
     stem, dot, suffix = name.rpartition(".")
     suffix = dot + suffix.lower()

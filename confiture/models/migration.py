@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from confiture.errors import Span
 from confiture.models.call_sites import CallSite
 from confiture.models.records import record
-from confiture.models.source import LocatedSource, SourceFile
+from confiture.models.source import LocatedSource, NamedFile, SourceFile
 
 Scalar = str | bool | int | Decimal | float | None
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -72,7 +72,8 @@ class Step:
 
     `timeout_ms` limits the time of each statement; `lock_timeout_ms` limits each wait for a lock. `name` is the name in
     the file, or None; `when` is a Jinja expression that must be true for the step to run. A step with `once` is not run
-    again when the migration is verified later.
+    again when the migration is verified later. `named_file` is the file that contains the step's text; None if the
+    migration's own file contains the text.
 
     `kind` is the name of the step kind in checksums. It is stored in the history of every database and must never
     change. All other properties of a step kind are defined by its StepKind in `plan/step_kinds`.
@@ -86,6 +87,7 @@ class Step:
     once: bool = False
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
+    named_file: NamedFile | None = None
 
     @property
     def located_source(self) -> LocatedSource:
@@ -271,3 +273,14 @@ class MigrationFile:
     def steps(self, phase: Phase) -> tuple[Step, ...]:
         """Return the steps of a phase; empty if the file does not contain the phase."""
         return self.phases.get(phase, ())
+
+    @property
+    def named_files(self) -> tuple[NamedFile, ...]:
+        """The files that the steps of all phases name, without duplicates."""
+        files = [step.named_file for steps in self.phases.values() for step in steps if step.named_file]
+        return tuple({named.file.path: named for named in files}.values())
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the migration's own folder contains every file that the steps name."""
+        return all(named.is_pinned for named in self.named_files)

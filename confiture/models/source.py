@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import field
 from functools import lru_cache
+from pathlib import Path
 
 from confiture.errors import Diagnostic, Span
 from confiture.models.records import record
@@ -33,6 +34,21 @@ class SourceFile:
         return Diagnostic(
             code=code, message=message, span=span, excerpt=self.excerpt(span.line), detail=detail, hint=hint
         )
+
+
+@record(frozen=True, kw_only=True, slots=True)
+class NamedFile:
+    """A file that a migration names, with the text that runs. Paths are absolute.
+
+    `folder` is the migration's own folder. `pin` is the path at which this folder contains a copy of the file, or will
+    contain one; None if the file cannot be pinned. `current` is the file outside the folder; None if there is none.
+    """
+
+    file: SourceFile
+    folder: Path | None = None
+    pin: Path | None = None
+    current: Path | None = None
+    is_pinned: bool = False
 
 
 @record(frozen=True, kw_only=True, slots=True)

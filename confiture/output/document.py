@@ -15,6 +15,7 @@ class Document(StrEnum):
     STATUS = "status"
     PLAN = "plan"
     ADOPTION = "adoption"
+    PINS = "pins"
     TENANT_MAP = "tenant_map"
     TENANT_ISOLATION = "tenant_isolation"
     LOCKS = "locks"

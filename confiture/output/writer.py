@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from confiture.models.backfills import BackfillState
     from confiture.models.findings import LintReport
     from confiture.models.locks import RunningSession
+    from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
@@ -101,6 +102,10 @@ class Writer:
     def adoption(self, summary: AdoptionSummary) -> None:
         """Write the result of renaming a project's history."""
         self._refuse(Document.ADOPTION)
+
+    def pins(self, result: PinResult) -> None:
+        """Write the pins that were written."""
+        self._refuse(Document.PINS)
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write the tables and their tenant ownership."""

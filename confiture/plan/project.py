@@ -9,6 +9,7 @@ from typing import Any
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError
 from confiture.files.ddl import DdlFolders
 from confiture.files.migration import migration_paths, read_migration
+from confiture.files.pins import pin_folder
 from confiture.files.unread_files import find_unread_files
 from confiture.models.migration import MigrationFile, Phase
 from confiture.models.plan import Direction, PlannedMigration
@@ -91,10 +92,8 @@ def read_project(
     folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
     # load the hooks in the settings first, because a migration may import the modules that register them
     planner = Planner(settings, overrides, problems, parse)
-    read = [
-        read_migration(path, folders, MIGRATION_SCHEMA, problems)
-        for path in migration_paths(settings.migrations, settings.root)
-    ]
+    paths = migration_paths(settings.migrations, settings.root)
+    read = [read_migration(path, folders, MIGRATION_SCHEMA, problems) for path in paths]
     readable = [migration for migration in read if migration is not None]
     # requirements cannot be checked if a file is unreadable
     is_complete = all(migration is not None and migration.is_complete for migration in read)
@@ -111,5 +110,7 @@ def read_project(
         migrations=migrations,
         ups=ups,
         downs=downs,
-        unread_files=find_unread_files(folders, {step.located_source.file.path for step in steps}),
+        unread_files=find_unread_files(
+            folders, {step.located_source.file.path for step in steps}, {pin_folder(path) for path in paths}
+        ),
     )

@@ -17,7 +17,7 @@ from confiture.files.schema.reader import InvalidValue, Reader
 from confiture.files.settings import SETTINGS_SHAPE
 from confiture.files.source_files import parse_yaml
 from confiture.models.migration import Operator, Phase
-from confiture.models.source import SourceFile
+from confiture.models.source import NamedFile, SourceFile
 from confiture.plan.step_kinds import MIGRATION_SCHEMA
 from tests.support.paths import REPOSITORY
 from tests.support.servers import Database
@@ -99,8 +99,8 @@ def _without_links(text: str) -> str:
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
-def _always(file: SourceFile) -> Callable[[object], SourceFile]:
-    return lambda _: file
+def _always(file: SourceFile) -> Callable[[object], NamedFile]:
+    return lambda _: NamedFile(file=file)
 
 
 @pytest.mark.parametrize("name", ["README.md", "settings.md"])

@@ -23,7 +23,7 @@ from confiture.models.findings import Finding
 from confiture.models.migration import FileStep, MigrationFile, Phase
 from confiture.models.plan import Direction, PlannedMigration, Segment, StepId, TransactionMode
 from confiture.models.settings import DatabaseSettings, Settings, TenancySettings
-from confiture.models.source import LocatedSource, SourceFile
+from confiture.models.source import LocatedSource, NamedFile, SourceFile
 from confiture.models.trace import LockMode
 from confiture.plan.planner import Planner
 from confiture.plan.rendering import render_verbatim
@@ -47,7 +47,9 @@ def source(path: str, text: str) -> LocatedSource:
 
 def planned(version: str, path: str, text: str, *, is_template: bool = False) -> PlannedMigration:
     """A migration with one DDL file."""
-    step = FileStep(sql=source(path, text), is_template=is_template, span=Span(path=path, line=1), name=path)
+    sql = source(path, text)
+    named_file = NamedFile(file=sql.file)
+    step = FileStep(sql=sql, is_template=is_template, named_file=named_file, span=Span(path=path, line=1), name=path)
     migration = MigrationFile(
         version=version, name="m", file=step.sql.file, span=step.span, phases={Phase.DDL: (step,)} if text else {}
     )

@@ -390,8 +390,8 @@ def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("kept")
     for name in ("a", "link"):
         with pytest.raises(FileAccessError, match="already exists"):
-            create_file(tmp_path / name, name, b"new")
-    create_file(tmp_path / "b", "b", b"new")
+            create_file(tmp_path / name, name, b"new", (tmp_path,))
+    create_file(tmp_path / "b", "b", b"new", (tmp_path,))
     assert {one.name for one in tmp_path.iterdir()} == {"a", "b", "link"}
     assert ((tmp_path / "a").read_text(), (tmp_path / "b").read_text()) == ("kept", "new")
 

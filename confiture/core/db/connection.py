@@ -95,6 +95,11 @@ def resolve_database(settings: Settings, notify: Callable[[str], None]) -> Itera
         yield ConnectionTarget(conninfo=address, label=database_label(database), origin=database.url_from)
 
 
+def has_no_server(settings: Settings) -> bool:
+    """Whether the database is an embedded server that does not exist yet, so that nothing can be applied."""
+    return settings.database.url == EMBEDDED and not (settings.root / ".confiture" / "postgres" / "data").exists()
+
+
 def database_label(settings: DatabaseSettings) -> str:
     """Return a database label for users: `user@host:port/name`, never with a password."""
     if settings.url == EMBEDDED:

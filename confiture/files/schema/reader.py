@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from confiture.errors import DiagnosticCollector, Span
-from confiture.models.source import LocatedSource, SourceFile
+from confiture.models.source import LocatedSource, NamedFile, SourceFile
 from confiture.secrets import HIDDEN
 from confiture.text import cut
 
@@ -44,7 +44,7 @@ class Reader:
         self,
         file: SourceFile,
         problems: DiagnosticCollector,
-        open_named: Callable[[LocatedSource], SourceFile] | None = None,
+        open_named: Callable[[LocatedSource], NamedFile] | None = None,
         secrets: Iterable[ScalarNode] = (),
     ) -> None:
         self.file = file

@@ -26,7 +26,7 @@ from confiture.files.schema.reader import (
     shorten,
 )
 from confiture.models.settings import PROJECT_NAME, PROJECT_NAME_HINT
-from confiture.models.source import LocatedSource, SourceFile
+from confiture.models.source import LocatedSource, NamedFile
 from confiture.text import did_you_mean
 
 _SIZE = re.compile(r"([0-9]{1,9})\s*(kB|MB|GB)")
@@ -89,7 +89,7 @@ class ProjectName:
 class FilePath:
     """A file name. Reading the value opens the file."""
 
-    def read(self, node: Node, reader: Reader) -> tuple[LocatedSource, SourceFile]:
+    def read(self, node: Node, reader: Reader) -> tuple[LocatedSource, NamedFile]:
         name = LocatedText().read(node, reader)
         if reader.open_named is None:
             raise reader.report(name.start, "wrong-value", "a file name is not allowed here", "remove the file name")

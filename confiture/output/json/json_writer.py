@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from confiture.lint.rule import Rule
     from confiture.models.backfills import BackfillState
     from confiture.models.locks import RunningSession
+    from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
@@ -62,6 +63,12 @@ class JsonWriter(Writer):
         from confiture.output.json.status import adoption_document
 
         self._write(adoption_document(summary.database, summary.old, summary.new, summary.migrations))
+
+    def pins(self, result: PinResult) -> None:
+        """Write `confiture.pins`."""
+        from confiture.output.json.status import pins_document
+
+        self._write(pins_document(result))
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write `confiture.tenancy`."""

@@ -1,9 +1,10 @@
-"""The JSON documents for the history: the migration status, and the renaming of a project."""
+"""The JSON documents for the history: the migration status, the renaming of a project, and pins."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from confiture.models.pins import PinResult
 from confiture.output.json.document import with_schema_version
 from confiture.output.json.objects import diagnostics_list, round_to_microseconds
 from confiture.plan.history import InterruptedMigration, MigrationStatus
@@ -81,4 +82,14 @@ def adoption_document(database: str, old: str, new: str, migrations: int) -> dic
         "old": old,
         "new": new,
         "migrations": migrations,
+    }
+
+
+def pins_document(result: PinResult) -> dict[str, Any]:
+    """Describe the pins that were written: `migrate pin`."""
+    return with_schema_version("confiture.pins") | {
+        "written": [
+            {"version": one.version, "name": one.name, "pin": one.pin, "source": one.source} for one in result.written
+        ],
+        "problems": diagnostics_list(result.problems),
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from confiture.lint.rule import Rule
     from confiture.models.backfills import BackfillState
     from confiture.models.locks import RunningSession
+    from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
@@ -73,6 +74,15 @@ class TextWriter(Writer):
             self.context.write(
                 f"Next: change `project: {summary.configured}` to `project: {summary.new}` in confiture.yaml.\n"
             )
+
+    def pins(self, result: PinResult) -> None:
+        """Write a line for each pin. Write the files that could not be pinned to stderr."""
+        for one in result.written:
+            self.context.write(f"{one.pin}: pinned from {one.source}\n")
+        if result.problems:
+            self.diagnostics(result.problems)
+        elif not result.written:
+            self.context.write("Nothing to do: everything is pinned.\n")
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write a row for each table."""

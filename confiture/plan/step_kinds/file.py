@@ -21,16 +21,18 @@ class FileKind(StepKind):
     keys: ClassVar = {
         "file": Key(
             value_type=FilePath(),
-            description=f"A DDL file below the schemas folder; rendered if the name ends in {TEMPLATE_SUFFIX}.",
+            description=f"A pin, or a DDL file below the schemas folder; rendered if it ends in {TEMPLATE_SUFFIX}.",
         )
     }
 
     def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
         """Build the step; the default name is the file name."""
-        file_name, file = fields["file"]
+        file_name, named_file = fields["file"]
         named_fields = {**common_fields, "name": common_fields["name"] or file_name.text.strip()}
+        file = named_file.file
         sql = LocatedSource(text=file.text, file=file)
-        return FileStep(sql=sql, is_template=file.path.endswith(TEMPLATE_SUFFIX), **named_fields)
+        is_template = file.path.endswith(TEMPLATE_SUFFIX)
+        return FileStep(sql=sql, is_template=is_template, named_file=named_file, **named_fields)
 
     def is_template(self, step: Step) -> bool:
         """Whether the file name ends in the template suffix."""
