@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from confiture.cli.assess import assess
 from confiture.cli.context import error_boundary, load_project_with_vars, parse_variables, parse_wait, usage_error
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import (
@@ -199,6 +200,9 @@ def status(
         context.writer.status(StatusSummary(status=now, environment=settings.environment, database=target.label))
         if now.drift:
             raise typer.Exit(ExitCode.DRIFT)
+
+
+app.command(short_help="Grade the risks of pending migrations.")(assess)
 
 
 @app.command(short_help="Print a migration's plan.")

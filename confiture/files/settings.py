@@ -15,7 +15,7 @@ from confiture.files.lint_settings import LINTING, PATTERNS, build_lint_settings
 from confiture.files.schema.containers import FieldValues, Key, ListOf, MapOf, Record
 from confiture.files.schema.located_text import LocatedText
 from confiture.files.schema.reader import InvalidValue, Reader
-from confiture.files.schema.types import Boolean, Duration, NonNegativeInteger, ProjectName, TextValue
+from confiture.files.schema.types import Boolean, Duration, NonNegativeInteger, ProjectName, Size, TextValue
 from confiture.files.secret_masks import mask_nodes, mask_settings_lines, secret_settings
 from confiture.files.source_files import parse_yaml, read_source_file
 from confiture.files.variables import VARIABLES, has_other_templates, substitute_environment
@@ -94,6 +94,13 @@ SETTINGS_SHAPE = Record(
                             value_type=Boolean(),
                             description="Whether a dry run requires --yes.",
                             default=default_of(Settings, "protected"),
+                        ),
+                        "window": Key(
+                            value_type=Duration(),
+                            description="The time in which migrations should finish; longer ones get the grade high.",
+                        ),
+                        "free_space": Key(
+                            value_type=Size(), description="The free disk space of the server, such as 200GB."
                         ),
                     },
                     noun="environment key",
@@ -239,6 +246,8 @@ def _merge_settings(
         project=fields.get("project"),
         is_named="project" in fields.values,
         protected=bool(chosen and chosen.get("protected")),
+        window_ms=chosen.get("window") if chosen else None,
+        free_space_bytes=chosen.get("free_space") if chosen else None,
         database=_build_database_settings(sections, environment, reader.file, overrides, environ),
         migrations=root / fields.get("migrations"),
         schemas=root / fields.get("schemas"),

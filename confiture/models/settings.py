@@ -100,6 +100,10 @@ class Settings:
     """Whether the settings set the project name."""
     protected: bool = False
     """Whether a dry run needs confirmation, because it acquires real locks and leaves dead rows."""
+    window_ms: int | None = None
+    """The time in which all migrations of a deployment should finish; None if it is not set."""
+    free_space_bytes: int | None = None
+    """The free disk space of the server, which SQL cannot read; None if it is not set."""
     database: DatabaseSettings
     migrations: Path
     schemas: Path

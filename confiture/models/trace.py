@@ -41,6 +41,23 @@ class LockMode(StrEnum):
             return BlockedAccess.WRITES
         return BlockedAccess.DDL if self is LockMode.SHARE_UPDATE_EXCLUSIVE else BlockedAccess.STRONGER_DDL
 
+    def conflicts_with(self, other: LockMode) -> bool:
+        """Whether two sessions cannot hold the modes at the same time (see the manual's table of conflicts)."""
+        return other.strength >= _FIRST_CONFLICT[self] and (self, other) != (LockMode.SHARE, LockMode.SHARE)
+
+
+_FIRST_CONFLICT = {
+    LockMode.ACCESS_SHARE: LockMode.ACCESS_EXCLUSIVE.strength,
+    LockMode.ROW_SHARE: LockMode.EXCLUSIVE.strength,
+    LockMode.ROW_EXCLUSIVE: LockMode.SHARE.strength,
+    LockMode.SHARE_UPDATE_EXCLUSIVE: LockMode.SHARE_UPDATE_EXCLUSIVE.strength,
+    LockMode.SHARE: LockMode.ROW_EXCLUSIVE.strength,
+    LockMode.SHARE_ROW_EXCLUSIVE: LockMode.ROW_EXCLUSIVE.strength,
+    LockMode.EXCLUSIVE: LockMode.ROW_SHARE.strength,
+    LockMode.ACCESS_EXCLUSIVE: LockMode.ACCESS_SHARE.strength,
+}
+"""The weakest mode that each mode conflicts with. All stronger modes conflict too, except SHARE with itself."""
+
 
 class BlockedAccess(StrEnum):
     """The access that a lock denies to other sessions, worst first. Each value includes the values below it."""

@@ -14,6 +14,7 @@ class Document(StrEnum):
     RULES = "rules"
     STATUS = "status"
     PLAN = "plan"
+    ASSESSMENT = "assessment"
     ADOPTION = "adoption"
     PINS = "pins"
     TENANT_MAP = "tenant_map"

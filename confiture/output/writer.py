@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from confiture.lint.rule import Rule
     from confiture.models.backfills import BackfillState
     from confiture.models.findings import LintReport
+    from confiture.models.grades import Assessment
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
@@ -98,6 +99,10 @@ class Writer:
     def plan(self, plan: PlannedMigration) -> None:
         """Write the plan of a migration."""
         self._refuse(Document.PLAN)
+
+    def assessment(self, assessment: Assessment) -> None:
+        """Write the graded risks of pending migrations."""
+        self._refuse(Document.ASSESSMENT)
 
     def adoption(self, summary: AdoptionSummary) -> None:
         """Write the result of renaming a project's history."""

@@ -10,6 +10,22 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+_AGGREGATES = """
+any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
+dense_rank every first_value json_agg json_agg_strict json_object_agg json_object_agg_strict json_object_agg_unique
+json_object_agg_unique_strict jsonb_agg jsonb_agg_strict jsonb_object_agg jsonb_object_agg_strict
+jsonb_object_agg_unique jsonb_object_agg_unique_strict lag last_value lead max min mode nth_value ntile
+percent_rank percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy regr_count
+regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy row_number stddev stddev_pop stddev_samp string_agg
+sum var_pop var_samp variance xmlagg
+"""
+
+
+def is_built_in(name: str) -> bool:
+    """Whether PostgreSQL has a function, an aggregate, or a window function with that name."""
+    functions = load_built_in_functions()
+    return name in functions.volatile or name in functions.not_volatile or name in _AGGREGATES.split()
+
 
 class BuiltInFunctions(NamedTuple):
     """Functions by name, and binary-coercible casts (source and target type)."""

@@ -21,6 +21,7 @@ BORROWED = {
 COMMANDS = (
     "migrate --dry-run",
     "migrate up",
+    "migrate assess --dry-run",
     "migrate status",
     "migrate show 002",
     "migrate down",
@@ -84,7 +85,7 @@ def test_every_key_is_described(shop_18: Project, database_18: Database) -> None
     query = "SELECT id, tenant_id FROM w_a WHERE id BETWEEN 2 AND 12"
     documents.append(shop_18.run("reconcile", "r_a", "--sql", query, "--format", "json", expect=1).json)
     documents.append(shop_18.run("tenancy", "prove", "--format", "json").json)
-    assert len({document["format"] for document in documents}) == 11
+    assert len({document["format"] for document in documents}) == 12
     for document in documents:
         form = document["format"]
         assert set(_keys(document)) - _described(form) == set(), form

@@ -16,6 +16,7 @@ _FILES = (
     "dry_run/trace",
     "backfill/backfill",
     "reconcile/reconcile",
+    "review/review",
     "tenancy/tenancy",
     "schema_facts/facts",
 )

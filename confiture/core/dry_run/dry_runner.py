@@ -69,7 +69,7 @@ class DryRunner:
         accuracy = prediction_accuracy(history)
         if accuracy:
             self._emit(Notice(text=accuracy))
-        self._save_predictions(plan, runs, scale, inputs)
+        self._save_predictions(plan, runs, scale, inputs, isolation)
         mixed = isolation.with_verdict(IsolationVerdict.MIXED) if isolation else ()
         if mixed:
             raise CheckFailed(*map(mixed_diagnostic, mixed))
@@ -105,7 +105,12 @@ class DryRunner:
         )
 
     def _save_predictions(
-        self, plan: Plan, runs: Sequence[Sequence[StatementTrace]], scale: Scale | None, inputs: SummaryInputs
+        self,
+        plan: Plan,
+        runs: Sequence[Sequence[StatementTrace]],
+        scale: Scale | None,
+        inputs: SummaryInputs,
+        isolation: IsolationReport | None,
     ) -> None:
         if not self._options.store_prediction or plan.direction is Direction.DOWN:
             return
@@ -114,7 +119,7 @@ class DryRunner:
         target = self._options.scale_to or self._context.target
         checksums = {migration.version: migration.checksum for migration in plan.migrations}
         try:
-            predictions = build_predictions(runs, scale, inputs, target.label, checksums)
+            predictions = build_predictions(runs, scale, inputs, target.label, checksums, isolation)
             PredictionStore(self._context.settings.root).save(predictions)
         except FileAccessError as error:
             # Produce the report even if the checkout is read-only.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import groupby
 
 from confiture.core.dry_run.estimates import estimate_duration
@@ -13,9 +15,9 @@ from confiture.core.dry_run.tenancy_prover import mixed_warning
 from confiture.core.dry_run.warnings import find_warnings, residual_effects
 from confiture.models.events import DryRunFinished
 from confiture.models.findings import Finding
-from confiture.models.predictions import Prediction
+from confiture.models.predictions import MeasuredLock, Measurement, Prediction
 from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict
-from confiture.models.trace import Estimate, LockMode, LockTrace, StatementTrace
+from confiture.models.trace import BlockedAccess, Estimate, LockMode, LockTrace, StatementTrace
 from confiture.sql.actions import is_same_relation
 
 Traces = Sequence[StatementTrace]
@@ -71,18 +73,61 @@ def summarize_failed(
 
 
 def build_predictions(
-    runs: Sequence[Traces], scale: Scale | None, inputs: SummaryInputs, database: str, checksums: Mapping[str, str]
+    runs: Sequence[Traces],
+    scale: Scale | None,
+    inputs: SummaryInputs,
+    database: str,
+    checksums: Mapping[str, str],
+    isolation: IsolationReport | None,
 ) -> tuple[Prediction, ...]:
-    """Return a prediction for each migration in the runs. `checksums` maps versions to checksums."""
+    """Return a prediction for each migration in the runs. `checksums` maps versions to checksums.
+
+    A prediction that is scaled to another database's row counts contains no other measurements.
+    """
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    complete = add_reacquired_locks(runs[-1], inputs.locks)
     return tuple(
         Prediction.of(
             database,
             version,
             checksum,
             _build_estimate(_select_version(version, runs), scale, version not in inputs.non_representative),
+            None if scale else _build_measurement(version, complete, isolation, at),
         )
         for version, checksum in checksums.items()
     )
+
+
+def _build_measurement(version: str, traces: Traces, isolation: IsolationReport | None, at: str) -> Measurement:
+    """Return what the last run measured in a migration. The numbers of a sampled backfill are extrapolated."""
+    own = [trace for trace in traces if trace.step.version == version]
+    proofs = [one for one in isolation.statements if one.step.version == version] if isolation else []
+    held_ms: dict[tuple[str, LockMode], float] = {}
+    for lock in (lock for trace in own for lock in trace.locks if lock.is_queried or _blocks_by_index(lock)):
+        key = (lock.relation, lock.effective_mode)
+        held_ms[key] = max(held_ms.get(key, 0.0), lock.held_ms)
+    deleted: Counter[str] = Counter()
+    for trace in own:
+        deleted.update({rows.table: round(rows.deleted * trace.weight) for rows in trace.rows if rows.deleted})
+    temp_bytes = [trace.temp_bytes for trace in own]
+    return Measurement(
+        at=at,
+        locks=tuple(
+            MeasuredLock(relation=relation, mode=mode, held_ms=round(ms, 3)) for (relation, mode), ms in held_ms.items()
+        ),
+        wal_bytes=round(sum(trace.wal_bytes * trace.weight for trace in own)),
+        temp_bytes=None if None in temp_bytes else sum(size for size in temp_bytes if size),
+        rewrites=tuple(dict.fromkeys(relation for trace in own for relation in trace.rewrites)),
+        deleted_rows=tuple(deleted.items()),
+        is_proved=isolation is not None,
+        mixed=tuple(one.target for one in proofs if one.proof.verdict is IsolationVerdict.MIXED),
+        not_provable=tuple(one.target for one in proofs if one.proof.verdict is IsolationVerdict.NOT_PROVABLE),
+    )
+
+
+def _blocks_by_index(lock: LockTrace) -> bool:
+    """Whether a lock on an index keeps queries on its table waiting."""
+    return lock.kind == "index" and lock.effective_mode.blocked_access is BlockedAccess.READS
 
 
 def _select_version(version: str, runs: Sequence[Traces]) -> list[Traces]:

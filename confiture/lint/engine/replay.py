@@ -125,8 +125,16 @@ class _CommentedStatements:
 class MigrationReplay(_CatalogTracker):
     """Replays migrations on a separate catalog, and runs the statement rules on each statement."""
 
-    def __init__(self, active_rules: Iterable[ActiveRule], target: LintTarget, parse: Parse = parse_sql) -> None:
+    def __init__(
+        self,
+        active_rules: Iterable[ActiveRule],
+        target: LintTarget,
+        parse: Parse = parse_sql,
+        observe: Callable[[StatementContext], None] | None = None,
+    ) -> None:
+        """Replay with these rules. `observe` is called with each checked statement, before it is applied."""
         super().__init__()
+        self._observe = observe
         self._target = target
         self._by_kind = _rules_by_kind(active_rules)
         self._texts = StatementCache(parse)
@@ -161,6 +169,8 @@ class MigrationReplay(_CatalogTracker):
                 context = self._make_context(migration, transaction, number, created)
                 self._compute_effects(context)
                 yield from self._check_statement(context)
+                if self._observe is not None:
+                    self._observe(context)
                 transaction.add_checked(context)
                 renamed = _rename_in_default(context)
                 created |= self._apply(context.statement)

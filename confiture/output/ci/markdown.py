@@ -10,6 +10,7 @@ from confiture.durations import format_duration
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
 from confiture.models.findings import Finding, LintReport
+from confiture.models.grades import Assessment, Grade, MigrationAssessment, RiskCategory
 from confiture.models.reports import RunReport
 from confiture.models.tenancy_proofs import IsolationVerdict
 from confiture.models.trace import DryRunWarning
@@ -38,6 +39,10 @@ class MarkdownWriter(Writer):
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Write the errors."""
         self.context.write(diagnostics_markdown(diagnostics))
+
+    def assessment(self, assessment: Assessment) -> None:
+        """Write the graded risks."""
+        self.context.write(assessment_markdown(assessment))
 
     def findings(self, summary: LintSummary) -> None:
         """Write the findings."""
@@ -87,6 +92,39 @@ def findings_markdown(report: LintReport) -> str:
     parts += _section("Instead", _remedies(report.findings))
     parts += _section("Notes", [f"- {_table_cell(note)}" for note in report.notes])
     return "\n\n".join(parts) + "\n"
+
+
+def assessment_markdown(assessment: Assessment) -> str:
+    """Return the grades: a table with a row for each migration, worst first, then the reasons."""
+    migrations = sorted(assessment.migrations, key=lambda one: -one.worst.rank)
+    if not migrations:
+        return f"### Confiture: assessment\n\nNo migration is pending on {_table_cell(assessment.database)}.\n"
+    head = ["migration", *(category.value for category in RiskCategory), "effect"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for migration in migrations:
+        grades = (_grade_text(migration.grade(category).grade) for category in RiskCategory)
+        label = _table_cell(f"{migration.version} {migration.name}")
+        lines.append(f"| {label} | {' | '.join(grades)} | {_table_cell(migration.effect)} |")
+    where = _table_cell(f"{assessment.database} ({assessment.environment})")
+    number = pluralize(len(migrations), "migration")
+    parts = ["### Confiture: assessment", f"{number} pending on {where}; the worst grade is {assessment.worst.value}."]
+    parts += _section("Grades", lines)
+    parts += _section("Reasons", [line for migration in migrations for line in _reason_lines(migration)])
+    parts += _section("Notes", [f"- {_table_cell(note)}" for note in assessment.notes])
+    return "\n\n".join(parts) + "\n"
+
+
+def _grade_text(grade: Grade) -> str:
+    return f"**{grade.value}**" if grade in (Grade.HIGH, Grade.UNKNOWN) else grade.value
+
+
+def _reason_lines(migration: MigrationAssessment) -> list[str]:
+    lines = [f"- {_table_cell(f'{migration.version} {migration.name}')}"]
+    for one in sorted(migration.grades, key=lambda one: -one.grade.rank):
+        if one.grade is not Grade.NONE:
+            reason = _table_cell(f"{one.category.value}: {one.reason}")
+            lines.append(f"  - {_grade_text(one.grade)}: {reason} ({one.source.value})")
+    return lines
 
 
 def _rule_explanations(findings: Iterable[Finding]) -> list[str]:

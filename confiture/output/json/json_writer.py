@@ -11,6 +11,7 @@ from confiture.output.writer import AdoptionSummary, LintSummary, StatusSummary,
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
     from confiture.models.backfills import BackfillState
+    from confiture.models.grades import Assessment
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
@@ -57,6 +58,12 @@ class JsonWriter(Writer):
         from confiture.output.json.plan import plan_document
 
         self._write(plan_document(plan))
+
+    def assessment(self, assessment: Assessment) -> None:
+        """Write `confiture.assessment`."""
+        from confiture.output.json.assessment import assessment_document
+
+        self._write(assessment_document(assessment))
 
     def adoption(self, summary: AdoptionSummary) -> None:
         """Write `confiture.adoption`."""

@@ -12,6 +12,7 @@ from confiture.output.writer import AdoptionSummary, LintSummary, StatusSummary,
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
     from confiture.models.backfills import BackfillState
+    from confiture.models.grades import Assessment
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
@@ -63,6 +64,12 @@ class TextWriter(Writer):
         from confiture.output.terminal.plan import print_plan
 
         print_plan(stdout_console(), plan)
+
+    def assessment(self, assessment: Assessment) -> None:
+        """Write the overview and the reasons of the grades."""
+        from confiture.output.terminal.assessment import print_assessment
+
+        print_assessment(stdout_console(), assessment)
 
     def adoption(self, summary: AdoptionSummary) -> None:
         """Write the result of the renaming and the next step."""

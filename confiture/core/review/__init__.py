@@ -1,0 +1,1 @@
+"""Reviews of a plan before it runs: graded risks, saved plans, and questions to the operator."""
