@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,13 +18,15 @@ from confiture.cli.options import (
     DryRunOption,
     OutputFiles,
     RunFormatOption,
+    SavedPlanFlags,
     SettingsOptions,
     UpDryRunFlags,
-    UpFlags,
     VarOption,
     WaitOption,
     format_option,
 )
+from confiture.cli.plan import app as plan_app
+from confiture.cli.plan import load_saved_plan, open_saved_plan
 from confiture.cli.run_command import dry_run_options, run_and_report
 from confiture.cli.streams import echo_stderr, echo_stdout
 from confiture.errors import ExitCode
@@ -31,6 +34,7 @@ from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
 app = typer.Typer(no_args_is_help=False)
+app.add_typer(plan_app, name="plan", short_help="Save a plan for review, and show saved plans.")
 
 
 @app.callback(invoke_without_command=True)
@@ -38,7 +42,7 @@ app = typer.Typer(no_args_is_help=False)
 def migrate(
     *,
     context: typer.Context,
-    options: UpFlags,
+    options: SavedPlanFlags,
     dry_run: DryRunOption = False,
     flags: UpDryRunFlags,
     files: OutputFiles,
@@ -70,7 +74,7 @@ def _has_options(context: typer.Context) -> bool:
 @expand_options
 def up(
     *,
-    options: UpFlags,
+    options: SavedPlanFlags,
     dry_run: DryRunOption = False,
     flags: UpDryRunFlags,
     files: OutputFiles,
@@ -98,7 +102,7 @@ def up(
 
 
 def _up(
-    options: UpFlags,
+    options: SavedPlanFlags,
     flags: UpDryRunFlags,
     files: OutputFiles,
     settings_options: DatabaseOptions,
@@ -109,18 +113,24 @@ def _up(
 ) -> None:
     with error_boundary(output_format) as context:
         rehearsal = dry_run_options(flags, dry_run=dry_run)
-        settings = context.settings(settings_options)
-        project = load_project_with_vars(settings, var)
         from confiture.core.commands import UpOptions
         from confiture.core.commands import up as run_up
 
-        up_options = UpOptions(
-            to=options.to,
-            dry_run=dry_run,
-            out_of_order=options.out_of_order,
-            lock_wait_ms=parse_wait(wait),
-            rehearsal=rehearsal,
-        )
+        lock_wait_ms = parse_wait(wait)
+        if options.plan is not None:
+            saved = load_saved_plan(options.plan, options, settings_options, dry_run=dry_run, var=var)
+            project, up_options = open_saved_plan(context, saved, settings_options)
+            up_options = replace(up_options, lock_wait_ms=lock_wait_ms)
+        else:
+            project = load_project_with_vars(context.settings(settings_options), var)
+            up_options = UpOptions(
+                to=options.to,
+                dry_run=dry_run,
+                out_of_order=options.out_of_order,
+                lock_wait_ms=lock_wait_ms,
+                rehearsal=rehearsal,
+            )
+        settings = project.settings
         run_and_report(context, settings, files, lambda target, emit: run_up(project, target, up_options, emit))
 
 

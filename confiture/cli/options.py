@@ -152,3 +152,12 @@ class UpFlags:
     out_of_order: Annotated[
         bool, typer.Option("--out-of-order", help="Also apply pending migrations older than an applied one.")
     ] = False
+
+
+@record(frozen=True, kw_only=True)
+class SavedPlanFlags(UpFlags):
+    """The options of `up`: what to apply, or a saved plan."""
+
+    plan: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="Apply exactly this saved plan, if it still matches.")
+    ] = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from confiture.core.db.connection import ConnectionTarget
 from confiture.core.execution import open_run
-from confiture.core.run.context import DryRunOptions, RunMode
+from confiture.core.run.context import DryRunOptions, PlanCheck, RunMode
 from confiture.errors import Diagnostic, Drift, InputError
 from confiture.models.events import Emit
 from confiture.models.history import AppliedMigration, MigrationState
@@ -32,6 +32,8 @@ class UpOptions:
     out_of_order: bool = False
     lock_wait_ms: int = DEFAULT_LOCK_WAIT_MS
     rehearsal: DryRunOptions = field(default_factory=DryRunOptions)
+    guard: PlanCheck | None = None
+    """Refuses to run anything that differs from a saved plan; None without one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +62,7 @@ def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, 
         find_version(options.to, project.migrations)
     if options.dry_run:
         require_confirmation(project, options.rehearsal)
-    mode = RunMode(direction=Direction.UP, dry_run=options.dry_run, rehearsal=options.rehearsal)
+    mode = RunMode(direction=Direction.UP, dry_run=options.dry_run, rehearsal=options.rehearsal, guard=options.guard)
     with open_run(project, database, mode, emit) as run:
         run.execute(lambda history: plan_up(project, history, options), options.lock_wait_ms)
 

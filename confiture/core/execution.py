@@ -72,7 +72,7 @@ class Run:
         If there are none, do nothing and acquire no lock. Raise an error that reports what failed and what is
         committed.
         """
-        if not select(self._read_history()):
+        if not select(self._read_history()) and self._mode.guard is None:
             return
         target, connection, purpose = self._context.target, self._context.connection, self._mode.purpose
         with acquire_migration_lock(target, self._store.key, purpose, lock_wait_ms, self._emit, connection) as lock:
@@ -81,6 +81,8 @@ class Run:
             # Another run may have finished while this one waited for the lock.
             history = self._read_history()
             plan = Plan(direction=self._mode.direction, migrations=select(history))
+            if self._mode.guard is not None:
+                self._mode.guard.check_plan(connection, history, plan.migrations)
             self._emit_started(plan)
             if not plan.migrations:
                 return

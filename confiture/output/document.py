@@ -15,6 +15,7 @@ class Document(StrEnum):
     STATUS = "status"
     PLAN = "plan"
     ASSESSMENT = "assessment"
+    SAVED_PLAN = "saved_plan"
     ADOPTION = "adoption"
     PINS = "pins"
     TENANT_MAP = "tenant_map"

@@ -50,7 +50,9 @@ FORMATS = (
     OutputFormat("github", "confiture.output.ci.github:GitHubWriter", _RUNS),
     OutputFormat("gitlab", "confiture.output.ci.gitlab:GitLabWriter", frozenset({Document.FINDINGS})),
     OutputFormat("junit", "confiture.output.ci.junit:JUnitWriter", _RUNS),
-    OutputFormat("markdown", "confiture.output.ci.markdown:MarkdownWriter", _RUNS | {Document.ASSESSMENT}),
+    OutputFormat(
+        "markdown", "confiture.output.ci.markdown:MarkdownWriter", _RUNS | {Document.ASSESSMENT, Document.SAVED_PLAN}
+    ),
 )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from confiture.models.plan import PlannedMigration
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
+    from confiture.models.saved_plans import SavedPlan
     from confiture.models.settings import Severity
     from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
     from confiture.plan.history import MigrationStatus
@@ -103,6 +104,10 @@ class Writer:
     def assessment(self, assessment: Assessment) -> None:
         """Write the graded risks of pending migrations."""
         self._refuse(Document.ASSESSMENT)
+
+    def saved_plan(self, plan: SavedPlan) -> None:
+        """Write a saved plan."""
+        self._refuse(Document.SAVED_PLAN)
 
     def adoption(self, summary: AdoptionSummary) -> None:
         """Write the result of renaming a project's history."""

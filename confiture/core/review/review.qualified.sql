@@ -6,3 +6,12 @@ WITH held AS (SELECT l.pid, CASE WHEN l.pid IS NULL THEN l.virtualtransaction EN
 
 -- name: server_load
 SELECT pg_catalog.pg_database_size(pg_catalog.current_database()) AS database_bytes, (SELECT CASE WHEN s.setting OPERATOR(pg_catalog.=) '-1' THEN NULL ELSE s.setting::bigint OPERATOR(pg_catalog.*) 1024 END FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) 'temp_file_limit') AS temp_file_limit_bytes, pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_sessions, (SELECT extract ('epoch' FROM pg_catalog.max(r.replay_lag)) OPERATOR(pg_catalog.*) 1000 FROM pg_catalog.pg_stat_replication r WHERE r.replay_lsn OPERATOR(pg_catalog.<) pg_catalog.pg_current_wal_flush_lsn())::double precision AS replica_lag_ms;
+
+-- name: plan_target
+SELECT (SELECT c.system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system() c) AS system_identifier, pg_catalog.current_database()::pg_catalog.text AS database, (SELECT d.oid::bigint FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) AS database_oid, pg_catalog.current_setting('server_version_num')::int AS server_version, current_user::pg_catalog.text AS role, (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user) AS is_superuser, pg_catalog.pg_encoding_to_char((SELECT d.encoding FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))::pg_catalog.text AS encoding;
+
+-- name: server_settings
+SELECT s.name::pg_catalog.text AS name, s.reset_val AS value FROM pg_catalog.pg_settings s WHERE (s.context OPERATOR(pg_catalog.=) 'user' OR s.context OPERATOR(pg_catalog.=) 'superuser') AND NOT COALESCE(s.reset_val OPERATOR(pg_catalog.=) s.boot_val, s.reset_val IS NULL AND s.boot_val IS NULL) AND s.name OPERATOR(pg_catalog.!~) '^(log_|track_|debug_|transaction_|application_name$|client_encoding$|session_authorization$|role$|lc_messages$)' ORDER BY s.name;
+
+-- name: server_time
+SELECT pg_catalog.clock_timestamp() AS at;

@@ -88,3 +88,25 @@ SELECT pg_database_size(current_database()) AS database_bytes,
            FROM pg_stat_replication r
            WHERE r.replay_lsn < pg_current_wal_flush_lsn()
        )::float8 AS replica_lag_ms;
+
+-- name: plan_target
+-- The database that a saved plan is for. A database that is dropped and created again has another number.
+SELECT (SELECT c.system_identifier::text FROM pg_control_system() c) AS system_identifier,
+       current_database()::text AS database,
+       (SELECT d.oid::bigint FROM pg_database d WHERE d.datname = current_database()) AS database_oid,
+       current_setting('server_version_num')::integer AS server_version,
+       current_user::text AS role,
+       (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) AS is_superuser,
+       pg_encoding_to_char((SELECT d.encoding FROM pg_database d WHERE d.datname = current_database()))::text AS encoding;
+
+-- name: server_settings
+-- The settings that a session of this role starts with and that differ from PostgreSQL's own, without those that only
+-- change the log.
+SELECT s.name::text AS name, s.reset_val AS value
+FROM pg_settings s
+WHERE s.context IN ('user', 'superuser') AND s.reset_val IS DISTINCT FROM s.boot_val
+  AND s.name !~ '^(log_|track_|debug_|transaction_|application_name$|client_encoding$|session_authorization$|role$|lc_messages$)'
+ORDER BY s.name;
+
+-- name: server_time
+SELECT clock_timestamp() AS at;

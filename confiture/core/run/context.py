@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from confiture.core.db.connection import Connection, ConnectionTarget
 from confiture.core.db.errors import OVER_BUDGET, RETRYABLE
@@ -49,6 +50,25 @@ class DryRunOptions:
     """Whether the prediction is stored in the project directory."""
 
 
+class PlanCheck(Protocol):
+    """Compares a saved plan with what runs. Each method raises Drift if they differ."""
+
+    def check_plan(
+        self, connection: Connection, history: Sequence[AppliedMigration], plans: Sequence[PlannedMigration]
+    ) -> None:
+        """Compare everything, after the migration lock is acquired."""
+
+    def check_migration(
+        self, connection: Connection, history: Sequence[AppliedMigration], plan: PlannedMigration
+    ) -> None:
+        """Compare what another session could have changed since then, before a migration."""
+
+    def accept_migration(
+        self, connection: Connection, history: Sequence[AppliedMigration], plan: PlannedMigration
+    ) -> None:
+        """Accept the changes that a migration of this run has made."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunMode:
     """The mode of a run: the direction, and whether it is a dry run."""
@@ -56,6 +76,8 @@ class RunMode:
     direction: Direction
     dry_run: bool
     rehearsal: DryRunOptions
+    guard: PlanCheck | None = None
+    """Refuses to run anything that differs from a saved plan."""
 
     @property
     def purpose(self) -> str:

@@ -98,7 +98,23 @@ class MigrationRunner:
                 self._session.run_steps(plan.version, segment)
                 check_schema_untouched(self._connection, plan.migration, content)
 
+    def _check_saved_plan(self, plan: PlannedMigration) -> None:
+        """Raise Drift if another session has changed what the saved plan depends on."""
+        if self._context.mode.guard is not None:
+            self._session.reset()
+            self._context.mode.guard.check_migration(self._connection, self._read_history(), plan)
+
+    def _accept_changes(self, plan: PlannedMigration) -> None:
+        """Let a saved plan accept what the migration has changed."""
+        if self._context.mode.guard is not None:
+            self._session.reset()
+            self._context.mode.guard.accept_migration(self._connection, self._read_history(), plan)
+
+    def _read_history(self) -> tuple[AppliedMigration, ...]:
+        return self._store.read_history() if self._is_installed else ()
+
     def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None) -> None:
+        self._check_saved_plan(plan)
         progress = MigrationProgress(plan, str(uuid.uuid4()))
         if resume_point:
             plan = match_plan_to_journal(plan, resume_point)
@@ -127,6 +143,7 @@ class MigrationRunner:
         self.progress = None
         duration_ms = (time.perf_counter() - started) * 1000
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+        self._accept_changes(plan)
 
     def _check_backfills(self, segments: Sequence[Segment]) -> None:
         """Raise StepFailed for a backfill that would be rejected only after earlier segments have committed."""

@@ -12,6 +12,7 @@ from confiture.models.events import Outcome
 from confiture.models.findings import Finding, LintReport
 from confiture.models.grades import Assessment, Grade, MigrationAssessment, RiskCategory
 from confiture.models.reports import RunReport
+from confiture.models.saved_plans import SavedPlan, reviewed_assessment
 from confiture.models.tenancy_proofs import IsolationVerdict
 from confiture.models.trace import DryRunWarning
 from confiture.output.lock_lanes import lock_lanes
@@ -24,6 +25,7 @@ from confiture.output.summaries import (
     run_summary,
     server_messages_summary,
 )
+from confiture.output.terminal.saved_plan import finding_text, origin_lines, statement_lines
 from confiture.output.terminal.tenancy_proofs import MOST_LEAKS, dry_run_summary, reason_text, row_text, tenants_text
 from confiture.output.writer import LintSummary, Writer
 from confiture.text import escape_lines, pluralize
@@ -43,6 +45,10 @@ class MarkdownWriter(Writer):
     def assessment(self, assessment: Assessment) -> None:
         """Write the graded risks."""
         self.context.write(assessment_markdown(assessment))
+
+    def saved_plan(self, plan: SavedPlan) -> None:
+        """Write the target, the grades, and the statements of a saved plan."""
+        self.context.write(saved_plan_markdown(plan))
 
     def findings(self, summary: LintSummary) -> None:
         """Write the findings."""
@@ -111,6 +117,18 @@ def assessment_markdown(assessment: Assessment) -> str:
     parts += _section("Grades", lines)
     parts += _section("Reasons", [line for migration in migrations for line in _reason_lines(migration)])
     parts += _section("Notes", [f"- {_table_cell(note)}" for note in assessment.notes])
+    return "\n\n".join(parts) + "\n"
+
+
+def saved_plan_markdown(plan: SavedPlan) -> str:
+    """Return the origin of a saved plan, its grades, and its statements."""
+    parts = ["### Confiture: saved plan", *(_table_cell(line) for line in origin_lines(plan))]
+    parts.append(assessment_markdown(reviewed_assessment(plan)).partition("\n\n")[2].strip())
+    for migration in plan.content["migrations"]:
+        text = "\n".join(statement_lines(migration))
+        fence = _choose_fence(text, 3)
+        parts += [f"#### {_table_cell(migration['version'] + ' ' + migration['name'])}", f"{fence}\n{text}\n{fence}"]
+    parts += _section("Lint", [f"- {_table_cell(finding_text(one))}" for one in plan.content["review"]["findings"]])
     return "\n\n".join(parts) + "\n"
 
 

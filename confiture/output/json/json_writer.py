@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from confiture.models.plan import PlannedMigration
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
+    from confiture.models.saved_plans import SavedPlan
     from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
 
 
@@ -64,6 +65,10 @@ class JsonWriter(Writer):
         from confiture.output.json.assessment import assessment_document
 
         self._write(assessment_document(assessment))
+
+    def saved_plan(self, plan: SavedPlan) -> None:
+        """Write `confiture.saved_plan`, as in the file."""
+        self.context.write_clean(plan.to_text())
 
     def adoption(self, summary: AdoptionSummary) -> None:
         """Write `confiture.adoption`."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from confiture.models.plan import PlannedMigration
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
+    from confiture.models.saved_plans import SavedPlan
     from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
 
 
@@ -70,6 +71,12 @@ class TextWriter(Writer):
         from confiture.output.terminal.assessment import print_assessment
 
         print_assessment(stdout_console(), assessment)
+
+    def saved_plan(self, plan: SavedPlan) -> None:
+        """Write the target, the grades, and the statements."""
+        from confiture.output.terminal.saved_plan import print_saved_plan
+
+        print_saved_plan(stdout_console(), plan)
 
     def adoption(self, summary: AdoptionSummary) -> None:
         """Write the result of the renaming and the next step."""
