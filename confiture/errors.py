@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3
     """The database is unreachable, rejects the connection, or cannot be used for migrations."""
     ROLLED_BACK = 4
-    """A migration failed and was rolled back completely."""
+    """A migration or a build failed and was rolled back completely."""
     STOPPED = 5
     """A migration stopped after some segments had committed. The next run resumes the migration."""
     LOCKED = 6
@@ -124,6 +124,12 @@ class HazardsFound(ConfitureError):
 
 class MigrationFailed(ConfitureError):
     """A statement failed, and the migration was rolled back completely."""
+
+    exit_code = ExitCode.ROLLED_BACK
+
+
+class BuildFailed(ConfitureError):
+    """A statement in a schema file failed, and the build was rolled back completely."""
 
     exit_code = ExitCode.ROLLED_BACK
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ _DATABASE = Record(
         "url": Key(
             value_type=LocatedText(),
             description="embedded, a postgresql:// URL or a conninfo string; {{ env.NAME }} reads the environment.",
+        ),
+        "throwaway_url": Key(
+            value_type=LocatedText(),
+            description="The server for throwaway databases if the role cannot create databases; default: embedded.",
         ),
         "lock_timeout": Key(
             value_type=Duration(),
@@ -172,6 +176,17 @@ def load_settings(
     return settings
 
 
+def find_throwaway_url(settings: Settings) -> str:
+    """Return the URL of the server for throwaway databases; `embedded` if the settings name none.
+
+    Raise InputError if the URL refers to an environment variable that is not set.
+    """
+    written = settings.database.throwaway_url
+    if written is None:
+        return EMBEDDED
+    return _substitute_environment(written, written.file, settings.environment, settings.environ)
+
+
 def choose_settings_path(start: Path, overrides: SettingsOverrides, environ: Mapping[str, str]) -> Path:
     """Return the requested settings file, or the nearest one. Raise InputError if there is none."""
     requested = _requested_path(overrides, environ)
@@ -278,8 +293,10 @@ def _build_database_settings(
     merged = dict(_DATABASE.defaults)
     for section in sections:
         merged |= section.values
-    _hide_passwords(merged.get("url"), environment, overrides, environ)
+    throwaway: LocatedSource | None = merged.get("throwaway_url")
+    _hide_passwords((merged.get("url"), throwaway), environment, overrides, environ)
     database = DatabaseSettings(
+        throwaway_url=throwaway,
         lock_timeout_ms=merged["lock_timeout"],
         max_blocking_ms=merged["max_blocking"],
         retries=merged["retries"],
@@ -298,11 +315,14 @@ def _build_database_settings(
 
 
 def _hide_passwords(
-    written: LocatedSource | None, environment: str, overrides: SettingsOverrides, environ: Mapping[str, str]
+    written: Iterable[LocatedSource | None],
+    environment: str,
+    overrides: SettingsOverrides,
+    environ: Mapping[str, str],
 ) -> None:
     """Register the passwords in all database URLs, even unused ones, as secrets before anything can print them."""
-    url = substitute_environment(written, environ, environment, "...") if written else None
-    addresses = (overrides.database, environ.get("CONFITURE_DATABASE_URL"), environ.get("DATABASE_URL"), url)
+    urls = [substitute_environment(text, environ, environment, "...") for text in written if text]
+    addresses = (overrides.database, environ.get("CONFITURE_DATABASE_URL"), environ.get("DATABASE_URL"), *urls)
     for address in addresses:
         for secret in _passwords(address) if isinstance(address, str) else ():
             add_secret(secret)

@@ -22,10 +22,11 @@ from confiture.lint.engine.findings import (
 from confiture.lint.engine.replay import check_schema, merge_catalogs
 from confiture.lint.engine.rule import Group
 from confiture.lint.registry import known_rules
-from confiture.lint.schema_files import SchemaFiles, build_schema, read_schema_files
+from confiture.lint.schema_files import build_schema
 from confiture.models.catalog import Catalog
 from confiture.models.findings import Finding, LintReport
 from confiture.models.settings import Settings
+from confiture.plan.schema_files import SchemaFiles, read_schema_files
 from confiture.sql.catalog.builder import CatalogIssue
 from confiture.sql.parallel_parse import parse_in_child
 from confiture.sql.parse_tree import Parse

@@ -33,11 +33,13 @@ class DatabaseSettings:
     """The database, and the limits on waiting for its locks.
 
     `url` can contain a password and is never printed. `url_from` is the setting that defines the URL. With an empty
-    URL, the PG* variables apply.
+    URL, the PG* variables apply. `throwaway_url` is the server for throwaway databases if the role cannot create any on
+    the database's own server, as written; by default, an embedded server is used. It is not printed either.
     """
 
     url: str = field(default=EMBEDDED, repr=False)
     url_from: str = "default"
+    throwaway_url: LocatedSource | None = field(default=None, repr=False)
     lock_timeout_ms: int = 2_000
     max_blocking_ms: int = 1_000
     retries: int = 20

@@ -107,11 +107,11 @@ def _make_statement(text: str, offset: int, node: Any) -> Statement:
         transaction_mode=TransactionMode.OUTSIDE,
         built_index=builds,
         dropped_index=drops,
-        is_concurrent=_can_run_without_concurrently(node),
+        is_concurrent=can_run_without_concurrently(node),
     )
 
 
-def _can_run_without_concurrently(node: Any) -> bool:
+def can_run_without_concurrently(node: Any) -> bool:
     """Whether a statement that cannot run in a transaction could run in one without CONCURRENTLY."""
     kind = node.WhichOneof("node")
     if kind == "reindex_stmt":

@@ -35,8 +35,8 @@ v1 v2 value values view writer writes
 FORMER = {"claims", "hit"}
 """Former names of public classes, which still work."""
 POSTGRESQL = """
-boolean clause column comment connection constraint database function grant hop index integer join lock locks notice
-query rows scalar schema sequence sql statement statements table transaction trigger view
+boolean clause column comment connection constraint database extension function grant hop index integer join lock locks
+notice query rows scalar schema sequence sql statement statements table transaction trigger view
 """
 """What PostgreSQL's own documentation defines."""
 _VERB_FORMS = re.compile(r"ed$|^(held|found|lost|waiting|provable|comparable|unavailable|unqualifiable)$")

@@ -22,6 +22,7 @@ from tests.support.hostile_role import Attack, called, depended_on, described, m
 from tests.support.servers import Database, Server, new_database
 
 EXAMPLES: dict[str, dict[str, str]] = {
+    "build": {"check_function_bodies": "on", "client_check_ms": "0", "lock_timeout": "0"},
     "backfill": {
         "before": "true",
         "columns": "k1",

@@ -1,0 +1,1 @@
+"""Throwaway databases: created for one command, and dropped when it ends."""
