@@ -20,6 +20,7 @@ _FILES = (
     "tenancy/tenancy",
     "schema_facts/facts",
     "throwaway/throwaway",
+    "build/build",
 )
 FORMAT = 4
 """The history table format that this version writes. Each format has a file in formats/ with its additions."""

@@ -1,0 +1,1 @@
+"""Builds the schema from the schema files."""
