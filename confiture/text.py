@@ -186,3 +186,13 @@ def single_quote(text: str) -> str:
 def pluralize(number: int, noun: str, plural: str = "") -> str:
     """Return `1 row` or `20,000 rows`; `plural` is for irregular plurals."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def format_bytes(number: int) -> str:
+    """Return a size such as `512 B` or `1.2 MB`, in powers of 1024."""
+    size = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"

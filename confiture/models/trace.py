@@ -153,15 +153,33 @@ class TableScan:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+class StatementMemory:
+    """The memory of a statement's sorts and hash tables, in all processes.
+
+    `peak_bytes` is what they used. If `is_lower_bound` is true, there may be more: queries in functions and triggers,
+    and sorts and hash tables whose memory PostgreSQL does not report. `limit_bytes` is what they may use before they
+    spill to temporary files: for each sort and hash table, the setting that limits it times the number of processes.
+    If `peak_bytes` is None, the memory is unknown; `limit_bytes` is then None or, for statements that build indexes,
+    `maintenance_work_mem`. `workers` is the number of parallel workers, None if it is unknown.
+    """
+
+    peak_bytes: int | None = None
+    is_lower_bound: bool = False
+    limit_bytes: int | None = None
+    workers: int | None = None
+
+
+@record(frozen=True, kw_only=True, slots=True)
 class StatementTrace:
     """One statement of a dry run.
 
     `rewrites` are relations that existed before and got a new file: rewritten tables, truncated tables, and rebuilt
     indexes. `wal_bytes` is the WAL that the whole server wrote during the statement; it is exact if no other session
     writes. `waited_ms` is the time spent waiting for locks, without waits shorter than the server's `deadlock_timeout`.
-    `temp_bytes` and `waited_ms` are None if the role is not allowed to read them. `original_sql` is the statement as
-    written, if its transactional form ran. A batch in a sampled backfill stands for `weight` times its own work;
-    `is_batch` is whether the statement is a backfill batch, sampled or not.
+    `temp_bytes` and `waited_ms` are None if the server does not report them: the role is not allowed to read them, or
+    the migration hides such messages. `temp_file_limit_bytes` is the limit in force, None if there is none.
+    `original_sql` is the statement as written, if its transactional form ran. A batch in a sampled backfill stands for
+    `weight` times its own work; `is_batch` is whether the statement is a backfill batch, sampled or not.
     """
 
     step: StepId
@@ -176,6 +194,8 @@ class StatementTrace:
     indexes_built: tuple[str, ...] = ()
     wal_bytes: int = 0
     temp_bytes: int | None = None
+    temp_file_limit_bytes: int | None = None
+    memory: StatementMemory = StatementMemory()
     waited_ms: float | None = None
     notices: tuple[str, ...] = ()
     original_sql: str | None = None

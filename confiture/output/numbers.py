@@ -21,13 +21,3 @@ def severity_counts(findings: Sequence[Finding]) -> str:
 def format_rows(number: int | None) -> str:
     """Return a number of rows with thousands separators; empty for None."""
     return "" if number is None else f"{number:,}"
-
-
-def format_bytes(number: int) -> str:
-    """Return a size such as `512 B` or `1.2 MB`, in powers of 1024."""
-    size = float(number)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 
-from confiture.models.trace import StatementTrace, TableRows, TableScan
-from confiture.output.numbers import format_bytes
-from confiture.text import escape_line, pluralize, shorten_sql
+from confiture.models.trace import StatementMemory, StatementTrace, TableRows, TableScan
+from confiture.text import escape_line, format_bytes, pluralize, shorten_sql
 
 _MIN_SCANNED_ROWS = 1_000
 _MIN_WAL_BYTES = 1024 * 1024
+_NOTABLE_MEMORY_SHARE = 0.5
+"""Memory is notable if sorts and hash tables use this share of what they may use before they spill."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +61,12 @@ def _step_key(statement: StatementTrace) -> tuple[str, str, int]:
 
 
 def _sum_batches(batches: Sequence[StatementTrace]) -> StatementTrace:
-    """Combine all batches into one statement with the text and number of the first batch."""
+    """Combine all batches into one statement with the text and number of the first batch.
+
+    Memory is that of the batch that used most, because each batch returns its memory.
+    """
     temp_bytes = [batch.temp_bytes for batch in batches if batch.temp_bytes is not None]
+    most_memory = max(batches, key=lambda batch: -1 if batch.memory.peak_bytes is None else batch.memory.peak_bytes)
     return replace(
         batches[0],
         duration_ms=sum(batch.duration_ms for batch in batches),
@@ -74,7 +79,8 @@ def _sum_batches(batches: Sequence[StatementTrace]) -> StatementTrace:
         indexes_built=tuple(dict.fromkeys(chain.from_iterable(batch.indexes_built for batch in batches))),
         notices=tuple(dict.fromkeys(chain.from_iterable(batch.notices for batch in batches))),
         wal_bytes=sum(batch.wal_bytes for batch in batches),
-        temp_bytes=sum(temp_bytes) if temp_bytes else None,
+        temp_bytes=sum(temp_bytes) if len(temp_bytes) == len(batches) else None,
+        memory=most_memory.memory,
     )
 
 
@@ -105,13 +111,32 @@ def _sum_scans(batches: Sequence[StatementTrace]) -> tuple[TableScan, ...]:
 
 
 def is_notable(statement: StatementTrace) -> bool:
-    """Whether a statement rewrites a table, builds an index, scans many rows, or writes a lot of data."""
+    """Whether a statement rewrites a table, builds an index, scans many rows, or uses much disk or memory."""
     return bool(
         statement.rewrites
         or statement.indexes_built
         or statement.temp_bytes
+        or is_memory_notable(statement.memory)
         or statement.wal_bytes > _MIN_WAL_BYTES
         or any(scan.rows > _MIN_SCANNED_ROWS for scan in statement.scans)
+    )
+
+
+def is_memory_notable(memory: StatementMemory) -> bool:
+    """Whether sorts and hash tables use much of what they may use before they spill to temporary files."""
+    return bool(memory.peak_bytes and memory.peak_bytes >= _NOTABLE_MEMORY_SHARE * (memory.limit_bytes or 0))
+
+
+def describe_memory(memory: StatementMemory) -> str:
+    """Return what is known about the memory of sorts and hash tables."""
+    if memory.peak_bytes is None:
+        limit = f" (at most {format_bytes(memory.limit_bytes)} by maintenance_work_mem)" if memory.limit_bytes else ""
+        return f"memory for sorts and hash tables unknown{limit}"
+    workers = f" with {pluralize(memory.workers, 'worker')}" if memory.workers else ""
+    at_least = "at least " if memory.is_lower_bound else ""
+    return (
+        f"{at_least}{format_bytes(memory.peak_bytes)} of memory for sorts and hash tables{workers}"
+        f" (they may use {format_bytes(memory.limit_bytes or 0)})"
     )
 
 
@@ -130,4 +155,6 @@ def describe_cost(statement: StatementTrace) -> str:
         parts.append(f"{format_bytes(statement.wal_bytes)} of WAL")
     if statement.temp_bytes:
         parts.append(f"{format_bytes(statement.temp_bytes)} of temporary files")
+    if is_memory_notable(statement.memory):
+        parts.append(describe_memory(statement.memory))
     return ", ".join(parts)

@@ -28,10 +28,15 @@ class MessageFields:
     sqlstate: str | None
 
 
+def is_plan_message(diagnostic: psycopg.errors.Diagnostic) -> bool:
+    """Whether auto_explain sent a message with a plan to the client only. SQL cannot send such a message."""
+    return diagnostic.severity_nonlocalized == "INFO" and diagnostic.source_function == "explain_ExecutorEnd"
+
+
 def read_message(diagnostic: psycopg.errors.Diagnostic) -> MessageFields | None:
-    """Read a server message; return None for a message meant for the server log."""
+    """Read a server message; return None for a message meant for the server log, or for the dry run."""
     severity = diagnostic.severity_nonlocalized or diagnostic.severity or ""
-    if severity not in _SEVERITIES:
+    if severity not in _SEVERITIES or is_plan_message(diagnostic):
         return None
     return MessageFields(
         severity=severity,

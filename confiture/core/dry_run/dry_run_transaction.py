@@ -218,9 +218,10 @@ class _DryRunObserver(StatementObserver):
         self._segment = segment
 
     def before(self, step: PlannedStep, statement: Statement) -> None:
-        """Prove that the statement keeps tenants apart, if a prover is set."""
+        """Prove that the statement keeps tenants apart, if a prover is set. Prepare for tracing the statement."""
         if self._prover:
             self._prover.prove(self._plan, self._segment, step, statement, self._tracer)
+        self._tracer.prepare(statement)
 
     def after(self, identity: StepId, step: PlannedStep, statement: Statement, duration_ms: float) -> None:
         """Trace the statement."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from confiture.core.db.connection import ConnectionTarget
+from confiture.core.db.connection import ConnectionTarget, fetch_named_row
 from confiture.core.db.errors import LOCK_NOT_AVAILABLE, StepFailed
 from confiture.core.db.lock_monitor import find_lock_holders
 from confiture.core.dry_run.dry_run_transaction import DryRunTransaction
@@ -57,7 +57,9 @@ class DryRunner:
                 runs.append(transaction.traces)
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
             self._emit(
-                summarize_failed(transaction.traces, transaction.attempts, inputs, self._build_tenancy_report(prover))
+                summarize_failed(
+                    transaction.traces, transaction.attempts, scale, inputs, self._build_tenancy_report(prover)
+                )
             )
             if isinstance(error, StepFailed) and error.sqlstate == LOCK_NOT_AVAILABLE:
                 self._note_lock_holders(plan)
@@ -131,7 +133,11 @@ class DryRunner:
         connection = target.connect("scale to")
         try:
             connection.execute("SET default_transaction_read_only = on")
-            scale = Scale(source_rows=read_row_counts(self._connection), target_rows=read_row_counts(connection))
+            scale = Scale(
+                source_rows=read_row_counts(self._connection),
+                target_rows=read_row_counts(connection),
+                temp_file_limit_bytes=fetch_named_row(connection, "temp_file_limit")["bytes"],
+            )
         finally:
             connection.close()
         return scale

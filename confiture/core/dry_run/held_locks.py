@@ -59,8 +59,20 @@ class HeldLocks:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageFlags:
+    """Whether the server sends messages about temporary files and lock waits.
+
+    If it `may_hide_some`, a function can hide messages, so their absence shows nothing.
+    """
+
+    temp_files: bool
+    lock_waits: bool
+    may_hide_some: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ServerMessages:
-    """The server's messages about a statement: notices and, with the privilege, temporary files and lock waits."""
+    """The server's messages about a statement: notices and, if they are visible, temporary files and lock waits."""
 
     notices: tuple[str, ...]
     temp_bytes: int | None
@@ -68,25 +80,38 @@ class ServerMessages:
     waits: Mapping[tuple[int, str], float]
     """Milliseconds waited, by relation OID and lock mode."""
 
+    @classmethod
+    def read(cls, messages: Iterable[tuple[str, str]], visibility: MessageFlags) -> ServerMessages:
+        """Read messages with the source files that sent them: RAISE cannot pretend to be the server's own code."""
+        sizes, waits, notices = [], [], []
+        for source, text in messages:
+            size = _TEMPORARY_FILE.match(text) if source == "fd.c" else None
+            wait = _LOCK_WAIT.match(text) if source == "proc.c" else None
+            sizes += [int(size[1])] if size else []
+            waits += [wait] if wait else []
+            notices += [] if text.startswith("LOG:") else [text]
+        knows_sizes = visibility.temp_files and (sizes or not visibility.may_hide_some)
+        knows_waits = visibility.lock_waits and (waits or not visibility.may_hide_some)
+        return cls(
+            notices=tuple(notices),
+            temp_bytes=sum(sizes) if knows_sizes else None,
+            waited_ms=sum(float(wait["ms"]) for wait in waits) if knows_waits else None,
+            waits={(int(wait["oid"]), wait["mode"]): float(wait["ms"]) for wait in waits if wait["oid"]},
+        )
+
 
 class MessageLog:
-    """The server's messages since the last poll."""
+    """The server's messages since the last statement, each with the server's source file that sent it."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._messages: list[tuple[str, str]] = []
 
     def collect(self, notice: psycopg.errors.Diagnostic) -> None:
         """Store a server message."""
-        self._texts.append(f"{notice.severity_nonlocalized}: {notice.message_primary}")
+        text = f"{notice.severity_nonlocalized}: {notice.message_primary}"
+        self._messages.append((notice.source_file or "", text))
 
-    def pop(self, *, has_temp_files: bool, has_lock_waits: bool) -> ServerMessages:
-        """Return the messages since the last call. The flags say whether the server logs these messages at all."""
-        texts, self._texts = self._texts, []
-        sizes = [int(match[1]) for text in texts if (match := _TEMPORARY_FILE.match(text))]
-        waits = [match for text in texts if (match := _LOCK_WAIT.match(text))]
-        return ServerMessages(
-            notices=tuple(text for text in texts if not text.startswith("LOG:")),
-            temp_bytes=sum(sizes) if has_temp_files else None,
-            waited_ms=sum(float(wait["ms"]) for wait in waits) if has_lock_waits else None,
-            waits={(int(wait["oid"]), wait["mode"]): float(wait["ms"]) for wait in waits if wait["oid"]},
-        )
+    def take(self) -> list[tuple[str, str]]:
+        """Return the messages since the last call."""
+        messages, self._messages = self._messages, []
+        return messages

@@ -22,10 +22,14 @@ _NOTHING_SCALED = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
-    """Row counts in two databases by table, as of the last ANALYZE. A count is below 0 if ANALYZE never ran."""
+    """Row counts in two databases by table, as of the last ANALYZE. A count is below 0 if ANALYZE never ran.
+
+    `temp_file_limit_bytes` limits the role's temporary files in the target database; None if there is no limit.
+    """
 
     source_rows: Mapping[str, float]
     target_rows: Mapping[str, float]
+    temp_file_limit_bytes: int | None = None
 
     def factors(self, traces: Sequence[StatementTrace]) -> tuple[float, ...]:
         """Return the scale factor for each statement's duration; 1 if a duration cannot be scaled."""

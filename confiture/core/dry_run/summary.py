@@ -11,6 +11,7 @@ from itertools import groupby
 from confiture.core.dry_run.estimates import estimate_duration
 from confiture.core.dry_run.lint_warnings import merge_lint_and_measured
 from confiture.core.dry_run.scaling import Scale
+from confiture.core.dry_run.spill_warnings import find_spill_warnings
 from confiture.core.dry_run.tenancy_prover import mixed_warning
 from confiture.core.dry_run.warnings import find_warnings, residual_effects
 from confiture.models.events import DryRunFinished
@@ -51,17 +52,21 @@ def summarize(
     `attempts` are all runs, including those that failed and were retried.
     """
     estimate = _build_estimate(runs, scale, not inputs.non_representative)
-    return replace(summarize_failed(runs[-1], attempts, inputs, isolation), estimate=estimate)
+    return replace(summarize_failed(runs[-1], attempts, scale, inputs, isolation), estimate=estimate)
 
 
 def summarize_failed(
-    traces: Traces, attempts: Sequence[Traces], inputs: SummaryInputs, isolation: IsolationReport | None
+    traces: Traces,
+    attempts: Sequence[Traces],
+    scale: Scale | None,
+    inputs: SummaryInputs,
+    isolation: IsolationReport | None,
 ) -> DryRunFinished:
     """Summarize a failed run: its statements up to the failure, without an estimate."""
     complete = add_reacquired_locks(traces, inputs.locks)
-    warnings = merge_lint_and_measured(
-        find_warnings(complete, inputs.threshold_ms, inputs.locks.keys()), inputs.findings, complete
-    )
+    measured = find_warnings(complete, inputs.threshold_ms, inputs.locks.keys())
+    spills = find_spill_warnings(complete, scale)
+    warnings = merge_lint_and_measured((*measured, *spills), inputs.findings, complete)
     mixed = isolation.with_verdict(IsolationVerdict.MIXED) if isolation else ()
     return DryRunFinished(
         statements=complete,

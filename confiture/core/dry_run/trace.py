@@ -19,7 +19,8 @@ import psycopg
 from confiture.core.db.connection import Connection, fetch_named_row
 from confiture.core.db.queries import query
 from confiture.core.dry_run.counters import CounterLog, RelationNames
-from confiture.core.dry_run.held_locks import HeldLocks, MessageLog, ServerMessages
+from confiture.core.dry_run.held_locks import HeldLocks
+from confiture.core.dry_run.server_reports import ServerReports
 from confiture.core.state_machine import StateMachine
 from confiture.models.plan import Statement, StepId
 from confiture.models.trace import StatementTrace
@@ -91,9 +92,7 @@ class Tracer:
         self._names: RelationNames = {}
         self._counters = CounterLog(self._names)
         self._locks = HeldLocks(self._names)
-        self._messages = MessageLog()
-        self._can_see_temp_files = False
-        self._can_see_lock_waits = False
+        self._reports = ServerReports(connection, self._try_execute)
         self._wal_position = 0
         self._segment_start = 0
         self.traces: list[StatementTrace] = []
@@ -109,14 +108,15 @@ class Tracer:
             self._names.update((row["oid"], (row["name"], _KINDS.get(row["kind"], "relation"))) for row in relations)
             self._counters.reset(relations)
             self._counters.begin(fetch_named_row(self._connection, "last_relation")["oid"])
-        self._connection.add_notice_handler(self._messages.collect)
+            self._reports.begin()
+        self._connection.add_notice_handler(self._reports.collect)
         try:
             yield self
         finally:
             if self._state.state is TracerState.IN_SEGMENT:
                 self.end_segment()
             self._state.enter(TracerState.ENDED)
-            self._connection.remove_notice_handler(self._messages.collect)
+            self._connection.remove_notice_handler(self._reports.collect)
 
     def begin_segment(self) -> None:
         """Start a segment. Must be called before its first statement, on a reset session."""
@@ -124,11 +124,18 @@ class Tracer:
         with self._clock.paused():
             self._connection.execute("SET LOCAL client_min_messages = notice")
             self._connection.execute(_FRESH_COUNTERS)
-            self._can_see_temp_files = self._try_enable("log_temp_files = 0")
-            self._can_see_lock_waits = self._try_enable("log_lock_waits = on")
+            self._reports.enable()
             if not fetch_named_row(self._connection, "touched_is_prepared")["prepared"]:
                 self._connection.execute(query("prepare_touched"))
             self._wal_position = self._read_wal_position()
+
+    def prepare(self, statement: Statement) -> None:
+        """Prepare for tracing a statement that is about to run.
+
+        Without this call, the plans of queries in functions may be missing.
+        """
+        with self._clock.paused():
+            self._reports.prepare(statement)
 
     def end_segment(self) -> None:
         """End a segment after its last statement. A real run would release the segment's locks at this point."""
@@ -146,7 +153,7 @@ class Tracer:
             position, *touched = self._read_touched_tables()
             self._counters.reset(touched)
             self._wal_position = position["mark"]
-            self._pop_messages()
+            self._reports.discard()
 
     @contextmanager
     def untraced(self) -> Iterator[None]:
@@ -156,7 +163,7 @@ class Tracer:
             # The reads are counted, but no locks are left that identify the relations.
             self._counters.reset_known(self._connection.execute(query("relations")).fetchall())
             self._wal_position = self._read_wal_position()
-            self._pop_messages()
+            self._reports.discard()
 
     def mark_sampled(self, count: int, scale_factor: float) -> None:
         """Mark the last `count` statements as sample batches from a backfill; each counts `scale_factor` times."""
@@ -175,10 +182,15 @@ class Tracer:
 
     def _trace_statement(self, step: StepId, statement: Statement, duration_ms: float) -> None:
         started_ms = self.elapsed_ms() - duration_ms
-        position, *touched = self._read_touched_tables()
-        wal = position["mark"]
+        # Before the poll, which the server may report too.
+        pending = self._reports.take()
+        settings, *touched = self._read_touched_tables()
+        wal = settings["mark"]
         rows = [row for row in touched if not row["name"].startswith("pg_toast.")]
-        messages = self._pop_messages()
+        indexes_built, rewrites = tuple(self._counters.new_indexes(rows)), tuple(self._counters.rewrites(rows))
+        builds_indexes = bool(indexes_built or (rewrites and statement.node_kind != "truncate_stmt"))
+        report = pending.read(statement, settings, builds_indexes=builds_indexes)
+        messages = report.messages
         trace = StatementTrace(
             step=step,
             number=len(self.traces) + 1,
@@ -187,11 +199,13 @@ class Tracer:
             duration_ms=duration_ms,
             rows=tuple(self._counters.written_rows(rows)),
             locks=tuple(self._locks.new_locks(rows, started_ms, statement, messages.waits)),
-            rewrites=tuple(self._counters.rewrites(rows)),
+            rewrites=rewrites,
             scans=tuple(self._counters.scans(rows)),
-            indexes_built=tuple(self._counters.new_indexes(rows)),
+            indexes_built=indexes_built,
             wal_bytes=wal - self._wal_position,
             temp_bytes=messages.temp_bytes,
+            temp_file_limit_bytes=settings["temp_file_limit"],
+            memory=report.memory,
             waited_ms=messages.waited_ms,
             notices=messages.notices,
             original_sql=statement.original_sql,
@@ -200,6 +214,8 @@ class Tracer:
         self._locks.add(touched)
         self._wal_position = wal
         self.traces.append(trace)
+        self._reports.restore(statement, settings)
+        self._reports.discard()
 
     def _read_touched_tables(self) -> list[dict[str, Any]]:
         poll = f"EXECUTE confiture_touched ({self._counters.query_arguments()})"
@@ -210,8 +226,8 @@ class Tracer:
             cursor = self._connection.execute(poll.encode())
         return cursor.fetchall()
 
-    def _try_execute(self, sql: str, expected: type[psycopg.Error]) -> psycopg.Cursor[dict[str, Any]] | None:
-        """Run internal SQL in a savepoint, as one message; return None if the SQL fails with `expected`."""
+    def _try_execute(self, sql: str, *expected: type[psycopg.Error]) -> psycopg.Cursor[dict[str, Any]] | None:
+        """Run internal SQL in a savepoint, as one message; return None if the SQL fails as `expected`."""
         try:
             cursor = self._connection.execute(f"SAVEPOINT confiture; {sql}; RELEASE SAVEPOINT confiture".encode())
         except expected:
@@ -222,15 +238,3 @@ class Tracer:
 
     def _read_wal_position(self) -> int:
         return int(fetch_named_row(self._connection, "wal_position")["bytes"])
-
-    def _try_enable(self, setting: str) -> bool:
-        """Try to make the server report temporary files or lock waits in English. Return whether it does.
-
-        Only some roles have the privilege.
-        """
-        in_english = query("messages_in_english").decode()
-        asking = f"{in_english} SET LOCAL {setting}; SET LOCAL client_min_messages = log"
-        return self._try_execute(asking, psycopg.errors.InsufficientPrivilege) is not None
-
-    def _pop_messages(self) -> ServerMessages:
-        return self._messages.pop(has_temp_files=self._can_see_temp_files, has_lock_waits=self._can_see_lock_waits)

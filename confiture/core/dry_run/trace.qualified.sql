@@ -5,7 +5,7 @@ SELECT c.oid::bigint AS oid, c.oid::pg_catalog.regclass::pg_catalog.text AS name
 SELECT pg_catalog.max(oid)::bigint AS oid FROM pg_catalog.pg_class;
 
 -- name: prepare_touched
-PREPARE confiture_touched(pg_catalog.oid, pg_catalog.oid, pg_catalog.oid[], bigint[]) AS SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read, NULL AS inserted, NULL AS updated, NULL AS deleted, NULL AS read_elsewhere, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::bigint AS mark UNION ALL SELECT m.relation::bigint, m.relation::pg_catalog.regclass::pg_catalog.text, (SELECT c.relkind::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) m.relation), m.modes, m.filenode, m.scans, m.rows_read, m.inserted, m.updated, m.deleted, m.read_elsewhere, m.mark FROM (SELECT *, pg_catalog.hash_record_extended(counted, 0) AS mark FROM (SELECT h.relation, h.modes, pg_catalog.pg_relation_filenode(h.relation)::bigint AS filenode, pg_catalog.pg_stat_get_xact_numscans(h.relation) AS scans, pg_catalog.pg_stat_get_xact_tuples_returned(h.relation) AS rows_read, pg_catalog.pg_stat_get_xact_tuples_inserted(h.relation) AS inserted, pg_catalog.pg_stat_get_xact_tuples_updated(h.relation) AS updated, pg_catalog.pg_stat_get_xact_tuples_deleted(h.relation) AS deleted, pg_catalog.pg_stat_get_tuples_returned(h.relation) AS read_elsewhere FROM ((SELECT l.relation, pg_catalog.bit_or(1 OPERATOR(pg_catalog.<<) pg_catalog.octet_length(l.mode)) AS modes FROM pg_catalog.pg_locks l WHERE $1 OPERATOR(pg_catalog.>=) 16384 AND l.relation OPERATOR(pg_catalog.>=) 16384 AND l.relation OPERATOR(pg_catalog.<=) $1 AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.granted AND l.locktype OPERATOR(pg_catalog.=) 'relation' GROUP BY l.relation UNION ALL SELECT c.oid, 0 FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.>) $2 AND c.oid OPERATOR(pg_catalog.<=) 4294967295 AND (c.xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.xid OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.relation OPERATOR(pg_catalog.=) c.oid))) UNION ALL SELECT made.oid, 0 FROM pg_catalog.unnest($3) made(oid)) h OFFSET 0) counted OFFSET 0) m WHERE NOT EXISTS (SELECT FROM pg_catalog.unnest($4) known(mark) WHERE known.mark OPERATOR(pg_catalog.=) m.mark);
+PREPARE confiture_touched(pg_catalog.oid, pg_catalog.oid, pg_catalog.oid[], bigint[]) AS SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read, NULL AS inserted, NULL AS updated, NULL AS deleted, NULL AS read_elsewhere, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::bigint AS mark, pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')) AS maintenance_work_mem, CASE WHEN pg_catalog.pg_size_bytes(pg_catalog.current_setting('temp_file_limit')) OPERATOR(pg_catalog.=) -1 THEN NULL ELSE pg_catalog.pg_size_bytes(pg_catalog.current_setting('temp_file_limit')) END AS temp_file_limit, pg_catalog.current_setting('client_min_messages') AS client_min_messages, pg_catalog.current_setting('log_temp_files') OPERATOR(pg_catalog.=) '0' AS logs_temp_files, pg_catalog.current_setting('log_lock_waits')::boolean AS logs_lock_waits UNION ALL SELECT m.relation::bigint, m.relation::pg_catalog.regclass::pg_catalog.text, (SELECT c.relkind::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) m.relation), m.modes, m.filenode, m.scans, m.rows_read, m.inserted, m.updated, m.deleted, m.read_elsewhere, m.mark, NULL, NULL, NULL, NULL, NULL FROM (SELECT *, pg_catalog.hash_record_extended(counted, 0) AS mark FROM (SELECT h.relation, h.modes, pg_catalog.pg_relation_filenode(h.relation)::bigint AS filenode, pg_catalog.pg_stat_get_xact_numscans(h.relation) AS scans, pg_catalog.pg_stat_get_xact_tuples_returned(h.relation) AS rows_read, pg_catalog.pg_stat_get_xact_tuples_inserted(h.relation) AS inserted, pg_catalog.pg_stat_get_xact_tuples_updated(h.relation) AS updated, pg_catalog.pg_stat_get_xact_tuples_deleted(h.relation) AS deleted, pg_catalog.pg_stat_get_tuples_returned(h.relation) AS read_elsewhere FROM ((SELECT l.relation, pg_catalog.bit_or(1 OPERATOR(pg_catalog.<<) pg_catalog.octet_length(l.mode)) AS modes FROM pg_catalog.pg_locks l WHERE $1 OPERATOR(pg_catalog.>=) 16384 AND l.relation OPERATOR(pg_catalog.>=) 16384 AND l.relation OPERATOR(pg_catalog.<=) $1 AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.granted AND l.locktype OPERATOR(pg_catalog.=) 'relation' GROUP BY l.relation UNION ALL SELECT c.oid, 0 FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.>) $2 AND c.oid OPERATOR(pg_catalog.<=) 4294967295 AND (c.xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.xid OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.relation OPERATOR(pg_catalog.=) c.oid))) UNION ALL SELECT made.oid, 0 FROM pg_catalog.unnest($3) made(oid)) h OFFSET 0) counted OFFSET 0) m WHERE NOT EXISTS (SELECT FROM pg_catalog.unnest($4) known(mark) WHERE known.mark OPERATOR(pg_catalog.=) m.mark);
 
 -- name: touched_is_prepared
 SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) 'confiture_touched') AS prepared;
@@ -39,3 +39,32 @@ SELECT c.relkind::pg_catalog.text AS kind, EXISTS (SELECT FROM pg_catalog.pg_par
 
 -- name: messages_in_english
 SELECT pg_catalog.set_config('lc_messages', 'C', true) WHERE pg_catalog.current_setting('lc_messages') OPERATOR(pg_catalog.!~) '^(C|en)([^[:alpha:]]|$)';
+
+-- name: default_limits
+SELECT s.name, s.boot_val FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) 'work_mem' OR s.name OPERATOR(pg_catalog.=) 'hash_mem_multiplier';
+
+-- name: load_auto_explain
+LOAD 'auto_explain';
+
+-- name: auto_explain_is_loaded
+SELECT pg_catalog.current_setting('auto_explain.log_analyze', true) IS NOT NULL AS loaded;
+
+-- name: report_plans
+SET LOCAL "auto_explain.log_min_duration" TO 5;
+SET LOCAL "auto_explain.sample_rate" TO 1;
+SET LOCAL "auto_explain.log_analyze" TO ON;
+SET LOCAL "auto_explain.log_timing" TO OFF;
+SET LOCAL "auto_explain.log_buffers" TO OFF;
+SET LOCAL "auto_explain.log_wal" TO OFF;
+SET LOCAL "auto_explain.log_verbose" TO ON;
+SET LOCAL "auto_explain.log_triggers" TO ON;
+SET LOCAL "auto_explain.log_settings" TO ON;
+SET LOCAL "auto_explain.log_format" TO "json";
+SET LOCAL "auto_explain.log_level" TO info;
+SET LOCAL "auto_explain.log_nested_statements" TO OFF;
+
+-- name: hides_messages
+SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.proconfig IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) made(setting) WHERE made.setting OPERATOR(pg_catalog.~) '^(client_min_messages|log_temp_files|log_lock_waits)=')) AS hidden;
+
+-- name: temp_file_limit
+SELECT CASE WHEN pg_catalog.pg_size_bytes(pg_catalog.current_setting('temp_file_limit')) OPERATOR(pg_catalog.=) -1 THEN NULL ELSE pg_catalog.pg_size_bytes(pg_catalog.current_setting('temp_file_limit')) END AS bytes;

@@ -18,7 +18,7 @@ SELECT max(oid)::bigint AS oid FROM pg_class;
 -- The relations that this session has locked or created, with the session's own counters, all of which last until the
 -- transaction ends. Reads by all other processes are included too, because parallel workers report their reads
 -- separately when they exit, within the statement. Only relations that are new or changed since the last poll are
--- returned; $4 contains the marks of that poll. Only the first row contains the WAL position. The query runs after
+-- returned; $4 contains the marks of that poll. Only the first row contains the WAL position and the settings. The query runs after
 -- every statement, and planning it would take five times as long as running it, so it is prepared. Reading the locks
 -- takes the longest, and only locks on older relations, with OIDs up to $1, matter. If there are none, the locks are
 -- not read. A session holds locks on relations in its own database and on shared relations, which have lower OIDs. Lock
@@ -29,10 +29,16 @@ SELECT max(oid)::bigint AS oid FROM pg_class;
 PREPARE confiture_touched (oid, oid, oid[], bigint[]) AS
 SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read,
        NULL AS inserted, NULL AS updated, NULL AS deleted, NULL AS read_elsewhere,
-       pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS mark
+       pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS mark,
+       pg_size_bytes(current_setting('maintenance_work_mem')) AS maintenance_work_mem,
+       NULLIF(pg_size_bytes(current_setting('temp_file_limit')), -1) AS temp_file_limit,
+       current_setting('client_min_messages') AS client_min_messages,
+       current_setting('log_temp_files') = '0' AS logs_temp_files,
+       current_setting('log_lock_waits')::bool AS logs_lock_waits
 UNION ALL
 SELECT m.relation::bigint, m.relation::regclass::text, (SELECT c.relkind::text FROM pg_class c WHERE c.oid = m.relation),
-       m.modes, m.filenode, m.scans, m.rows_read, m.inserted, m.updated, m.deleted, m.read_elsewhere, m.mark
+       m.modes, m.filenode, m.scans, m.rows_read, m.inserted, m.updated, m.deleted, m.read_elsewhere, m.mark,
+       NULL, NULL, NULL, NULL, NULL
 FROM (
     SELECT *, hash_record_extended(counted, 0) AS mark
     FROM (
@@ -197,3 +203,42 @@ WHERE c.oid = to_regclass(%(relation)s);
 
 -- name: messages_in_english
 SELECT set_config('lc_messages', 'C', true) WHERE current_setting('lc_messages') !~ '^(C|en)([^[:alpha:]]|$)';
+
+-- name: default_limits
+-- The values that settings have if nothing sets them.
+SELECT s.name, s.boot_val FROM pg_settings s WHERE s.name IN ('work_mem', 'hash_mem_multiplier');
+
+-- name: load_auto_explain
+LOAD 'auto_explain';
+
+-- name: auto_explain_is_loaded
+SELECT current_setting('auto_explain.log_analyze', true) IS NOT NULL AS loaded;
+
+-- name: report_plans
+-- Report the plan of each query that takes 5 ms or more. With a lower threshold, loops in functions would spend most of
+-- their time on reports. Messages with the level INFO are sent to the client only, whatever the migration sets. Queries
+-- in functions and triggers are reported only for statements that ask for it, because counting their rows takes time.
+SET LOCAL auto_explain.log_min_duration = 5;
+SET LOCAL auto_explain.sample_rate = 1;
+SET LOCAL auto_explain.log_analyze = on;
+SET LOCAL auto_explain.log_timing = off;
+SET LOCAL auto_explain.log_buffers = off;
+SET LOCAL auto_explain.log_wal = off;
+SET LOCAL auto_explain.log_verbose = on;
+SET LOCAL auto_explain.log_triggers = on;
+SET LOCAL auto_explain.log_settings = on;
+SET LOCAL auto_explain.log_format = json;
+SET LOCAL auto_explain.log_level = info;
+SET LOCAL auto_explain.log_nested_statements = off;
+
+-- name: hides_messages
+-- Whether a function hides the messages about temporary files and lock waits from the client while it runs.
+SELECT EXISTS (
+    SELECT FROM pg_proc p
+    WHERE p.proconfig IS NOT NULL
+      AND EXISTS (SELECT FROM unnest(p.proconfig) AS made (setting)
+                  WHERE made.setting ~ '^(client_min_messages|log_temp_files|log_lock_waits)=')
+) AS hidden;
+
+-- name: temp_file_limit
+SELECT NULLIF(pg_size_bytes(current_setting('temp_file_limit')), -1) AS bytes;

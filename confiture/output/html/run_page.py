@@ -12,8 +12,8 @@ from confiture.models.trace import BlockedAccess
 from confiture.output.colors import css_class
 from confiture.output.html.backfill_chart import LEFT, RIGHT, draw_chart
 from confiture.output.lock_lanes import LockLane, lock_lanes, run_end_ms
-from confiture.output.numbers import format_bytes, format_rows
-from confiture.output.statement_cost import group_batches
+from confiture.output.numbers import format_rows
+from confiture.output.statement_cost import describe_memory, group_batches
 from confiture.output.summaries import (
     blocked_summary,
     estimate_summary,
@@ -28,7 +28,7 @@ from confiture.output.terminal.tenancy_proofs import (
     skipped_columns_text,
     tenants_text,
 )
-from confiture.text import cut, escape_block, escape_ci_commands_in_html, excerpt_part
+from confiture.text import cut, escape_block, escape_ci_commands_in_html, excerpt_part, format_bytes
 
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28
@@ -76,6 +76,7 @@ def run_page(report: RunReport) -> str:
         rows=format_rows,
         duration=format_duration,
         bytes=format_bytes,
+        memory=describe_memory,
     )
     # `--report /dev/stdout` may write the page to a log
     return escape_ci_commands_in_html(page)

@@ -16,7 +16,15 @@ from confiture.models.findings import Finding
 from confiture.models.plan import StepId
 from confiture.models.reconcile_results import Difference, Differences, ReconcileResult
 from confiture.models.tenancy_proofs import IsolationProof, ProvedStatement, TenantLeak
-from confiture.models.trace import DryRunWarning, Estimate, LockTrace, StatementTrace, TableRows, TableScan
+from confiture.models.trace import (
+    DryRunWarning,
+    Estimate,
+    LockTrace,
+    StatementMemory,
+    StatementTrace,
+    TableRows,
+    TableScan,
+)
 from confiture.text import excerpt_part
 
 
@@ -120,6 +128,8 @@ def statement_object(statement: StatementTrace) -> dict[str, Any]:
         "indexes_built": list(statement.indexes_built),
         "wal_bytes": statement.wal_bytes,
         "temp_bytes": statement.temp_bytes,
+        "temp_file_limit_bytes": statement.temp_file_limit_bytes,
+        "memory": _memory_object(statement.memory),
         "notices": list(statement.notices),
     }
 
@@ -178,6 +188,15 @@ def round_to_microseconds(milliseconds: float | None) -> float | None:
 
 def _rows_object(rows: TableRows) -> dict[str, Any]:
     return {"table": rows.table, "inserted": rows.inserted, "updated": rows.updated, "deleted": rows.deleted}
+
+
+def _memory_object(memory: StatementMemory) -> dict[str, Any]:
+    return {
+        "peak_bytes": memory.peak_bytes,
+        "at_least": memory.is_lower_bound,
+        "limit_bytes": memory.limit_bytes,
+        "workers": memory.workers,
+    }
 
 
 def _scan_object(scan: TableScan) -> dict[str, Any]:
