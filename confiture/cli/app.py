@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from confiture import __version__
-from confiture.cli import backfill, db, lint, locks, migrate, project, reconcile, tenancy
+from confiture.cli import backfill, db, diff, lint, locks, migrate, project, reconcile, tenancy
 from confiture.cli.context import CommandContext
 from confiture.cli.streams import tolerant_streams
 from confiture.errors import ConfitureError, Diagnostic, ExitCode
@@ -34,6 +34,8 @@ app.command(short_help="Create a new project.")(project.init)
 app.command(short_help="Create a new migration.")(project.new)
 app.command(short_help="Print the JSON Schema for the YAML files.")(project.schema)
 app.command(short_help="Lint the schema and the migrations.")(lint.lint)
+app.command(short_help="Compare the schema files with a database.")(diff.diff)
+app.command(short_help="Write schema files from a database.")(diff.pull)
 app.command(short_help="Show the locks of running migrations.")(locks.locks)
 app.command(short_help="Compare a table with its defining query.")(reconcile.reconcile)
 app.command(short_help="Repeat the checks of applied migrations.")(reconcile.verify)

@@ -22,6 +22,7 @@ from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
 if TYPE_CHECKING:
+    from confiture.core.db.connection import ConnectionTarget
     from confiture.models.settings import Settings
     from confiture.output.writer import Writer
     from confiture.plan.project import PlannedProject
@@ -76,6 +77,28 @@ def parse_duration_option(option: str, text: str) -> int:
     if milliseconds is None:
         raise usage_error(f"{option} {text!r} is not a duration", "write 0, 30s or 5min")
     return milliseconds
+
+
+def parse_database_option(option: str, url: str) -> ConnectionTarget:
+    """Return the database at a URL option. Raise InputError with a message that omits the URL, which may be secret."""
+    from confiture.core.db.connection import ConnectionTarget, database_label
+    from confiture.models.settings import EMBEDDED, DatabaseSettings
+
+    if url == EMBEDDED:
+        raise usage_error(f"{option} embedded is not a database URL", "use the URL that `confiture db url` prints")
+    if not _is_conninfo(url):
+        raise usage_error(f"{option} is not a database URL", "write it like postgresql://user@host:5432/name")
+    return ConnectionTarget(conninfo=url, label=database_label(DatabaseSettings(url=url)), origin=option)
+
+
+def _is_conninfo(text: str) -> bool:
+    from psycopg import Error
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return bool(conninfo_to_dict(text))
+    except (Error, UnicodeError):
+        return False
 
 
 def usage_error(message: str, hint: str) -> InputError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from confiture.cli.context import CommandContext, parse_duration_option, usage_error
+from confiture.cli.context import CommandContext, parse_database_option, parse_duration_option, usage_error
 from confiture.cli.options import DryRunFlags, OutputFiles, UpDryRunFlags
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError
@@ -114,7 +114,7 @@ def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> DryRunOptions:
         options = "option" if len(flags.flag_names) == 1 else "options"
         raise usage_error(message, f"add --dry-run, or remove the {options}")
     scale_to, full = (flags.scale_to, flags.full) if isinstance(flags, UpDryRunFlags) else (None, False)
-    target = _parse_scale_target(scale_to) if scale_to is not None else None
+    target = parse_database_option("--scale-to", scale_to) if scale_to is not None else None
     return DryRunOptions(
         repeat=flags.repeat or 1, scale_to=target, confirmed=flags.yes, full=full, proofs=_proof_options(flags)
     )
@@ -132,25 +132,3 @@ def _proof_options(flags: DryRunFlags) -> ProofOptions | None:
         return None
     limit_ms = USUAL_MS if flags.prove_time is None else parse_duration_option("--prove-time", flags.prove_time)
     return ProofOptions(tenants=flags.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
-
-
-def _parse_scale_target(url: str) -> ConnectionTarget:
-    """Parse the `--scale-to` URL. Raise InputError with a message that omits the URL, which may contain secrets."""
-    from confiture.core.db.connection import ConnectionTarget, database_label
-    from confiture.models.settings import EMBEDDED, DatabaseSettings
-
-    if url == EMBEDDED:
-        raise usage_error("--scale-to embedded is not a database URL", "use the URL that `confiture db url` prints")
-    if not _is_conninfo(url):
-        raise usage_error("--scale-to is not a database URL", "write it like postgresql://user@host:5432/name")
-    return ConnectionTarget(conninfo=url, label=database_label(DatabaseSettings(url=url)), origin="--scale-to")
-
-
-def _is_conninfo(text: str) -> bool:
-    from psycopg import Error
-    from psycopg.conninfo import conninfo_to_dict
-
-    try:
-        return bool(conninfo_to_dict(text))
-    except (Error, UnicodeError):
-        return False

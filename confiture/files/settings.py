@@ -20,7 +20,8 @@ from confiture.files.secret_masks import mask_nodes, mask_settings_lines, secret
 from confiture.files.source_files import parse_yaml, read_source_file
 from confiture.files.variables import VARIABLES, has_other_templates, substitute_environment
 from confiture.models.records import default_of, record
-from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
+from confiture.models.schema_changes import IgnoreRule
+from confiture.models.settings import EMBEDDED, DatabaseSettings, DiffSettings, Settings, TenancySettings
 from confiture.models.source import LocatedSource, SourceFile
 from confiture.secrets import SECRET_CONNECTION_KEYS, add_secret
 from confiture.text import did_you_mean
@@ -60,6 +61,47 @@ _DATABASE = Record(
         ),
     },
     noun="database key",
+)
+
+_DIFF = Record(
+    {
+        "owners": Key(
+            value_type=Boolean(),
+            description="Whether to compare the owners of objects.",
+            default=default_of(DiffSettings, "owners"),
+        ),
+        "extension_versions": Key(
+            value_type=Boolean(),
+            description="Whether to compare the versions of extensions.",
+            default=default_of(DiffSettings, "extension_versions"),
+        ),
+        "ignore": Key(
+            value_type=ListOf(
+                Record(
+                    {
+                        "kind": Key(
+                            value_type=TextValue(),
+                            description="A pattern for kinds of objects, such as `table` or `function`.",
+                            default=default_of(IgnoreRule, "kind"),
+                        ),
+                        "name": Key(
+                            value_type=TextValue(),
+                            description="A pattern for the names of objects, with their schema.",
+                            default=default_of(IgnoreRule, "name"),
+                        ),
+                        "fact": Key(
+                            value_type=TextValue(),
+                            description="A pattern for facts to ignore; default: the whole object and its parts.",
+                            default=default_of(IgnoreRule, "fact"),
+                        ),
+                    },
+                    noun="ignore key",
+                )
+            ),
+            description="Differences to leave out; the output contains their number.",
+        ),
+    },
+    noun="diff key",
 )
 
 SETTINGS_SHAPE = Record(
@@ -116,6 +158,7 @@ SETTINGS_SHAPE = Record(
             value_type=ListOf(LocatedText(), allows_single=True),
             description="Python hooks for all migrations: modules that register hooks, module:Class, or entry points.",
         ),
+        "diff": Key(value_type=_DIFF, description="Settings for `confiture diff`."),
         "linting": Key(value_type=LINTING, description="Settings for `confiture lint`.", lenient=True),
     }
 )
@@ -269,6 +312,7 @@ def _merge_settings(
         variables={**fields.get("vars", {}), **(chosen.get("vars", {}) if chosen else {})},
         tenancy=_build_tenancy_settings(tenancy) if tenancy else TenancySettings(),
         linting=build_lint_settings(fields.get("linting"), root, reader.file),
+        diff=_build_diff_settings(fields.get("diff")),
         hooks=tuple(fields.get("hooks", ())),
         environ=dict(environ),
     )
@@ -280,6 +324,19 @@ def _build_tenancy_settings(fields: FieldValues) -> TenancySettings:
         tables=tuple(fields.get("tables", [])),
         exempt=tuple(fields.get("except", [])),
         is_set=True,
+    )
+
+
+def _build_diff_settings(fields: FieldValues | None) -> DiffSettings:
+    if fields is None:
+        return DiffSettings()
+    return DiffSettings(
+        owners=fields.get("owners"),
+        extension_versions=fields.get("extension_versions"),
+        ignore=tuple(
+            IgnoreRule(kind=rule.get("kind"), name=rule.get("name"), fact=rule.get("fact"))
+            for rule in fields.get("ignore", [])
+        ),
     )
 
 

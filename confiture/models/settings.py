@@ -11,6 +11,7 @@ from typing import Any, Literal
 from confiture.errors import Span
 from confiture.models.history import HistoryKey
 from confiture.models.records import record
+from confiture.models.schema_changes import IgnoreRule
 from confiture.models.source import LocatedSource, SourceFile
 
 DEFAULT_PROJECT = "default"
@@ -91,6 +92,15 @@ class LintSettings:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+class DiffSettings:
+    """Settings for comparisons of schemas: whether to compare owners and extension versions, and what to leave out."""
+
+    owners: bool = False
+    extension_versions: bool = False
+    ignore: tuple[IgnoreRule, ...] = ()
+
+
+@record(frozen=True, kw_only=True, slots=True)
 class Settings:
     """A project's settings for one environment. Folder paths are absolute; `root` contains confiture.yaml."""
 
@@ -112,6 +122,7 @@ class Settings:
     variables: Mapping[str, Any] = field(default_factory=dict)
     tenancy: TenancySettings = field(default_factory=TenancySettings)
     linting: LintSettings = field(default_factory=LintSettings)
+    diff: DiffSettings = field(default_factory=DiffSettings)
     hooks: tuple[LocatedSource, ...] = ()
     """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""
     environ: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

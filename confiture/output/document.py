@@ -24,3 +24,5 @@ class Document(StrEnum):
     BACKFILLS = "backfills"
     RECONCILE = "reconcile"
     VERIFY = "verify"
+    SCHEMA_DIFF = "schema_diff"
+    PULL = "pull"

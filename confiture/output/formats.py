@@ -51,7 +51,9 @@ FORMATS = (
     OutputFormat("gitlab", "confiture.output.ci.gitlab:GitLabWriter", frozenset({Document.FINDINGS})),
     OutputFormat("junit", "confiture.output.ci.junit:JUnitWriter", _RUNS),
     OutputFormat(
-        "markdown", "confiture.output.ci.markdown:MarkdownWriter", _RUNS | {Document.ASSESSMENT, Document.SAVED_PLAN}
+        "markdown",
+        "confiture.output.ci.markdown:MarkdownWriter",
+        _RUNS | {Document.ASSESSMENT, Document.SAVED_PLAN, Document.SCHEMA_DIFF},
     ),
 )
 

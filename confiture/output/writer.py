@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
+    from confiture.models.pull import PullResult
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
     from confiture.models.saved_plans import SavedPlan
+    from confiture.models.schema_diff import SchemaDiff
     from confiture.models.settings import Severity
     from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
     from confiture.plan.history import MigrationStatus
@@ -140,6 +142,14 @@ class Writer:
     def verify(self, verification: VerifyReport) -> None:
         """Write the results of checks repeated for applied migrations."""
         self._refuse(Document.VERIFY)
+
+    def schema_diff(self, diff: SchemaDiff) -> None:
+        """Write the differences between two schemas."""
+        self._refuse(Document.SCHEMA_DIFF)
+
+    def pull(self, result: PullResult) -> None:
+        """Write the names of the files that were written."""
+        self._refuse(Document.PULL)
 
     def _refuse(self, document: Document) -> NoReturn:
         raise NotImplementedError(f"{type(self).__name__} does not support {document.value}")

@@ -19,7 +19,9 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from confiture import __version__
 from confiture.core.db.queries import FORMAT, history_schema_sql
+from confiture.core.schema_facts.cache import CachedSchema, SchemaFactsCache, cache_key
 from confiture.errors import Diagnostic, Span
+from confiture.files.cache import CacheFiles
 from confiture.files.predictions import PredictionStore
 from confiture.models import events
 from confiture.models.events import Event, Outcome, Waiter
@@ -27,6 +29,7 @@ from confiture.models.findings import Finding
 from confiture.models.migration import Phase
 from confiture.models.plan import Direction, StepId
 from confiture.models.reconcile_results import Difference, DifferenceKind, Differences, ReconcileResult, SkippedColumn
+from confiture.models.schema_facts import SchemaFacts, SchemaObject
 from confiture.models.tenancy_proofs import (
     IsolationProof,
     IsolationReport,
@@ -398,3 +401,40 @@ def test_predictions_that_cannot_be_read_count_as_none(tmp_path: Path, text: str
     (tmp_path / ".confiture").mkdir()
     (tmp_path / ".confiture/predictions.json").write_text(text)
     assert PredictionStore(tmp_path).load("db", {"001": "x"}) == {}
+
+
+def test_stored_schema_facts(golden: SnapshotAssertion, tmp_path: Path) -> None:
+    column = SchemaObject(
+        kind="table column", identity="public.t.a", parent="table public.t", facts={"type": "integer"}
+    )
+    facts = SchemaFacts(objects={column.name: column}, server_version=180006)
+    cache = SchemaFactsCache(tmp_path)
+    cache.save("key", CachedSchema(facts=facts, verdicts={"digest": True}))
+    path = tmp_path / ".confiture/cache/key.json"
+    assert json.loads(path.read_text()) == golden
+    stored = cache.load("key")
+    assert stored is not None
+    assert (stored.facts, stored.verdicts) == (facts, {"digest": True})
+    assert cache_key("schema files", ["a"], 180006, [("hstore", "1.8", "public")]) == golden
+
+
+@pytest.mark.parametrize("attack", ["folder", "file", "link", "content"])
+def test_a_cache_that_others_can_write_is_ignored(tmp_path: Path, attack: str) -> None:
+    cache = CacheFiles(tmp_path)
+    cache.save("name", b"content")
+    assert cache.load("name") == b"content"
+    folder = tmp_path / ".confiture/cache"
+    if attack == "folder":
+        folder.chmod(0o777)
+    elif attack == "file":
+        (folder / "name").chmod(0o666)
+    elif attack == "link":
+        (folder / "name").rename(tmp_path / "elsewhere")
+        (folder / "name").symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.rename(tmp_path / "elsewhere")
+        folder.symlink_to(tmp_path / "elsewhere")
+    assert cache.load("name") is None
+    cache.save("other", b"content")
+    if attack in ("folder", "content"):
+        assert not (folder / "other").exists()

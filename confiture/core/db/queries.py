@@ -21,6 +21,7 @@ _FILES = (
     "schema_facts/facts",
     "throwaway/throwaway",
     "build/build",
+    "diff/definition_texts",
 )
 FORMAT = 4
 """The history table format that this version writes. Each format has a file in formats/ with its additions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
@@ -20,6 +21,7 @@ from confiture.models.schema_facts import (
 _MAINTAIN_VERSION, _NOT_NULL_VERSION = 17, 18
 _MAINTAIN = "maintain"
 _EXTENSION = "extension"
+_NUMBERED = re.compile(r"(?<=_not_null)\d+$")
 
 
 @record(frozen=True, kw_only=True, slots=True)
@@ -47,14 +49,19 @@ class _FactFilter:
 
     def compared_facts(self, item: SchemaObject) -> Mapping[str, str]:
         """Return the facts of an object to compare."""
-        facts = item.facts
-        if self.skipped.isdisjoint(facts) and item.kind != _EXTENSION and self.has_maintain:
-            return facts
         return {
-            name: value if self.has_maintain else _without_maintain(name, value)
-            for name, value in facts.items()
+            name: self._compared_value(name, value)
+            for name, value in item.facts.items()
             if name not in self.skipped and not self._is_optional(item.kind, name)
         }
+
+    def _compared_value(self, fact: str, value: str) -> str:
+        if fact == NOT_NULL_CONSTRAINT:
+            # PostgreSQL appends a number to a name that another table uses; a dump does not contain it
+            return _NUMBERED.sub("", value)
+        if not self.has_maintain and fact.startswith("privileges of "):
+            return ", ".join(one for one in value.split(", ") if one.partition(" ")[0] != _MAINTAIN)
+        return value
 
     def _is_optional(self, kind: str, fact: str) -> bool:
         # the comment of an extension comes from its control file
@@ -92,12 +99,6 @@ def _build_filter(before: SchemaFacts, after: SchemaFacts, options: ComparisonOp
     return _FactFilter(
         options=options, has_maintain=has_maintain, has_not_null_names=has_names, skipped=frozenset(skipped)
     )
-
-
-def _without_maintain(fact: str, value: str) -> str:
-    if not fact.startswith("privileges of "):
-        return value
-    return ", ".join(one for one in value.split(", ") if one.partition(" ")[0] != _MAINTAIN)
 
 
 def _find_changes(before: SchemaFacts, after: SchemaFacts, fact_filter: _FactFilter) -> Iterator[SchemaChange]:

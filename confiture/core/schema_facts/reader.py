@@ -88,7 +88,7 @@ def _read(connection: psycopg.Connection[Any], parameters: dict[str, str], with_
     parents: dict[_ObjectKey, _ObjectKey] = {}
     facts: dict[_ObjectKey, dict[str, str]] = {}
     dependencies: dict[str, frozenset[str]] = {}
-    with _reading(connection) as cursor:
+    with comparable_session(connection) as cursor:
         cursor.execute(query("schema_facts"), parameters)
         for class_id, number, column, kind, identity, parent_class, parent, fact, value in cursor:
             if identity is None or _UNREADABLE in value:
@@ -127,7 +127,7 @@ _LONGEST_INTERNED = 40
 
 
 @contextmanager
-def _reading(connection: psycopg.Connection[Any]) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+def comparable_session(connection: psycopg.Connection[Any]) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
     """Open a transaction with the settings that make texts comparable; roll it back on exit."""
     with connection.transaction(force_rollback=True), connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in _SETTINGS).encode())

@@ -1,4 +1,4 @@
-"""Markdown for pull requests: a dry run, a run, or lint findings."""
+"""Markdown for pull requests: a dry run, a run, lint findings, or the differences between schemas."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from confiture.models.findings import Finding, LintReport
 from confiture.models.grades import Assessment, Grade, MigrationAssessment, RiskCategory
 from confiture.models.reports import RunReport
 from confiture.models.saved_plans import SavedPlan, reviewed_assessment
+from confiture.models.schema_diff import SchemaDiff
 from confiture.models.tenancy_proofs import IsolationVerdict
 from confiture.models.trace import DryRunWarning
 from confiture.output.lock_lanes import lock_lanes
 from confiture.output.numbers import format_rows, severity_counts
+from confiture.output.schema_changes import SIGNS, changed_lines, count_changes, footer_lines, legend
 from confiture.output.statement_cost import describe_cost, group_batches, is_notable
 from confiture.output.summaries import (
     blocked_summary,
@@ -53,6 +55,10 @@ class MarkdownWriter(Writer):
     def findings(self, summary: LintSummary) -> None:
         """Write the findings."""
         self.context.write(findings_markdown(summary.report))
+
+    def schema_diff(self, diff: SchemaDiff) -> None:
+        """Write the differences between two schemas."""
+        self.context.write(schema_diff_markdown(diff))
 
 
 def run_markdown(report: RunReport) -> str:
@@ -143,6 +149,27 @@ def _reason_lines(migration: MigrationAssessment) -> list[str]:
             reason = _table_cell(f"{one.category.value}: {one.reason}")
             lines.append(f"  - {_grade_text(one.grade)}: {reason} ({one.source.value})")
     return lines
+
+
+def schema_diff_markdown(diff: SchemaDiff) -> str:
+    """Return the differences between two schemas: a list item for each object."""
+    parts = ["### Confiture: diff", _table_cell(f"{count_changes(diff)}.")]
+    if not diff.comparison.is_equal:
+        parts.append(_table_cell(f"{legend(diff)}."))
+    lines: list[str] = []
+    for change in diff.comparison.changes:
+        location = f" {_code_span(str(change.location))}" if change.location else ""
+        lines.append(f"- {_code_span(f'{SIGNS[change.action]} {change.name}')}{location}")
+        for fact in change.facts:
+            values = [*changed_lines(fact)]
+            if len(values) == 1:
+                lines.append(f"  - {_table_cell(fact.fact)}: {_code_span(values[0])}")
+            else:
+                lines.append(f"  - {_table_cell(fact.fact)}:")
+                lines += (f"    - {_code_span(value)}" for value in values)
+    parts += ["\n".join(lines)] if lines else []
+    parts += _section("Notes", [f"- {_table_cell(line)}" for line in footer_lines(diff)])
+    return "\n\n".join(parts) + "\n"
 
 
 def _rule_explanations(findings: Iterable[Finding]) -> list[str]:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
+    from confiture.models.pull import PullResult
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
     from confiture.models.saved_plans import SavedPlan
+    from confiture.models.schema_diff import SchemaDiff
     from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
 
 
@@ -117,6 +119,18 @@ class JsonWriter(Writer):
         from confiture.output.json.verify import verify_document
 
         self._write(verify_document(verification, "confiture.verify"))
+
+    def schema_diff(self, diff: SchemaDiff) -> None:
+        """Write `confiture.diff`."""
+        from confiture.output.json.schema_diff import schema_diff_document
+
+        self._write(schema_diff_document(diff))
+
+    def pull(self, result: PullResult) -> None:
+        """Write `confiture.pull`."""
+        from confiture.output.json.schema_diff import pull_document
+
+        self._write(pull_document(result))
 
     def _write(self, document: dict[str, Any]) -> None:
         from confiture.output.json.document import dump_json

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
+    from confiture.models.pull import PullResult
     from confiture.models.reconcile_results import VerifyReport
     from confiture.models.reports import RunReport
     from confiture.models.saved_plans import SavedPlan
+    from confiture.models.schema_diff import SchemaDiff
     from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
 
 
@@ -133,3 +135,19 @@ class TextWriter(Writer):
         from confiture.output.terminal.reconcile_results import print_verify_report
 
         print_verify_report(stdout_console(), verification)
+
+    def schema_diff(self, diff: SchemaDiff) -> None:
+        """Write a line for each object that differs."""
+        from confiture.output.terminal.schema_diff import print_schema_diff
+
+        print_schema_diff(stdout_console(), diff)
+
+    def pull(self, result: PullResult) -> None:
+        """Write the number of files and what they do not contain."""
+        from confiture.text import pluralize
+
+        self.context.write(
+            f"Wrote {pluralize(len(result.files), 'file')} below {result.folder} from {result.database}.\n"
+        )
+        for note in result.notes:
+            self.context.write(f"note: {note}\n")

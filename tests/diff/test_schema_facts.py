@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 from confiture.core.schema_facts.comparison import compare_schemas
 from confiture.core.schema_facts.reader import read_schema_facts
+from confiture.errors import DatabaseUnavailable
 from confiture.models.schema_changes import ChangeAction
 
 
@@ -87,3 +90,29 @@ def test_secrets_of_foreign_objects_stay_on_the_server(database):
     (change,) = comparison.changes
     assert [(fact.fact, fact.is_shown) for fact in change.facts] == [("option values", False)]
     assert comparison.notes == ("subscription sub: not compared: its connection string",)
+
+
+def test_concurrent_ddl_never_makes_objects_disappear(database_18):
+    """A view that is replaced all the time exists in every result."""
+    database_18.execute("CREATE TABLE t (id int); CREATE VIEW v AS SELECT id FROM t")
+    stop = threading.Event()
+
+    def replace():
+        with database_18.connect() as connection:
+            while not stop.is_set():
+                connection.execute("BEGIN; DROP VIEW v; CREATE VIEW v AS SELECT id FROM t; COMMIT")
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        with database_18.connect() as connection:
+            for _ in range(5):
+                try:
+                    facts = read_schema_facts(connection)
+                except DatabaseUnavailable as error:
+                    assert error.diagnostics[0].code == "concurrent-ddl"
+                else:
+                    assert facts.objects["view public.v"].facts["query"]
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,1 @@
+"""`confiture diff` and `confiture pull`: schema files compared with databases, and written from them."""
