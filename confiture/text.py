@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confiture.secrets import hide_secrets, hide_secrets_in_json
@@ -196,3 +196,9 @@ def format_bytes(number: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TB"
+
+
+def list_some(texts: Sequence[str], most: int = 5) -> str:
+    """Return the first texts, and how many more there are: `a, b, and 3 more`."""
+    more = f", and {len(texts) - most:,} more" if len(texts) > most else ""
+    return f"{', '.join(texts[:most])}{more}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,6 @@ from confiture.cli.options import (
     OutputFiles,
     RunFormatOption,
     SavedPlanFlags,
-    SettingsOptions,
     UpDryRunFlags,
     VarOption,
     WaitOption,
@@ -29,9 +28,13 @@ from confiture.cli.plan import app as plan_app
 from confiture.cli.plan import load_saved_plan, open_saved_plan
 from confiture.cli.run_command import dry_run_options, run_and_report
 from confiture.cli.streams import echo_stderr, echo_stdout
-from confiture.errors import ExitCode
+from confiture.errors import Diagnostic, ExitCode
+from confiture.models.history import NOT_REPLAYABLE
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
+
+if TYPE_CHECKING:
+    from confiture.plan.project import PlannedProject
 
 app = typer.Typer(no_args_is_help=False)
 app.add_typer(plan_app, name="plan", short_help="Save a plan for review, and show saved plans.")
@@ -221,19 +224,36 @@ def show(
     *,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The version of the migration.")],
     down: Annotated[bool, typer.Option("--down", help="Print the rollback plan.")] = False,
-    settings_options: SettingsOptions,
+    applied: Annotated[
+        bool, typer.Option("--applied", help="Print the text that ran, before rendering, from the history.")
+    ] = False,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.PLAN, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Print a migration's plan: its segments (transactions), its steps, and the rendered SQL.
 
-    Does not need a database.
+    Does not need a database, except for `--applied`.
 
-    Example: confiture migrate show 004
+    Examples:
+
+        confiture migrate show 004
+
+        confiture migrate show 004 --applied
     """
     with error_boundary(output_format) as context:
-        settings = context.settings(settings_options, needs_database=False)
-        context.writer.plan(load_project_with_vars(settings, var).plan_of(version, down=down))
+        if applied and down:
+            raise usage_error("--applied and --down are mutually exclusive", "remove one of them")
+        settings = context.settings(settings_options, needs_database=applied)
+        if not applied:
+            context.writer.plan(load_project_with_vars(settings, var).plan_of(version, down=down))
+            return
+        from confiture.core.applied_texts import read_applied_texts
+        from confiture.core.db.connection import resolve_database
+
+        with resolve_database(settings, echo_stderr) as target:
+            texts = read_applied_texts(target, settings.history, version)
+        context.writer.applied(texts)
 
 
 @app.command(short_help="Copy the files that migrations run to their folders.")
@@ -294,30 +314,54 @@ def pin(
 @expand_options
 def validate(
     *,
-    settings_options: SettingsOptions,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also compare the files with the history in the database.")
+    ] = False,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: RunFormatOption = TEXT,
 ) -> None:
     """Check everything that can be checked without a database: settings, migration files, templates and SQL.
 
-    Exits with 0 if everything is valid, otherwise with 2.
+    With --live, also compare the files with the history. Exits with 7 if there is drift. Otherwise, exits with 1 if
+    applied migrations can no longer be replayed, because they are not pinned and their schema files have changed.
 
-    Example: confiture migrate validate --format github
+    Exits with 0 if everything is valid, and with 2 if it is not.
+
+    Examples:
+
+        confiture migrate validate --format github
+
+        confiture migrate validate --live --env staging
     """
     with error_boundary(output_format) as context:
         from confiture.lint.project import check_rule_settings
 
-        settings = context.settings(settings_options, needs_database=False, check=check_rule_settings)
+        settings = context.settings(settings_options, needs_database=live, check=check_rule_settings)
         project = load_project_with_vars(settings, var, needs_variables=True)
         for note in project.unread_files:
             echo_stderr(f"warning: {note}")
-        if output_format.is_text:
+        problems = _compare_with_history(project) if live else ()
+        if not output_format.is_text or problems:
+            context.writer.diagnostics(problems)
+        else:
             from confiture.text import pluralize
 
             steps = sum(len(plan.steps) for plan in project.ups)
             echo_stdout(f"{pluralize(len(project.migrations), 'migration')}, {pluralize(steps, 'step')}: all valid.")
-        else:
-            context.writer.diagnostics(())
+        if problems:
+            has_drift = any(problem.code != NOT_REPLAYABLE for problem in problems)
+            raise typer.Exit(ExitCode.DRIFT if has_drift else ExitCode.FINDINGS)
+
+
+def _compare_with_history(project: PlannedProject) -> tuple[Diagnostic, ...]:
+    """Return the drift, and the applied migrations that cannot be replayed."""
+    from confiture.core.db.connection import resolve_database
+    from confiture.core.status import migration_status
+
+    with resolve_database(project.settings, echo_stderr) as target:
+        now = migration_status(project, target)
+    return (*now.drift, *(migration.diagnostic for migration in now.unreplayable))
 
 
 @app.command(short_help="Record migrations as applied without running them.")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from confiture.models.settings import Settings
     from confiture.plan.project import PlannedProject
 
-_MOST_VERSIONS = 5
-
 
 def init(
     folder: Annotated[
@@ -70,13 +68,13 @@ def _remind_of_pins(settings: Settings) -> None:
     """Print the migrations that are not pinned: editing their schema files would change what the migrations run."""
     from confiture.errors import DiagnosticCollector
     from confiture.plan.project import read_project
-    from confiture.text import pluralize
+    from confiture.text import list_some, pluralize
 
     migrations = read_project(settings, {}, DiagnosticCollector()).migrations
     unpinned = [migration.version for migration in migrations if not migration.is_pinned]
     if unpinned:
         number = pluralize(len(unpinned), "migration")
-        names = ", ".join(unpinned[:_MOST_VERSIONS]) + (", ..." if len(unpinned) > _MOST_VERSIONS else "")
+        names = list_some(unpinned)
         echo_stderr(f"{number} not pinned ({names}): run `confiture migrate pin` before you edit their schema files.")
 
 
@@ -140,6 +138,7 @@ def print_overview() -> None:
 def _print_database_overview(project: PlannedProject) -> None:
     from confiture.core.db.connection import database_label, has_no_server, resolve_database
     from confiture.core.status import migration_status
+    from confiture.plan.history import pin_command
     from confiture.text import pluralize
 
     settings = project.settings
@@ -158,6 +157,10 @@ def _print_database_overview(project: PlannedProject) -> None:
     echo_stdout(
         f"{migrations}: {len(now.applied)} applied, {len(now.pending)} pending on {database_label(settings.database)}."
     )
+    if now.unreplayable:
+        number = pluralize(len(now.unreplayable), "migration")
+        command = pin_command([one.version for one in now.unreplayable])
+        echo_stdout(f"{number} can no longer be replayed. Next: run `{command}`.")
     if now.drift:
         echo_stdout("Files of applied migrations have changed. Next: run `confiture migrate status`.")
     elif now.first_interrupted:

@@ -23,7 +23,7 @@ from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationS
 from confiture.models.plan import PlannedMigration
 from confiture.plan.checksums import CHAIN_START, chain_checksum
 from confiture.plan.migration_order import version_key
-from confiture.plan.project import PlannedProject
+from confiture.plan.project import PlannedProject, require_files
 from confiture.plan.version_set import is_exact, parse_version_set
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _record(
     recorded = tuple(plan for plan in selected if version_key(plan.version) not in applied)
     if applied and not is_exact(options.versions):
         _reject_other_pending(selected[-1], recorded)
+    require_files(recorded)
     if not options.force:
         _require_objects(project, connection, applied, recorded)
     if not options.dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from confiture.core.db.connection import ConnectionTarget
@@ -11,7 +12,8 @@ from confiture.errors import Diagnostic, Drift, InputError
 from confiture.models.events import Emit
 from confiture.models.history import AppliedMigration, MigrationState
 from confiture.models.plan import Direction, PlannedMigration
-from confiture.plan.history import compare_history, replaced_migration
+from confiture.models.settings import PinPolicy, Settings
+from confiture.plan.history import compare_history, pin_command, replaced_migration
 from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject, require_variables
 
@@ -113,7 +115,29 @@ def plan_up(
         wanted = {version_key(migration.version) for migration in project.migrations[: last + 1]}
         plans = tuple(plan for plan in plans if version_key(plan.version) in wanted)
     require_variables(plans)
+    if not options.dry_run:
+        require_pins(project.settings, plans)
     return plans
+
+
+def require_pins(settings: Settings, plans: Sequence[PlannedMigration]) -> None:
+    """Raise InputError if the environment requires pins and a migration that is about to run is not pinned."""
+    unpinned = [plan for plan in plans if not plan.migration.is_pinned]
+    if settings.pins is PinPolicy.REQUIRED and unpinned:
+        raise InputError(*(_unpinned_diagnostic(plan, settings.environment) for plan in unpinned))
+
+
+def _unpinned_diagnostic(plan: PlannedMigration, environment: str) -> Diagnostic:
+    migration = plan.migration
+    files = [named.file.path for named in migration.named_files if not named.is_pinned]
+    return migration.file.diagnostic(
+        migration.span,
+        "not-pinned",
+        f"{migration.label} runs {', '.join(files)}, which is not pinned, and {environment!r} requires pins"
+        if len(files) == 1
+        else f"{migration.label} runs {', '.join(files)}, which are not pinned, and {environment!r} requires pins",
+        hint=f"run `{pin_command([plan.version])}` and commit the result",
+    )
 
 
 def plan_down(

@@ -26,10 +26,11 @@ from confiture.errors import (
 from confiture.models.events import Emit, LintFinished, Notice, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, PlannedMigration
-from confiture.plan.history import changed_steps
+from confiture.models.settings import PinPolicy
+from confiture.plan.history import changed_steps, compare_history, pin_command
 from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject
-from confiture.text import pluralize
+from confiture.text import list_some, pluralize
 
 if TYPE_CHECKING:
     from confiture.lint.plan import PlanLintResult
@@ -65,6 +66,7 @@ class Run:
         self._store = context.store
         self._started_at = time.perf_counter()
         self._has_started = False
+        self._history: tuple[AppliedMigration, ...] = ()
 
     def execute(self, select: SelectPlans, lock_wait_ms: int) -> None:
         """Run or dry-run the migrations chosen by `select`, holding the migration lock.
@@ -88,6 +90,8 @@ class Run:
                 return
             if plan.direction is Direction.DOWN:
                 self._report_changed_files(plan, history)
+            else:
+                self._report_unpinned(plan)
             self._run(LockedPlan(plan=plan, history=history, lock=lock, lint_result=self._lint(plan)))
 
     def _run(self, locked_plan: LockedPlan) -> None:
@@ -158,14 +162,34 @@ class Run:
                 note = f"{label} changed after it was applied ({'; '.join(changes)}): check that `down` still fits"
                 self._emit(Notice(text=note))
 
+    def _report_unpinned(self, plan: Plan) -> None:
+        """Report the migrations that are not pinned. For a dry run, this matters only if the real run refuses them."""
+        unpinned = [migration.migration for migration in plan.migrations if not migration.migration.is_pinned]
+        is_refused = self._context.settings.pins is PinPolicy.REQUIRED
+        if unpinned and (is_refused or not self._mode.dry_run):
+            verb = "is" if len(unpinned) == 1 else "are"
+            command = pin_command([migration.version for migration in unpinned])
+            labels = [migration.label for migration in unpinned]
+            self._emit(Notice(text=f"{list_some(labels)} {verb} not pinned: run `{command}` before the files change"))
+
+    def _report_unreplayable(self) -> None:
+        """Report the applied migrations whose schema files have changed."""
+        project = self._context.project
+        migrations = compare_history(project.ups, self._history, project.settings.project).unreplayable
+        if migrations:
+            labels = [f"{migration.version} {migration.name}" for migration in migrations]
+            command = pin_command([migration.version for migration in migrations])
+            note = f"{list_some(labels)} can no longer be replayed, because files have changed since"
+            self._emit(Notice(text=f"{note}: run `{command}` to restore the text that ran"))
+
     def _read_history(self) -> tuple[AppliedMigration, ...]:
         """Return the history rows. Raise InputError if the database contains only another project's history."""
         if not self._store.is_installed():
             return ()
-        history = self._store.read_history()
-        if not history:
+        self._history = self._store.read_history()
+        if not self._history:
             reject_other_history(self._context.project, self._store)
-        return history
+        return self._history
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
         """Report the end of the run."""
@@ -188,6 +212,8 @@ class Run:
         )
         for note in self._context.project.unread_files:
             self._emit(Notice(text=note))
+        if plan.direction is Direction.UP:
+            self._report_unreplayable()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
-from confiture.core.commands import DEFAULT_LOCK_WAIT_MS, require_confirmation
+from confiture.core.commands import DEFAULT_LOCK_WAIT_MS, require_confirmation, require_pins
 from confiture.core.db.connection import ConnectionTarget, database_label
 from confiture.core.execution import open_run
 from confiture.core.run.context import DryRunOptions, RunMode
@@ -104,6 +104,7 @@ class Migrator:
         project, plan = _plan_migration(migration, direction, database)
         if dry_run_options is None:
             _require_known(project.settings, plan)
+            require_pins(project.settings, (plan,) if direction is Direction.UP else ())
         else:
             require_confirmation(project, dry_run_options)
         mode = RunMode(

@@ -1,26 +1,41 @@
-"""Pin migrations: copy the files that they run to their own folders."""
+"""Pin migrations: copy the files that they run, or the texts that they ran, to their own folders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from confiture.core.db.connection import READ_LOCK_TIMEOUT_MS, ConnectionTarget, connect_for_query, set_lock_timeout
-from confiture.core.status import read_history
-from confiture.errors import Diagnostic, DiagnosticCollector, InputError
+from confiture.core.applied_texts import LOST, NOT_STORED
+from confiture.core.db.connection import (
+    READ_LOCK_TIMEOUT_MS,
+    Connection,
+    ConnectionTarget,
+    connect_for_query,
+    set_lock_timeout,
+)
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.stored_texts import read_texts
+from confiture.core.run.resume import find_interrupted, match_plan_to_journal
+from confiture.errors import Diagnostic, DiagnosticCollector, Drift, InputError
 from confiture.files.access import display_path
 from confiture.files.migration import NO_STEPS
 from confiture.files.pins import read_current, write_pin
 from confiture.files.source_files import decode_source_file
 from confiture.models.history import AppliedMigration
+from confiture.models.migration import UP_PHASES
 from confiture.models.pins import PinResult, WrittenPin
-from confiture.models.plan import PlannedMigration
+from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.settings import Settings
 from confiture.models.source import NamedFile
-from confiture.plan.applied_files import changed_files
-from confiture.plan.migration_order import find_version, version_key
+from confiture.plan.applied_files import changed_files, is_applied_text
+from confiture.plan.migration_order import VersionKey, find_version, version_key
 from confiture.plan.project import PlannedProject, read_project
+from confiture.plan.texts import hash_text
+
+HISTORY = "the history"
+"""The source of a pin whose text comes from the history."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,13 +49,37 @@ class PinOptions:
     replace: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _PinContent:
+    """The content of a pin: its path below the migration's folder, and where the content is from."""
+
+    pin_name: str
+    content: bytes
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _RecordedTexts:
+    """The content of the history: rows by version, texts by hash, and the interrupted versions that can be resumed."""
+
+    rows: Mapping[VersionKey, AppliedMigration] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    resumable: frozenset[VersionKey] = frozenset()
+
+    def applied_row(self, plan: PlannedMigration) -> AppliedMigration | None:
+        """Return the row of a migration whose text may not change; None if it is pending or can still be changed."""
+        key = version_key(plan.version)
+        return None if key in self.resumable else self.rows.get(key)
+
+
 def pin_migrations(
     settings: Settings, overrides: Mapping[str, Any], database: ConnectionTarget | None, options: PinOptions
 ) -> PinResult:
     """Copy the unrendered text of each file that a migration names to the migration's own folder.
 
-    The text of an applied migration must be the text that ran. Without a `database`, nothing is applied, or the caller
-    does not want to compare. Errors in other files do not prevent pins; the result contains them.
+    The text of an applied migration must be the text that ran. If its file has changed or is missing, the text comes
+    from the history. Without a `database`, nothing is applied, or the caller does not want to compare. Errors in other
+    files do not prevent pins; the result contains them.
 
     Raise InputError for an unknown version, or if `replace` is not possible; DatabaseUnavailable if the history cannot
     be read.
@@ -52,20 +91,17 @@ def pin_migrations(
     plans = project.ups
     if options.version is not None:
         plans = (_find_plan(project, options.version, problems),)
-    rows = _read_rows(project, database) if database is not None else {}
+    recorded = _read_recorded(project, plans, database) if database is not None else _RecordedTexts()
     if options.replace:
-        _require_pending(plans, rows)
+        _require_pending(plans, recorded)
     written: list[WrittenPin] = []
     for plan in plans:
-        row = rows.get(version_key(plan.version))
-        changed = {named.file.path for named in changed_files(plan, row)} if row is not None else set()
         for named in plan.migration.named_files:
             if named.is_pinned and not (options.replace and named.current is not None):
                 continue
             try:
-                if named.file.path in changed:
-                    raise InputError(_changed_file(plan, named))
-                written.append(_write(plan, named, settings, replace=options.replace))
+                content = _choose_content(plan, named, recorded, settings)
+                written.append(_write(plan, named, content, settings.root, replace=named.is_pinned))
             except InputError as error:
                 problems += error.diagnostics
     return PinResult(written=tuple(written), problems=tuple(problems))
@@ -79,15 +115,46 @@ def _find_plan(project: PlannedProject, version: str, problems: Sequence[Diagnos
         raise InputError(*problems or error.diagnostics) from error
 
 
-def _read_rows(project: PlannedProject, database: ConnectionTarget) -> dict[object, AppliedMigration]:
+def _read_recorded(
+    project: PlannedProject, plans: Sequence[PlannedMigration], database: ConnectionTarget
+) -> _RecordedTexts:
     with connect_for_query(database, "pin", "the history cannot be read") as connection:
         set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
-        return {version_key(row.version): row for row in read_history(connection, project.settings.history)}
+        store = HistoryStore(connection, project.settings.history)
+        history = store.read_history() if store.is_installed(only_reads=True) else ()
+        rows = {version_key(row.version): row for row in history}
+        needed = {version_key(plan.version) for plan in plans if not plan.migration.is_pinned}
+        return _RecordedTexts(
+            rows=rows,
+            texts=_read_texts(connection, [rows[key] for key in needed if key in rows]),
+            resumable=_find_resumable(store, plans, history),
+        )
 
 
-def _require_pending(plans: Sequence[PlannedMigration], rows: dict[object, AppliedMigration]) -> None:
+def _read_texts(connection: Connection, rows: Sequence[AppliedMigration]) -> Mapping[str, str]:
+    return read_texts(connection, {text for row in rows if row.texts is not None for text in row.texts.files.values()})
+
+
+def _find_resumable(
+    store: HistoryStore, plans: Sequence[PlannedMigration], history: Sequence[AppliedMigration]
+) -> frozenset[VersionKey]:
+    """Return the interrupted versions whose files still contain the committed part, so that the rest may change."""
+    interrupted = find_interrupted(store, history, Direction.UP)
+    resumable = set()
     for plan in plans:
-        if version_key(plan.version) in rows:
+        key = version_key(plan.version)
+        if key in interrupted and not plan.missing_variables:
+            try:
+                match_plan_to_journal(plan, interrupted[key])
+            except Drift:
+                continue
+            resumable.add(key)
+    return frozenset(resumable)
+
+
+def _require_pending(plans: Sequence[PlannedMigration], recorded: _RecordedTexts) -> None:
+    for plan in plans:
+        if version_key(plan.version) in recorded.rows:
             raise InputError(
                 plan.migration.file.diagnostic(
                     plan.migration.span,
@@ -98,25 +165,69 @@ def _require_pending(plans: Sequence[PlannedMigration], rows: dict[object, Appli
             )
 
 
-def _write(plan: PlannedMigration, named: NamedFile, settings: Settings, *, replace: bool) -> WrittenPin:
-    """Copy a file to its pin, byte by byte."""
-    if named.pin is None or named.folder is None or named.current is None:
+def _choose_content(
+    plan: PlannedMigration, named: NamedFile, recorded: _RecordedTexts, settings: Settings
+) -> _PinContent:
+    """Return the file's content, or the text that ran if the file differs. Raise InputError if that is unknown."""
+    if named.folder is None or named.pin_name is None:
         raise InputError(_cannot_be_pinned(plan, named))
-    root = settings.root
-    source = display_path(named.current, root)
-    content = read_current(named.current, root, settings.schemas)
-    text = decode_source_file(source, content).text
-    if text != named.file.text and not named.is_pinned:
+    row = recorded.applied_row(plan)
+    if row is None:
+        return _current_content(named, settings)
+    stored = _find_stored(named, row)
+    is_same = named.missing is None and named.file.path not in {one.file.path for one in changed_files(plan, row)}
+    if is_same and (stored is None or _is_in_up(plan, named) or stored[1] == hash_text(named.file.text)):
+        return _current_content(named, settings)
+    text = recorded.texts.get(stored[1]) if stored is not None else None
+    if stored is None or text is None or not is_applied_text(plan, row, named, text):
+        raise InputError(_unknown_text(plan, named, NOT_STORED if row.texts is None else LOST))
+    return _PinContent(pin_name=stored[0], content=text.encode(), source=HISTORY)
+
+
+def _current_content(named: NamedFile, settings: Settings) -> _PinContent:
+    """Return the file's content, byte by byte."""
+    if named.missing is not None:
+        raise InputError(named.missing)
+    if named.current is None or named.pin_name is None:
+        raise LookupError(f"{named.file.path} has no file outside the migration's folder")
+    source = display_path(named.current, settings.root)
+    content = read_current(named.current, settings.root, settings.schemas)
+    if decode_source_file(source, content).text != named.file.text and not named.is_pinned:
         hint = "run the command again"
         raise InputError(Diagnostic(code="changed-file", message=f"{source} was changed just now", hint=hint))
-    write_pin(named.pin, named.folder, root, content, replace=replace and named.is_pinned)
-    return WrittenPin(version=plan.version, name=plan.migration.name, pin=display_path(named.pin, root), source=source)
+    return _PinContent(pin_name=named.pin_name, content=content, source=source)
 
 
-def _changed_file(plan: PlannedMigration, named: NamedFile) -> Diagnostic:
+def _find_stored(named: NamedFile, row: AppliedMigration) -> tuple[str, str] | None:
+    """Return the stored name and the hash of the text that ran; None if it is unknown."""
+    files = row.texts.files if row.texts is not None else {}
+    names = (named.pin_name, *named.other_pin_names)
+    return next(((name, files[name]) for name in names if name is not None and name in files), None)
+
+
+def _is_in_up(plan: PlannedMigration, named: NamedFile) -> bool:
+    """Whether a step that the checksum covers names the file."""
+    steps = (step for phase in UP_PHASES for step in plan.migration.steps(phase))
+    return any(step.named_file is not None and step.named_file.file.path == named.file.path for step in steps)
+
+
+def _write(plan: PlannedMigration, named: NamedFile, content: _PinContent, root: Path, *, replace: bool) -> WrittenPin:
+    folder = named.folder
+    if folder is None:
+        raise InputError(_cannot_be_pinned(plan, named))
+    pin = folder / content.pin_name
+    write_pin(pin, folder, root, content.content, replace=replace)
+    return WrittenPin(
+        version=plan.version, name=plan.migration.name, pin=display_path(pin, root), source=content.source
+    )
+
+
+def _unknown_text(plan: PlannedMigration, named: NamedFile, reason: str) -> Diagnostic:
+    change = "is missing" if named.missing is not None else "has changed since then"
     return Diagnostic(
         code="unknown-text",
-        message=f"{named.file.path} has changed since {plan.migration.label} ran it",
+        message=f"{plan.migration.label} cannot be pinned: {named.file.path} {change}",
+        detail=(f"the text that ran is unknown: {reason}",),
         hint="restore the text that ran, pin the migration, then make the change again",
     )
 

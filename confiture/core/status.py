@@ -19,7 +19,7 @@ from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.errors import Diagnostic, Drift
 from confiture.models.history import AppliedMigration, HistoryKey, MigrationState
 from confiture.models.plan import PlannedMigration
-from confiture.plan.history import InterruptedMigration, MigrationStatus, compare_history
+from confiture.plan.history import InterruptedMigration, MigrationStatus, compare_history, find_unreproducible
 from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject
 
@@ -53,6 +53,7 @@ def migration_status(project: PlannedProject, database: ConnectionTarget) -> Mig
         lock_holder=lock_holder,
         other_histories=others,
         project_mismatch=mismatch,
+        unreproducible=find_unreproducible(project.ups, history),
         notes=project.unread_files,
     )
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from confiture.errors import InputError
 from confiture.files.access import FileAccessError, display_path
-from confiture.files.pins import iter_pin_names, pin_folder, read_current, read_pin
+from confiture.files.pins import PROJECT_FOLDER, iter_pin_names, pin_folder, read_current, read_pin
 from confiture.files.source_files import decode_source_file
 from confiture.models.records import record
 from confiture.models.source import LocatedSource, NamedFile, SourceFile
 from confiture.text import SuggestionLimit, did_you_mean
 
 TEMPLATE_SUFFIX = ".sql.j2"
+MISSING_FILE = "missing-file"
+"""The diagnostic code for a file that a migration names and that does not exist."""
 _MAX_FOLDERS = 1_000
 """The maximum number of folders to search for a file with a name similar to a missing file."""
 
@@ -37,8 +39,9 @@ def read_ddl(name: LocatedSource, folders: DdlFolders, migration: Path) -> Named
     The file is looked up in the migration's own folder (see `files/pins`), then below the schemas folder, then below
     the project's root. This is the only lookup: everything that runs, checks or compares a file uses its result.
 
-    Raise InputError at the name if the path leaves these folders, if the file is missing or unreadable, or if its
-    suffix is neither `.sql` nor `.sql.j2`. Raise InputError in the file if the file is not UTF-8.
+    A missing file is not an error yet, because an applied migration may keep one: the result contains the problem.
+    Raise InputError at the name if the path leaves these folders, if the file is unreadable, or if its suffix is
+    neither `.sql` nor `.sql.j2`. Raise InputError in the file if the file is not UTF-8.
     """
     relative = PurePosixPath(name.text.strip())
     if relative.is_absolute() or ".." in relative.parts:
@@ -48,25 +51,41 @@ def read_ddl(name: LocatedSource, folders: DdlFolders, migration: Path) -> Named
             name, "not-sql", f"{relative} is not an SQL file", f"name a file that ends in .sql or {TEMPLATE_SUFFIX}"
         )
     pins = _find_pin_folder(folders, migration)
-    places = [
-        (path, pins / pin if pins is not None and pin is not None else None)
-        for path, pin in iter_pin_names(relative, folders.schemas, folders.root)
-    ]
+    places = list(iter_pin_names(relative, folders.schemas, folders.root))
     current, pin = next((place for place in places if os.path.lexists(place[0])), (None, None))
-    existing = next((pin for _, pin in places if pin is not None and os.path.lexists(pin)), None)
-    if existing is None and current is not None and pins is not None and current.is_relative_to(pins):
-        existing, current = current, None  # named by its path in the migration's own folder
-    if existing is not None and pins is not None:
-        file = _read_at(name, existing, folders, lambda: read_pin(existing, pins, folders.root))
-        return NamedFile(file=file, folder=pins, pin=existing, current=current, is_pinned=True)
+    if pins is not None:
+        own = next((pin for _, pin in places if pin is not None and os.path.lexists(pins / pin)), None)
+        if own is None and current is not None and current.is_relative_to(pins):
+            # named by its path in the migration's own folder
+            own, current = PurePosixPath(current.relative_to(pins).as_posix()), None
+        if own is not None:
+            path = pins / own
+            file = _read_at(name, path, folders, lambda: read_pin(path, pins, folders.root))
+            return NamedFile(file=file, folder=pins, pin_name=own.as_posix(), current=current, is_pinned=True)
     if current is not None:
         file = _read_at(name, current, folders, lambda: read_current(current, folders.root, folders.schemas))
-        return NamedFile(file=file, folder=pins, pin=pin, current=current)
-    raise _ddl_error(
-        name,
-        "missing-file",
+        return NamedFile(file=file, folder=pins, pin_name=None if pin is None else pin.as_posix(), current=current)
+    return _missing_file(name, relative, folders, pins, [pin.as_posix() for _, pin in places if pin is not None])
+
+
+def _missing_file(
+    name: LocatedSource, relative: PurePosixPath, folders: DdlFolders, pins: Path | None, pin_names: Sequence[str]
+) -> NamedFile:
+    missing = name.file.diagnostic(
+        name.start,
+        MISSING_FILE,
         f"there is no file {relative} below {display_path(folders.schemas, folders.root)}/",
-        (folders.suggestions.use_one() and _closest_file(relative, folders)) or _BELOW_HINT,
+        hint=(folders.suggestions.use_one() and _closest_file(relative, folders))
+        or f"{_BELOW_HINT}; if the migration has run, restore the file with `confiture migrate pin`",
+    )
+    # a path that begins with the schemas folder means a file in it
+    names = sorted(pin_names, key=lambda pin: (pin.startswith(PROJECT_FOLDER), len(pin)))
+    return NamedFile(
+        file=SourceFile(path=display_path(folders.schemas / relative, folders.root), text=""),
+        folder=pins,
+        pin_name=names[0] if names else None,
+        other_pin_names=tuple(names[1:]),
+        missing=missing,
     )
 
 

@@ -15,13 +15,21 @@ from confiture.files.lint_settings import LINTING, PATTERNS, build_lint_settings
 from confiture.files.schema.containers import FieldValues, Key, ListOf, MapOf, Record
 from confiture.files.schema.located_text import LocatedText
 from confiture.files.schema.reader import InvalidValue, Reader
-from confiture.files.schema.types import Boolean, Duration, NonNegativeInteger, ProjectName, Size, TextValue
+from confiture.files.schema.types import (
+    Boolean,
+    Choice,
+    Duration,
+    NonNegativeInteger,
+    ProjectName,
+    Size,
+    TextValue,
+)
 from confiture.files.secret_masks import mask_nodes, mask_settings_lines, secret_settings
 from confiture.files.source_files import parse_yaml, read_source_file
 from confiture.files.variables import VARIABLES, has_other_templates, substitute_environment
 from confiture.models.records import default_of, record
 from confiture.models.schema_changes import IgnoreRule
-from confiture.models.settings import EMBEDDED, DatabaseSettings, DiffSettings, Settings, TenancySettings
+from confiture.models.settings import EMBEDDED, DatabaseSettings, DiffSettings, PinPolicy, Settings, TenancySettings
 from confiture.models.source import LocatedSource, SourceFile
 from confiture.secrets import SECRET_CONNECTION_KEYS, add_secret
 from confiture.text import did_you_mean
@@ -147,6 +155,11 @@ SETTINGS_SHAPE = Record(
                         ),
                         "free_space": Key(
                             value_type=Size(), description="The free disk space of the server, such as 200GB."
+                        ),
+                        "pins": Key(
+                            value_type=Choice(tuple(policy.value for policy in PinPolicy)),
+                            description="Whether a run refuses migrations that are not pinned; default: warn, or"
+                            " required if the environment is protected.",
                         ),
                     },
                     noun="environment key",
@@ -306,6 +319,7 @@ def _merge_settings(
         protected=bool(chosen and chosen.get("protected")),
         window_ms=chosen.get("window") if chosen else None,
         free_space_bytes=chosen.get("free_space") if chosen else None,
+        pins=_build_pin_policy(chosen),
         database=_build_database_settings(sections, environment, reader.file, overrides, environ),
         migrations=root / fields.get("migrations"),
         schemas=root / fields.get("schemas"),
@@ -316,6 +330,13 @@ def _merge_settings(
         hooks=tuple(fields.get("hooks", ())),
         environ=dict(environ),
     )
+
+
+def _build_pin_policy(environment: FieldValues | None) -> PinPolicy:
+    written = environment.get("pins") if environment else None
+    if written is not None:
+        return PinPolicy(written)
+    return PinPolicy.REQUIRED if environment and environment.get("protected") else PinPolicy.WARN
 
 
 def _build_tenancy_settings(fields: FieldValues) -> TenancySettings:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from confiture.models.plan import StepChecksum
+from confiture.models.plan import MigrationInput, StepChecksum
 from confiture.models.records import record
+
+NOT_REPLAYABLE = "not-replayable"
+"""The diagnostic code for an applied migration that cannot be replayed."""
 
 HISTORY_LOST = "history-lost"
 """The diagnostic code for a history that other sessions have removed during the run."""
@@ -71,12 +75,25 @@ class OtherHistory:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+class StoredTexts:
+    """The hashes of a migration's texts: of its own file, which was at `path`, and of the files that its steps name.
+
+    The key of a named file is the path of its pin below the migration's folder.
+    """
+
+    path: str
+    own: str
+    files: Mapping[str, str]
+
+
+@record(frozen=True, kw_only=True, slots=True)
 class AppliedMigration:
     """A row of the history, in insertion order (`position`).
 
     `attempt` identifies the run in the journal that records the committed segments. `duration_ms` is the time that the
     segments took; None for a baseline and for a migration that is not applied. `prediction_outcome` is None if no dry
-    run predicted the time.
+    run predicted the time. If the version of Confiture that recorded the row did not store texts, `texts` is None and
+    `inputs` is empty.
     """
 
     position: int
@@ -92,6 +109,8 @@ class AppliedMigration:
     applied_by: str = ""
     duration_ms: float | None = None
     prediction_outcome: PredictionOutcome | None = None
+    texts: StoredTexts | None = None
+    inputs: tuple[MigrationInput, ...] = ()
 
 
 class SegmentState(StrEnum):

@@ -182,9 +182,9 @@ class PlannedStep:
     `kind` is the frozen name of the step kind; `content` is the part of the plan other than statements.
 
     If the statements commit separately, the step appears once in each segment, with the statements that run in that
-    segment; `part` and `parts` distinguish these parts. If templates lack variables, `missing_variables` lists them;
-    the step then has no statements and cannot run. `skip_reason` is why a step does not run; `note` is a remark about a
-    step that runs.
+    segment; `part` and `parts` distinguish these parts. If the step's file, or variables of its template, are missing,
+    `missing_variables` lists them; the step then has no statements and cannot run. `skip_reason` is why a step does not
+    run; `note` is a remark about a step that runs.
     """
 
     phase: Phase
@@ -271,6 +271,26 @@ class StepChecksum:
     checksum: str
 
 
+class InputKind(StrEnum):
+    """The kind of something that a migration uses and that is not in its texts."""
+
+    VARIABLE = "variable"
+    """A variable from the settings, the process environment, or the command line."""
+    HOOK = "hook"
+    """A hook that another file defines."""
+    MODULE = "module"
+    """A module of the project that a Python migration imports."""
+
+
+@record(frozen=True, kw_only=True, slots=True)
+class MigrationInput:
+    """Something that a migration uses and that is not in its texts; `digest` is a hash of its value or its file."""
+
+    kind: InputKind
+    name: str
+    digest: str
+
+
 class MigrationChecksums(NamedTuple):
     """The checksums of a migration's up phases and of each step. They do not depend on white space or comments."""
 
@@ -280,13 +300,14 @@ class MigrationChecksums(NamedTuple):
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedMigration:
-    """A migration split into segments. `checksums` computes the checksums lazily, because few commands need them."""
+    """A migration split into segments. `checksums` and `inputs` are computed on demand; few commands need them."""
 
     migration: MigrationFile
     direction: Direction
     segments: tuple[Segment, ...]
     on_error: tuple[Segment, ...]
     checksums: Callable[[], MigrationChecksums] = field(compare=False, repr=False)
+    inputs: Callable[[], tuple[MigrationInput, ...]] = field(default=tuple, compare=False, repr=False)
 
     @property
     def checksum(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,6 +92,15 @@ class LintSettings:
     file: SourceFile | None = field(default=None, compare=False, repr=False)
 
 
+class PinPolicy(StrEnum):
+    """The reaction of a run to a migration that is not pinned."""
+
+    REQUIRED = "required"
+    """The run refuses the migration."""
+    WARN = "warn"
+    """The run prints a note."""
+
+
 @record(frozen=True, kw_only=True, slots=True)
 class DiffSettings:
     """Settings for comparisons of schemas: whether to compare owners and extension versions, and what to leave out."""
@@ -116,6 +126,8 @@ class Settings:
     """The time in which all migrations of a deployment should finish; None if it is not set."""
     free_space_bytes: int | None = None
     """The free disk space of the server, which SQL cannot read; None if it is not set."""
+    pins: PinPolicy = PinPolicy.WARN
+    """Whether a run refuses migrations that are not pinned."""
     database: DatabaseSettings
     migrations: Path
     schemas: Path

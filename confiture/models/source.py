@@ -40,15 +40,29 @@ class SourceFile:
 class NamedFile:
     """A file that a migration names, with the text that runs. Paths are absolute.
 
-    `folder` is the migration's own folder. `pin` is the path at which this folder contains a copy of the file, or will
-    contain one; None if the file cannot be pinned. `current` is the file outside the folder; None if there is none.
+    `folder` is the migration's own folder. `pin_name` is the path below it at which it contains a copy of the file, or
+    will contain one; None if the file cannot be pinned. `current` is the file outside the folder; None if there is
+    none. If the file does not exist at all, `file` is empty, `missing` is the error, and `other_pin_names` are further
+    possible paths of its pin.
     """
 
     file: SourceFile
     folder: Path | None = None
-    pin: Path | None = None
+    pin_name: str | None = None
     current: Path | None = None
     is_pinned: bool = False
+    missing: Diagnostic | None = None
+    other_pin_names: tuple[str, ...] = ()
+
+    @property
+    def pin(self) -> Path | None:
+        """The path of the pin, whether or not it exists."""
+        return self.folder / self.pin_name if self.folder is not None and self.pin_name is not None else None
+
+    @property
+    def stored_name(self) -> str:
+        """The name under which the history stores the text: the path of the pin below the migration's folder."""
+        return self.file.path if self.pin_name is None else self.pin_name
 
 
 @record(frozen=True, kw_only=True, slots=True)

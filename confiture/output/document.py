@@ -18,6 +18,7 @@ class Document(StrEnum):
     SAVED_PLAN = "saved_plan"
     ADOPTION = "adoption"
     PINS = "pins"
+    APPLIED = "applied"
     TENANT_MAP = "tenant_map"
     TENANT_ISOLATION = "tenant_isolation"
     LOCKS = "locks"

@@ -12,6 +12,7 @@ from confiture.output.document import Document
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
+    from confiture.models.applied_texts import AppliedTexts
     from confiture.models.backfills import BackfillState
     from confiture.models.findings import LintReport
     from confiture.models.grades import Assessment
@@ -118,6 +119,10 @@ class Writer:
     def pins(self, result: PinResult) -> None:
         """Write the pins that were written."""
         self._refuse(Document.PINS)
+
+    def applied(self, texts: AppliedTexts) -> None:
+        """Write the texts that an applied migration ran."""
+        self._refuse(Document.APPLIED)
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write the tables and their tenant ownership."""

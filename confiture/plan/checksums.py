@@ -40,7 +40,7 @@ def compute_checksums(migration: MigrationFile) -> MigrationChecksums:
 def step_checksums(migration: MigrationFile) -> tuple[StepChecksum, ...]:
     """Return a checksum for each step of the up phases, computed from the files before rendering."""
     return tuple(
-        StepChecksum(phase=phase, label=label, checksum=_step_checksum(step))
+        StepChecksum(phase=phase, label=label, checksum=step_checksum(step))
         for phase in UP_PHASES
         for label, step in unique_labels(migration.steps(phase))
     )
@@ -90,5 +90,6 @@ def _expectation_text(expect: Expectation | None) -> str | None:
     return f"ExpectedRows(rows={expect.rows!r})"
 
 
-def _step_checksum(step: Step) -> str:
+def step_checksum(step: Step) -> str:
+    """Return the checksum of a step, computed from the file before rendering."""
     return digest(step.kind, *find_step_kind(step.kind).checksum_parts(step))

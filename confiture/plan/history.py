@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from confiture.errors import Diagnostic, Span
-from confiture.models.history import AppliedMigration, MigrationState, OtherHistory
-from confiture.models.migration import MigrationFile
-from confiture.models.plan import PlannedMigration, PlannedStep, StepChecksum
+from confiture.models.history import NOT_REPLAYABLE, AppliedMigration, MigrationState, OtherHistory
+from confiture.models.migration import UP_PHASES
+from confiture.models.plan import InputKind, MigrationInput, PlannedMigration, PlannedStep
+from confiture.plan.applied_files import changed_files, has_drift, has_pin_drift, moved_files
 from confiture.plan.checksums import CHAIN_START, chain_checksum, unique_labels
-from confiture.plan.migration_order import version_key
-
-_MAX_ROWS = 5
+from confiture.plan.migration_order import VersionKey, version_key
+from confiture.text import list_some
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,13 +33,56 @@ class InterruptedMigration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UnreplayableMigration:
+    """An applied migration that cannot be replayed: files that it ran are not pinned, and have changed or are missing.
+
+    `files` are paths for output.
+    """
+
+    version: str
+    name: str
+    files: tuple[str, ...]
+
+    @property
+    def diagnostic(self) -> Diagnostic:
+        """The problem with its remedy."""
+        change = f"{list_some(self.files)} {'differs' if len(self.files) == 1 else 'differ'} from what ran"
+        return Diagnostic(
+            code=NOT_REPLAYABLE,
+            message=f"{self.version} {self.name} can no longer be replayed: {change}",
+            hint=f"restore the text that ran: `{pin_command([self.version])}`",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreproducibleMigration:
+    """An applied migration that a replay would run with other variables, hooks or modules; `inputs` are these."""
+
+    version: str
+    name: str
+    inputs: tuple[MigrationInput, ...]
+
+    @property
+    def message(self) -> str:
+        """A sentence without a period."""
+        names = list_some([f"{one.kind} {one.name}" for one in self.inputs])
+        return f"{self.version} {self.name} is not reproducible: the {names} changed since it was applied"
+
+
+def pin_command(versions: Sequence[str]) -> str:
+    """Return the command that pins these versions."""
+    return f"confiture migrate pin {versions[0]}" if len(versions) == 1 else "confiture migrate pin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MigrationStatus:
     """The migration status of a database.
 
     `pending` migrations are in execution order and include `interrupted` migrations. `drift` lists differences between
     applied migrations and files; `out_of_order` lists pending migrations older than an applied one. `lock_holder` is
     the run that holds the migration lock; if it is None, unfinished migrations have stopped. `other_histories` are the
-    histories of projects other than `project` in the database.
+    histories of projects other than `project` in the database. `unreplayable` are applied migrations whose schema files
+    have changed, and that are not pinned. `unreproducible` are applied migrations whose other inputs have changed.
     """
 
     project: str
@@ -48,6 +92,8 @@ class MigrationStatus:
     interrupted: tuple[InterruptedMigration, ...] = ()
     drift: tuple[Diagnostic, ...]
     out_of_order: tuple[PlannedMigration, ...]
+    unreplayable: tuple[UnreplayableMigration, ...] = ()
+    unreproducible: tuple[UnreproducibleMigration, ...] = ()
     lock_holder: str | None = None
     other_histories: tuple[OtherHistory, ...] = ()
     notes: tuple[str, ...] = ()
@@ -81,7 +127,43 @@ def compare_history(
         pending=tuple(plan for _, plan in pending),
         drift=(*_find_broken_chain(history), *((foreign,) if foreign else changed)),
         out_of_order=tuple(plan for position, plan in pending if position < last and keys[position] not in rows),
+        unreplayable=tuple(_find_unreplayable(planned, rows)),
     )
+
+
+def find_unreproducible(
+    planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration]
+) -> tuple[UnreproducibleMigration, ...]:
+    """Return the applied migrations whose variables, hooks or modules have changed.
+
+    A variable that has no value here is not compared, because not every environment has every variable.
+    """
+    plans = {version_key(plan.version): plan for plan in planned}
+    result = []
+    for row in history:
+        plan = plans.get(version_key(row.version)) if row.inputs else None
+        if plan is None or row.state is not MigrationState.APPLIED:
+            continue
+        current = {(one.kind, one.name): one.digest for one in plan.inputs()}
+        changed = tuple(
+            one
+            for one in row.inputs
+            if current.get((one.kind, one.name), one.digest if one.kind is InputKind.VARIABLE else None) != one.digest
+        )
+        if changed:
+            result.append(UnreproducibleMigration(version=row.version, name=row.name, inputs=changed))
+    return tuple(result)
+
+
+def _find_unreplayable(
+    planned: Sequence[PlannedMigration], rows: Mapping[VersionKey, AppliedMigration]
+) -> Iterator[UnreplayableMigration]:
+    for plan in planned:
+        row = rows.get(version_key(plan.version))
+        files = moved_files(plan, row) if row is not None and row.state is MigrationState.APPLIED else ()
+        if files:
+            paths = tuple(named.file.path for named in files)
+            yield UnreplayableMigration(version=plan.version, name=plan.migration.name, files=paths)
 
 
 def _foreign_history(
@@ -95,12 +177,11 @@ def _foreign_history(
     if not any(version_key(row.version) in names for row in history):
         # the files may have been deleted
         return None
-    rows = ", ".join(f"{row.version} {row.name}" for row in history[:_MAX_ROWS])
-    more = f", and {len(history) - _MAX_ROWS} more" if len(history) > _MAX_ROWS else ""
+    rows = list_some([f"{row.version} {row.name}" for row in history])
     return Diagnostic(
         code="other-project",
         message=f"the history of the project {project!r} in this database contains none of these migrations",
-        detail=(f"it contains {rows}{more}",),
+        detail=(f"it contains {rows}",),
         hint="check the database; if projects share it, set `project: NAME` in each confiture.yaml",
     )
 
@@ -150,12 +231,12 @@ def _project_mismatch(
 
 
 def _changed_migrations(
-    planned: Sequence[PlannedMigration], rows: dict[tuple[tuple[int, int, str], ...], AppliedMigration]
+    planned: Sequence[PlannedMigration], rows: Mapping[VersionKey, AppliedMigration]
 ) -> list[Diagnostic]:
     diagnostics = []
     for plan in planned:
         row = rows.get(version_key(plan.version))
-        if row and row.state is MigrationState.APPLIED and row.checksum != plan.checksum:
+        if row and row.state is MigrationState.APPLIED and has_drift(plan, row):
             diagnostics.append(replaced_migration(plan, row, planned) or _drift_diagnostic(plan, row))
     return diagnostics
 
@@ -182,30 +263,46 @@ def replaced_migration(
 
 
 def changed_steps(plan: PlannedMigration, row: AppliedMigration) -> tuple[str, ...]:
-    """Return a sentence for each step that differs between an applied migration and its file; empty if none does."""
-    if row.checksum == plan.checksum:
+    """Return a sentence for each step that differs between an applied migration and its file; empty if none does.
+
+    A schema file that has changed does not count, unless it is pinned.
+    """
+    if not has_drift(plan, row):
         return ()
-    changes, _ = _describe_differences(plan.migration, plan.step_checksums, row.steps)
+    changes, _ = _describe_differences(plan, row)
     return tuple(changes) or ("the migration's vars or the order of its steps changed",)
 
 
 def _drift_diagnostic(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
-    _, span = _describe_differences(plan.migration, plan.step_checksums, row.steps)
-    return plan.migration.file.diagnostic(
+    _, span = _describe_differences(plan, row)
+    file, hint = plan.migration.file, "restore the file and make the change in a new migration"
+    if has_pin_drift(plan, row):
+        pins = [named.file for named in changed_files(plan, row) if named.is_pinned]
+        file, span = pins[0], Span(path=pins[0].path, line=1)
+        paths = " ".join(shlex.quote(pin.path) for pin in pins)
+        hint = f"restore the text that ran: `rm {paths} && {pin_command([row.version])}`"
+    elif row.texts is not None:
+        hint = f"{hint}; `confiture migrate show {row.version} --applied` prints what ran"
+    return file.diagnostic(
         span,
         "drift",
         f"{plan.migration.label} has changed since it was applied",
         detail=changed_steps(plan, row),
-        hint="restore the file and make the change in a new migration",
+        hint=hint,
     )
 
 
-def _describe_differences(
-    migration: MigrationFile, current: Sequence[StepChecksum], applied: Sequence[StepChecksum]
-) -> tuple[list[str], Span]:
-    before = {(step.phase, step.label): step.checksum for step in applied}
-    after = {(step.phase, step.label): step.checksum for step in current}
-    changed = [key for key in after if key in before and before[key] != after[key]]
+def _describe_differences(plan: PlannedMigration, row: AppliedMigration) -> tuple[list[str], Span]:
+    migration, moved = plan.migration, {named.file.path for named in moved_files(plan, row)}
+    is_moved = {
+        (phase, label)
+        for phase in UP_PHASES
+        for label, step in unique_labels(migration.steps(phase))
+        if step.named_file is not None and step.named_file.file.path in moved
+    }
+    before = {(step.phase, step.label): step.checksum for step in row.steps}
+    after = {(step.phase, step.label): step.checksum for step in plan.step_checksums}
+    changed = [key for key in after if key in before and before[key] != after[key] and key not in is_moved]
     added = [key for key in after if key not in before]
     removed = [key for key in before if key not in after]
     lines = [f"{phase}: changed: {label}" for phase, label in changed]

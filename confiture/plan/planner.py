@@ -22,6 +22,7 @@ from confiture.models.plan import (
 from confiture.models.settings import Settings
 from confiture.plan.checksums import compute_checksums
 from confiture.plan.hooks import HookResolver, find_phase_problem
+from confiture.plan.inputs import collect_inputs
 from confiture.plan.rendering import RenderContext
 from confiture.plan.session_state import add_session_state
 from confiture.plan.steps import StepPlanner
@@ -68,12 +69,14 @@ class Planner:
         phases = UP_PHASES if going_up else (Phase.DOWN,)
         plan_context = _PlanContext(migration=migration, direction=direction, render_context=context)
         steps = [step for phase in phases for step in self._plan_steps(plan_context, phase)]
+        inputs = partial(collect_inputs, migration, steps, self._settings, variables, self._overrides)
         return PlannedMigration(
             migration=migration,
             direction=direction,
             segments=split_into_segments(steps),
             on_error=split_into_segments(self._plan_steps(plan_context, Phase.ON_ERROR)) if going_up else (),
             checksums=cache(partial(compute_checksums, migration)),
+            inputs=cache(inputs),
         )
 
     def _plan_steps(self, context: _PlanContext, phase: Phase) -> Iterable[PlannedStep]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError
-from confiture.files.ddl import DdlFolders
+from confiture.files.ddl import MISSING_FILE, DdlFolders
 from confiture.files.migration import migration_paths, read_migration
 from confiture.files.pins import pin_folder
 from confiture.files.unread_files import find_unread_files
@@ -68,6 +68,15 @@ def require_variables(plans: Iterable[PlannedMigration]) -> None:
     problems.raise_if_any()
 
 
+def require_files(plans: Iterable[PlannedMigration]) -> None:
+    """Raise InputError with the files that the plans' migrations name and that do not exist."""
+    problems = DiagnosticCollector()
+    problems.extend(
+        named.missing for plan in plans for named in plan.migration.named_files if named.missing is not None
+    )
+    problems.raise_if_any()
+
+
 def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_variables: bool = True) -> PlannedProject:
     """Read, render, and parse every migration. `overrides` are variables with the highest precedence.
 
@@ -77,6 +86,8 @@ def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_vari
     project = read_project(settings, overrides, problems)
     if needs_variables:
         problems.extend(project.missing())
+    elif problems:
+        problems.extend(problem for problem in project.missing() if problem.code == MISSING_FILE)
     problems.raise_if_any()
     return project
 

@@ -158,6 +158,28 @@ def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool
     return value
 
 
+def find_template_names(text: str) -> frozenset[str]:
+    """Return the names that a template uses. `confiture.vars` counts as `vars`, `environment` as the dotted name."""
+    from jinja2 import TemplateError, meta, nodes
+
+    if not any(delimiter in text for delimiter in _DELIMITERS):
+        return frozenset()
+    try:
+        tree = template_environment().parse(text)
+    except TemplateError:
+        return frozenset()
+    names = set(meta.find_undeclared_variables(tree))
+    for node in tree.find_all(nodes.Getattr):
+        if isinstance(node.node, nodes.Name) and node.node.name == BUILTINS:
+            names.add("vars" if node.attr == "vars" else f"{BUILTINS}.{node.attr}")
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.node, nodes.Name) and item.node.name == BUILTINS:
+            names.add("vars")  # the key may be computed
+    if "environment" in names:
+        names.add(f"{BUILTINS}.environment")
+    return frozenset(names)
+
+
 def quote_dotted_name(value: object) -> str:
     """Quote a name for SQL; quote each part of a dotted name."""
     return ".".join(map(double_quote, str(value).split(".")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from confiture.errors import DiagnosticCollector
+from confiture.files.ddl import MISSING_FILE
 from confiture.models.migration import Phase, Step, default_step_name
 from confiture.models.plan import PlannedStep, Statement, StepAction
 from confiture.models.source import RenderedSql
@@ -25,7 +26,7 @@ from confiture.sql.parse_tree import Parse
 from confiture.sql.parser import parse_sql
 from confiture.sql.parsing import parse_statements
 
-_PENDING_CODES = frozenset({*MISSING_VALUE_CODES, FOLDED_COMMENT, INVALID_LITERAL})
+_PENDING_CODES = frozenset({*MISSING_VALUE_CODES, FOLDED_COMMENT, INVALID_LITERAL, MISSING_FILE})
 """The codes of problems that matter only if the step will run. An applied migration may keep these problems."""
 _ADD_HINT = "add a statement, or remove the step"
 
@@ -67,7 +68,10 @@ class _StepPlanning:
     def plan_step(self, step: Step, phase: Phase, number: int) -> PlannedStep:
         kind = find_step_kind(step.kind)
         context = kind.render_context(self._context)
-        rendered, skipped = self._render_step(step, kind, context)
+        missing = step.named_file.missing if step.named_file is not None else None
+        if missing is not None:
+            self._problems.add(missing)
+        rendered, skipped = (None, False) if missing else self._render_step(step, kind, context)
         statements = () if skipped or rendered is None else self._parse_step(step, kind, rendered)
         rendered = rendered or render_verbatim(step.located_source)
         planned = PlannedStep(

@@ -188,7 +188,7 @@ def test_mistakes_in_other_files_do_not_prevent_pins(shop: Project) -> None:
     shop.migration("004_d", "ddl: {\n")
     result = shop.run("migrate", "pin", "--offline", "--format", "json", expect=2).json
     assert len(result["written"]) == 4
-    assert [one["code"] for one in result["problems"]] == ["missing-file", "bad-yaml"]
+    assert [one["code"] for one in result["problems"]] == ["bad-yaml", "missing-file"]
     assert "bad-yaml" in shop.run("migrate", "pin", "004", "--offline", expect=2).err
 
 

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from confiture.core.db.search_path import SCHEMA
 from confiture.errors import DatabaseUnavailable, Diagnostic
-from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState, PredictionOutcome
+from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState, PredictionOutcome, StoredTexts
 from confiture.models.migration import Phase
-from confiture.models.plan import StepChecksum
+from confiture.models.plan import InputKind, MigrationInput, StepChecksum
+from confiture.plan.texts import MigrationTexts, hash_text
 from confiture.text import cut
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -34,6 +35,35 @@ def _read_steps(row: Mapping[str, Any]) -> tuple[StepChecksum, ...]:
     if not all(isinstance(text, str) for _, *texts in steps for text in texts):
         raise _damaged_row(row, "steps")
     return tuple(StepChecksum(phase=phase, label=label, checksum=checksum) for phase, label, checksum in steps)
+
+
+def _read_texts(row: Mapping[str, Any]) -> StoredTexts | None:
+    if row["texts"] is None:
+        return None
+    try:
+        path, own = row["texts"]["file"]
+        files = dict(row["texts"]["named_files"].items())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged_row(row, "texts") from error
+    if not all(isinstance(text, str) for text in (path, own, *files.values())):
+        raise _damaged_row(row, "texts")
+    return StoredTexts(path=path, own=own, files=files)
+
+
+def _read_inputs(row: Mapping[str, Any]) -> tuple[MigrationInput, ...]:
+    try:
+        inputs = [(InputKind(kind), name, digest) for kind, name, digest in row["inputs"] or ()]
+    except (TypeError, ValueError) as error:
+        raise _damaged_row(row, "inputs") from error
+    if not all(isinstance(text, str) for _, *texts in inputs for text in texts):
+        raise _damaged_row(row, "inputs")
+    return tuple(MigrationInput(kind=kind, name=name, digest=digest) for kind, name, digest in inputs)
+
+
+def texts_to_row(texts: MigrationTexts) -> dict[str, Any]:
+    """Return the value of the column `texts`, which is a wire format."""
+    files = {name: hash_text(text) for name, text in texts.files.items()}
+    return {"file": [texts.path, hash_text(texts.own)], "named_files": files}
 
 
 def _read_time(row: Mapping[str, Any], column: str) -> datetime | None:
@@ -83,4 +113,6 @@ def read_applied_migration(row: dict[str, Any]) -> AppliedMigration:
         applied_by=row["applied_by"],
         duration_ms=row["duration_ms"],
         prediction_outcome=_prediction_outcome(row),
+        texts=_read_texts(row),
+        inputs=_read_inputs(row),
     )

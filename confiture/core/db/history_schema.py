@@ -28,6 +28,7 @@ TABLES: Mapping[str, int] = {
     "backfill_ranges": 2,
     "identity": 4,
     "history_events": 4,
+    "texts": 4,
 }
 """Confiture's tables, each with the format that added it."""
 _APPEND_ONLY_FUNCTION = "refuse_change"

@@ -10,11 +10,12 @@ from psycopg.types.json import Jsonb
 
 from confiture.core.db.connection import READ_LOCK_TIMEOUT_MS, Connection, fetch_named_row, set_lock_timeout
 from confiture.core.db.errors import first_line
-from confiture.core.db.history_rows import read_applied_migration, read_word
+from confiture.core.db.history_rows import read_applied_migration, read_word, texts_to_row
 from confiture.core.db.history_schema import TABLES, check_maker, read_format, revoke_from_others
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.queries import FORMAT, history_schema_sql, query
 from confiture.core.db.search_path import SCHEMA
+from confiture.core.db.stored_texts import store_texts
 from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
 from confiture.models.history import (
     AppliedMigration,
@@ -28,6 +29,7 @@ from confiture.models.history import (
 from confiture.models.plan import Direction, PlannedMigration, Segment
 from confiture.models.predictions import Prediction
 from confiture.plan.checksums import segment_fingerprint
+from confiture.plan.texts import collect_texts
 
 Cursor = psycopg.Cursor[dict[str, Any]]
 
@@ -193,7 +195,7 @@ class HistoryStore:
         self._update(
             "finish_migration",
             plan.version,
-            {**_migration_parameters(plan), "attempt": attempt, "chain": chain_checksum},
+            {**self._store_migration(plan), "attempt": attempt, "chain": chain_checksum},
         )
 
     def record_prediction(self, prediction: Prediction, attempt: str) -> None:
@@ -274,13 +276,26 @@ class HistoryStore:
             query("record_applied"),
             {
                 **self.key.parameters,
-                **_migration_parameters(plan),
+                **self._store_migration(plan),
                 **_segment_parameters(plan, segment, attempt, duration_ms),
                 "segment_steps": Jsonb(list(steps)),
                 "origin": HistoryOrigin.RUN.value,
                 "chain": chain_checksum,
             },
         )
+
+    def _store_migration(self, plan: PlannedMigration) -> dict[str, Any]:
+        """Store a migration's texts, and return the parameters of its row, which refers to them."""
+        texts = collect_texts(plan.migration)
+        store_texts(self._connection, texts)
+        return {
+            "version": plan.version,
+            "name": plan.migration.name,
+            "checksum": plan.checksum,
+            "steps": Jsonb([[step.phase.value, step.label, step.checksum] for step in plan.step_checksums]),
+            "texts": Jsonb(texts_to_row(texts)),
+            "inputs": Jsonb([[one.kind.value, one.name, one.digest] for one in plan.inputs()]),
+        }
 
     def _record(
         self,
@@ -311,7 +326,7 @@ class HistoryStore:
             query("insert_migration"),
             {
                 **self.key.parameters,
-                **_migration_parameters(plan),
+                **self._store_migration(plan),
                 "attempt": attempt,
                 "state": state.value,
                 "origin": origin.value,
@@ -343,13 +358,4 @@ def _segment_parameters(
         "direction": plan.direction.value,
         "fingerprint": segment_fingerprint(segment.steps),
         "duration_ms": duration_ms,
-    }
-
-
-def _migration_parameters(plan: PlannedMigration) -> dict[str, Any]:
-    return {
-        "version": plan.version,
-        "name": plan.migration.name,
-        "checksum": plan.checksum,
-        "steps": Jsonb([[step.phase.value, step.label, step.checksum] for step in plan.step_checksums]),
     }

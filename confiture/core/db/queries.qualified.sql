@@ -46,7 +46,7 @@ COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confitur
 SELECT version FROM confiture.format LIMIT 2;
 
 -- name: history
-SELECT m."position", m.version, m.name, m.state, m.origin, m.attempt::pg_catalog.text AS attempt, m.checksum, m.chain, m.steps, pg_catalog.to_json(m.applied_at) AS applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms FROM (SELECT 'default' AS project, '' AS target) former CROSS JOIN LATERAL (SELECT t.*, project AS of_project, target AS of_target FROM confiture.migrations t) m LEFT JOIN confiture.predictions p ON p.attempt OPERATOR(pg_catalog.=) m.attempt WHERE m.of_project OPERATOR(pg_catalog.=) %(project)s AND m.of_target OPERATOR(pg_catalog.=) %(target)s ORDER BY m."position";
+SELECT m."position", m.version, m.name, m.state, m.origin, m.attempt::pg_catalog.text AS attempt, m.checksum, m.chain, m.steps, m.of_texts AS texts, m.of_inputs AS inputs, pg_catalog.to_json(m.applied_at) AS applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms FROM (SELECT 'default' AS project, '' AS target, NULL::pg_catalog.jsonb AS texts, NULL::pg_catalog.jsonb AS inputs) former CROSS JOIN LATERAL (SELECT t.*, project AS of_project, target AS of_target, texts AS of_texts, inputs AS of_inputs FROM confiture.migrations t) m LEFT JOIN confiture.predictions p ON p.attempt OPERATOR(pg_catalog.=) m.attempt WHERE m.of_project OPERATOR(pg_catalog.=) %(project)s AND m.of_target OPERATOR(pg_catalog.=) %(target)s ORDER BY m."position";
 
 -- name: other_histories
 SELECT m.of_project AS project, m.version, m.checksum FROM (SELECT 'default' AS project, '' AS target) former CROSS JOIN LATERAL (SELECT t.version, t.checksum, t."position", project AS of_project, target AS of_target FROM confiture.migrations t) m WHERE (m.of_project, m.of_target) OPERATOR(pg_catalog.<>) (%(project)s, %(target)s) ORDER BY m.of_project, m."position";
@@ -61,10 +61,16 @@ INSERT INTO confiture.predictions (project, target, attempt, version, predicted_
 SELECT segment, state, fingerprint FROM confiture.journal WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s ORDER BY segment;
 
 -- name: insert_migration
-INSERT INTO confiture.migrations (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms) VALUES (%(project)s, %(target)s, %(version)s, %(name)s, %(state)s, %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s, pg_catalog.now(), CASE WHEN %(state)s OPERATOR(pg_catalog.=) 'applied' THEN pg_catalog.clock_timestamp() END, session_user, %(duration_ms)s);
+INSERT INTO confiture.migrations (project, target, version, name, state, origin, attempt, checksum, chain, steps, texts, inputs, started_at, applied_at, applied_by, duration_ms) VALUES (%(project)s, %(target)s, %(version)s, %(name)s, %(state)s, %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s, %(texts)s, %(inputs)s, pg_catalog.now(), CASE WHEN %(state)s OPERATOR(pg_catalog.=) 'applied' THEN pg_catalog.clock_timestamp() END, session_user, %(duration_ms)s);
 
 -- name: finish_migration
-UPDATE confiture.migrations SET state = 'applied', checksum = %(checksum)s, chain = %(chain)s, steps = %(steps)s, name = %(name)s, "position" = DEFAULT, applied_at = pg_catalog.clock_timestamp(), applied_by = session_user, duration_ms = (SELECT pg_catalog.sum(duration_ms) FROM confiture.journal WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s) WHERE project OPERATOR(pg_catalog.=) %(project)s AND target OPERATOR(pg_catalog.=) %(target)s AND version OPERATOR(pg_catalog.=) %(version)s;
+UPDATE confiture.migrations SET state = 'applied', checksum = %(checksum)s, chain = %(chain)s, steps = %(steps)s, texts = %(texts)s, inputs = %(inputs)s, name = %(name)s, "position" = DEFAULT, applied_at = pg_catalog.clock_timestamp(), applied_by = session_user, duration_ms = (SELECT pg_catalog.sum(duration_ms) FROM confiture.journal WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s) WHERE project OPERATOR(pg_catalog.=) %(project)s AND target OPERATOR(pg_catalog.=) %(target)s AND version OPERATOR(pg_catalog.=) %(version)s;
+
+-- name: store_texts
+INSERT INTO confiture.texts (hash, content, bytes) SELECT t.hash, t.content, t.bytes FROM unnest(%(hashes)s::pg_catalog.text[], %(contents)s::pg_catalog.bytea[], %(bytes)s::int[]) t(hash, content, bytes) ORDER BY t.hash ON CONFLICT (hash) DO NOTHING;
+
+-- name: texts
+SELECT hash, content FROM confiture.texts WHERE hash OPERATOR(pg_catalog.=) ANY(%(hashes)s::pg_catalog.text[]);
 
 -- name: mark_reverting
 UPDATE confiture.migrations SET state = 'reverting', attempt = %(attempt)s WHERE project OPERATOR(pg_catalog.=) %(project)s AND target OPERATOR(pg_catalog.=) %(target)s AND version OPERATOR(pg_catalog.=) %(version)s;
@@ -82,7 +88,7 @@ DELETE FROM confiture.migrations WHERE project OPERATOR(pg_catalog.=) %(project)
 INSERT INTO confiture.journal (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms) VALUES (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(direction)s, %(state)s, %(fingerprint)s, %(steps)s, %(duration_ms)s);
 
 -- name: record_applied
-WITH segment AS (INSERT INTO confiture.journal (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms) VALUES (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(direction)s, 'done', %(fingerprint)s, %(segment_steps)s, %(duration_ms)s)) INSERT INTO confiture.migrations (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms) VALUES (%(project)s, %(target)s, %(version)s, %(name)s, 'applied', %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s, pg_catalog.now(), pg_catalog.clock_timestamp(), session_user, %(duration_ms)s);
+WITH segment AS (INSERT INTO confiture.journal (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms) VALUES (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(direction)s, 'done', %(fingerprint)s, %(segment_steps)s, %(duration_ms)s)) INSERT INTO confiture.migrations (project, target, version, name, state, origin, attempt, checksum, chain, steps, texts, inputs, started_at, applied_at, applied_by, duration_ms) VALUES (%(project)s, %(target)s, %(version)s, %(name)s, 'applied', %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s, %(texts)s, %(inputs)s, pg_catalog.now(), pg_catalog.clock_timestamp(), session_user, %(duration_ms)s);
 
 -- name: complete_intent
 UPDATE confiture.journal SET state = 'done', steps = %(steps)s, duration_ms = %(duration_ms)s, recorded_at = pg_catalog.clock_timestamp(), recorded_by = session_user WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s AND segment OPERATOR(pg_catalog.=) %(segment)s AND state OPERATOR(pg_catalog.=) 'intent';

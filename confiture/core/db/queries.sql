@@ -357,12 +357,13 @@ SELECT version FROM confiture.format LIMIT 2;
 
 -- name: history
 -- Times as JSON, because the driver cannot parse times in every DateStyle.
--- Formats 1 and 2 do not have the columns project and target, so these names then refer to `former`.
+-- Former formats do not have the columns project and target, texts, or inputs, so these names then refer to `former`.
 SELECT m.position, m.version, m.name, m.state, m.origin, m.attempt::text AS attempt, m.checksum, m.chain, m.steps,
-       to_json(m.applied_at) AS applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms
-FROM (SELECT 'default' AS project, '' AS target) AS former
+       m.of_texts AS texts, m.of_inputs AS inputs, to_json(m.applied_at) AS applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms,
+       p.high_ms, p.measured_ms
+FROM (SELECT 'default' AS project, '' AS target, NULL::jsonb AS texts, NULL::jsonb AS inputs) AS former
 CROSS JOIN LATERAL (
-    SELECT t.*, project AS of_project, target AS of_target
+    SELECT t.*, project AS of_project, target AS of_target, texts AS of_texts, inputs AS of_inputs
     FROM confiture.migrations t
 ) AS m
 LEFT JOIN confiture.predictions p ON p.attempt = m.attempt
@@ -407,20 +408,33 @@ ORDER BY segment;
 -- name: insert_migration
 -- The migration started with its first transaction, which is the current one.
 INSERT INTO confiture.migrations
-    (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by,
-     duration_ms)
+    (project, target, version, name, state, origin, attempt, checksum, chain, steps, texts, inputs, started_at,
+     applied_at, applied_by, duration_ms)
 VALUES
     (%(project)s, %(target)s, %(version)s, %(name)s, %(state)s, %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
-     now(), CASE WHEN %(state)s = 'applied' THEN clock_timestamp() END, session_user, %(duration_ms)s);
+     %(texts)s, %(inputs)s, now(), CASE WHEN %(state)s = 'applied' THEN clock_timestamp() END, session_user, %(duration_ms)s);
 
 -- name: finish_migration
 -- The position is assigned at the end because the checksum chain follows it, and other migrations may have been applied
 -- in the meantime.
 UPDATE confiture.migrations
-SET state = 'applied', checksum = %(checksum)s, chain = %(chain)s, steps = %(steps)s, name = %(name)s,
-    position = DEFAULT, applied_at = clock_timestamp(), applied_by = session_user,
+SET state = 'applied', checksum = %(checksum)s, chain = %(chain)s, steps = %(steps)s, texts = %(texts)s,
+    inputs = %(inputs)s, name = %(name)s,    position = DEFAULT, applied_at = clock_timestamp(), applied_by = session_user,
     duration_ms = (SELECT sum(duration_ms) FROM confiture.journal WHERE attempt = %(attempt)s)
 WHERE project = %(project)s AND target = %(target)s AND version = %(version)s;
+
+-- name: store_texts
+-- In the order of the hashes, so that two projects that store the same texts do not deadlock.
+INSERT INTO confiture.texts (hash, content, bytes)
+SELECT t.hash, t.content, t.bytes
+FROM unnest(%(hashes)s::text[], %(contents)s::bytea[], %(bytes)s::integer[]) AS t (hash, content, bytes)
+ORDER BY t.hash
+ON CONFLICT (hash) DO NOTHING;
+
+-- name: texts
+SELECT hash, content
+FROM confiture.texts
+WHERE hash = ANY (%(hashes)s::text[]);
 
 -- name: mark_reverting
 UPDATE confiture.migrations
@@ -463,11 +477,11 @@ WITH segment AS (
          %(segment_steps)s, %(duration_ms)s)
 )
 INSERT INTO confiture.migrations
-    (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by,
-     duration_ms)
+    (project, target, version, name, state, origin, attempt, checksum, chain, steps, texts, inputs, started_at,
+     applied_at, applied_by, duration_ms)
 VALUES
     (%(project)s, %(target)s, %(version)s, %(name)s, 'applied', %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
-     now(), clock_timestamp(), session_user, %(duration_ms)s);
+     %(texts)s, %(inputs)s, now(), clock_timestamp(), session_user, %(duration_ms)s);
 
 -- name: complete_intent
 UPDATE confiture.journal

@@ -95,5 +95,7 @@ def _drift_diagnostic(plan: PlannedMigration, number: int, entry: JournalEntry) 
         "drift",
         f"{plan.migration.label} was interrupted, and the part that had already run has changed since then",
         detail=(f"segment {number}{start} {outcome}",),
-        hint="restore that part and its variables; change only what comes after it",
+        hint="restore that part and its variables; change only what comes after it"
+        if plan.migration.is_pinned
+        else f"restore its files: `confiture migrate pin {plan.version}`; change only what comes after that part",
     )

@@ -10,6 +10,7 @@ from confiture.output.writer import AdoptionSummary, LintSummary, StatusSummary,
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
+    from confiture.models.applied_texts import AppliedTexts
     from confiture.models.backfills import BackfillState
     from confiture.models.grades import Assessment
     from confiture.models.locks import RunningSession
@@ -83,6 +84,12 @@ class JsonWriter(Writer):
         from confiture.output.json.status import pins_document
 
         self._write(pins_document(result))
+
+    def applied(self, texts: AppliedTexts) -> None:
+        """Write `confiture.applied`."""
+        from confiture.output.json.status import applied_document
+
+        self._write(applied_document(texts))
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write `confiture.tenancy`."""

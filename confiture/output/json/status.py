@@ -1,13 +1,14 @@
-"""The JSON documents for the history: the migration status, the renaming of a project, and pins."""
+"""The JSON documents for the history: the migration status, the renaming of a project, pins, and applied texts."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from confiture.models.applied_texts import AppliedText, AppliedTexts
 from confiture.models.pins import PinResult
 from confiture.output.json.document import with_schema_version
 from confiture.output.json.objects import diagnostics_list, round_to_microseconds
-from confiture.plan.history import InterruptedMigration, MigrationStatus
+from confiture.plan.history import InterruptedMigration, MigrationStatus, pin_command
 
 
 def status_document(status: MigrationStatus, environment: str, database: str) -> dict[str, Any]:
@@ -42,13 +43,35 @@ def status_document(status: MigrationStatus, environment: str, database: str) ->
             for row in status.applied
         ],
         "pending": [
-            {"version": plan.version, "name": plan.migration.name, "missing": diagnostics_list(plan.missing_variables)}
+            {
+                "version": plan.version,
+                "name": plan.migration.name,
+                "missing": diagnostics_list(plan.missing_variables),
+                "pinned": plan.migration.is_pinned,
+            }
             for plan in status.pending
         ],
         "unfinished": _interrupted_object(status.interrupted[0]) if status.interrupted else None,
         "under_way": status.lock_holder,
         "out_of_order": [plan.version for plan in status.out_of_order],
         "drift": diagnostics_list(status.drift),
+        "unreplayable": [
+            {
+                "version": migration.version,
+                "name": migration.name,
+                "files": list(migration.files),
+                "command": pin_command([migration.version]),
+            }
+            for migration in status.unreplayable
+        ],
+        "unreproducible": [
+            {
+                "version": migration.version,
+                "name": migration.name,
+                "changed": [{"kind": one.kind.value, "name": one.name} for one in migration.inputs],
+            }
+            for migration in status.unreproducible
+        ],
         "notes": list(status.notes),
     }
 
@@ -93,3 +116,25 @@ def pins_document(result: PinResult) -> dict[str, Any]:
         ],
         "problems": diagnostics_list(result.problems),
     }
+
+
+def applied_document(texts: AppliedTexts) -> dict[str, Any]:
+    """Describe the texts that an applied migration ran: `migrate show --applied`."""
+    row = texts.row
+    return with_schema_version("confiture.applied") | {
+        "version_of_migration": row.version,
+        "name": row.name,
+        "state": row.state.value,
+        "origin": row.origin.value,
+        "applied_at": row.applied_at.isoformat() if row.applied_at else None,
+        "applied_by": row.applied_by,
+        "checksum": row.checksum,
+        "problem": texts.problem,
+        "file": _text_object(texts.own) if texts.own is not None else None,
+        "named_files": [_text_object(one) for one in texts.files],
+        "steps": [{"phase": one.phase.value, "name": one.label, "checksum": one.checksum} for one in row.steps],
+    }
+
+
+def _text_object(text: AppliedText) -> dict[str, Any]:
+    return {"path": text.name, "text": text.text, "problem": text.problem}

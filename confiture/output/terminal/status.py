@@ -24,6 +24,12 @@ def print_status(console: Console, status: MigrationStatus, database: str, envir
         print_wrapped(console, CleanText(f"{accuracy[0].upper()}{accuracy[1:]}.{_tolerance_note(status)}"))
     for note in status.notes:
         print_wrapped(console, CleanText(f"{note}.", style="yellow"))
+    for migration in status.unreplayable:
+        problem = migration.diagnostic
+        text = f"{problem.message}. Next: {problem.hint}."
+        print_wrapped(console, CleanText(text, style="yellow"))
+    for unreproducible in status.unreproducible:
+        print_wrapped(console, CleanText(f"{unreproducible.message}."))
     for plan in status.pending:
         for message in dict.fromkeys(diagnostic.message for diagnostic in plan.missing_variables):
             print_wrapped(console, CleanText(f"{plan.migration.label} cannot run yet: {message}."))

@@ -11,6 +11,7 @@ from confiture.output.writer import AdoptionSummary, LintSummary, StatusSummary,
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
+    from confiture.models.applied_texts import AppliedTexts
     from confiture.models.backfills import BackfillState
     from confiture.models.grades import Assessment
     from confiture.models.locks import RunningSession
@@ -99,6 +100,12 @@ class TextWriter(Writer):
             self.diagnostics(result.problems)
         elif not result.written:
             self.context.write("Nothing to do: everything is pinned.\n")
+
+    def applied(self, texts: AppliedTexts) -> None:
+        """Write the migration's file, then each file that its steps name."""
+        from confiture.output.terminal.applied_texts import format_applied_texts
+
+        self.context.write(format_applied_texts(texts))
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write a row for each table."""

@@ -1,4 +1,5 @@
--- Format 4 added the identity of the database and the events of each history. Runs inside a transaction.
+-- Format 4 added the identity of the database, the events of each history, and the texts that ran. Runs inside a
+-- transaction.
 
 CREATE TABLE confiture.identity (
     project      text NOT NULL,
@@ -51,5 +52,21 @@ COMMENT ON COLUMN confiture.history_events.attempt IS 'The attempt whose segment
 COMMENT ON COLUMN confiture.history_events.ci_run IS 'The URL of the CI job';
 COMMENT ON COLUMN confiture.history_events.is_dirty IS 'Whether the work tree had changes that were not in the commit';
 CREATE INDEX history_events_of_migration ON confiture.history_events (project, target, version);
+
+CREATE TABLE confiture.texts (
+    hash    text PRIMARY KEY,
+    content bytea NOT NULL,
+    bytes   integer NOT NULL
+);
+COMMENT ON TABLE confiture.texts IS 'The texts of migrations before rendering, each once';
+COMMENT ON COLUMN confiture.texts.hash IS 'SHA-256, of the text in UTF-8';
+COMMENT ON COLUMN confiture.texts.content IS 'The text in UTF-8, compressed by zlib';
+COMMENT ON COLUMN confiture.texts.bytes IS 'The length of the text in UTF-8';
+
+ALTER TABLE confiture.migrations ADD COLUMN texts jsonb;
+COMMENT ON COLUMN confiture.migrations.texts IS 'The hashes of its texts; NULL if another version recorded it';
+ALTER TABLE confiture.migrations ADD COLUMN inputs jsonb;
+COMMENT ON COLUMN confiture.migrations.inputs IS
+    'Kind, name and hash of variables from outside, hooks and modules; NULL if another version recorded it';
 
 UPDATE confiture.format SET version = 4;
