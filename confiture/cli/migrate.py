@@ -268,6 +268,10 @@ def pin(
         str | None,
         typer.Option("--replace", metavar="VERSION", help="Replace the pins of this version, which must be pending."),
     ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option("--from", metavar="REV", help="With VERSION: pin the files of this git revision."),
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Pin the files as they are; do not compare them with the history.")
     ] = False,
@@ -289,17 +293,25 @@ def pin(
         confiture migrate pin 002
 
         confiture migrate pin --replace 003
+
+        confiture migrate pin 002 --from v1.4
     """
     with error_boundary(output_format) as context:
         if replace is not None and (version is not None or offline):
             other = "VERSION" if version is not None else "--offline"
             raise usage_error(f"--replace and {other} are mutually exclusive", "remove one of them")
+        if revision is not None and (version is None or revision.startswith("-")):
+            raise usage_error(
+                "--from needs a version and a revision", "for example: confiture migrate pin 002 --from main"
+            )
         settings = context.settings(settings_options, needs_database=not offline)
         from confiture.core.db.connection import has_no_server, resolve_database
         from confiture.core.pins import PinOptions, pin_migrations
 
         overrides = parse_variables(var or ())
-        options = PinOptions(version=replace if replace is not None else version, replace=replace is not None)
+        options = PinOptions(
+            version=replace if replace is not None else version, replace=replace is not None, revision=revision
+        )
         if offline or has_no_server(settings):
             result = pin_migrations(settings, overrides, None, options)
         else:

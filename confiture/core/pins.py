@@ -21,8 +21,9 @@ from confiture.core.run.resume import find_interrupted, match_plan_to_journal
 from confiture.errors import Diagnostic, DiagnosticCollector, Drift, InputError
 from confiture.files.access import display_path
 from confiture.files.migration import NO_STEPS
-from confiture.files.pins import read_current, write_pin
+from confiture.files.pins import PROJECT_FOLDER, read_current, write_pin
 from confiture.files.source_files import decode_source_file
+from confiture.lint.git import GitRepository
 from confiture.models.history import AppliedMigration
 from confiture.models.migration import UP_PHASES
 from confiture.models.pins import PinResult, WrittenPin
@@ -43,10 +44,12 @@ class PinOptions:
     """The version to pin; None for every migration that is not pinned.
 
     With `replace`, existing pins of the version are replaced, which is possible only while the version is pending.
+    `revision` is the git revision whose files to pin; None for the files as they are.
     """
 
     version: str | None = None
     replace: bool = False
+    revision: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +59,26 @@ class _PinContent:
     pin_name: str
     content: bytes
     source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Revision:
+    """A git revision of the project."""
+
+    name: str
+    repository: GitRepository
+
+    @classmethod
+    def find(cls, root: Path, name: str) -> _Revision:
+        """Return a revision. Raise InputError if git does not find it."""
+        repository = GitRepository(root, "--from")
+        repository.run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", revision=name)
+        return cls(name=name, repository=repository)
+
+    def read(self, path: str) -> str:
+        """Return the text of a file, as Confiture reads files; empty if there is no such file."""
+        text = self.repository.run("show", f"{self.name}:./{path}", may_fail=True)
+        return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +101,8 @@ def pin_migrations(
     """Copy the unrendered text of each file that a migration names to the migration's own folder.
 
     The text of an applied migration must be the text that ran. If its file has changed or is missing, the text comes
-    from the history. Without a `database`, nothing is applied, or the caller does not want to compare. Errors in other
-    files do not prevent pins; the result contains them.
+    from the history, or from a git revision if the options name one. Without a `database`, nothing is applied, or the
+    caller does not want to compare. Errors in other files do not prevent pins; the result contains them.
 
     Raise InputError for an unknown version, or if `replace` is not possible; DatabaseUnavailable if the history cannot
     be read.
@@ -94,13 +117,18 @@ def pin_migrations(
     recorded = _read_recorded(project, plans, database) if database is not None else _RecordedTexts()
     if options.replace:
         _require_pending(plans, recorded)
+    revision = _Revision.find(settings.root, options.revision) if options.revision is not None else None
     written: list[WrittenPin] = []
     for plan in plans:
         for named in plan.migration.named_files:
             if named.is_pinned and not (options.replace and named.current is not None):
                 continue
             try:
-                content = _choose_content(plan, named, recorded, settings)
+                content = (
+                    _choose_content(plan, named, recorded, settings)
+                    if revision is None
+                    else _revision_content(plan, named, recorded, settings, revision)
+                )
                 written.append(_write(plan, named, content, settings.root, replace=named.is_pinned))
             except InputError as error:
                 problems += error.diagnostics
@@ -184,6 +212,43 @@ def _choose_content(
     return _PinContent(pin_name=stored[0], content=text.encode(), source=HISTORY)
 
 
+def _revision_content(
+    plan: PlannedMigration,
+    named: NamedFile,
+    recorded: _RecordedTexts,
+    settings: Settings,
+    revision: _Revision,
+) -> _PinContent:
+    """Return the file's text at a git revision. Raise InputError unless it is the text that ran."""
+    if named.folder is None or named.pin_name is None:
+        raise InputError(_cannot_be_pinned(plan, named))
+    text, path = "", named.file.path
+    for candidate in _revision_paths(named, settings):
+        text, path = revision.read(candidate), candidate
+        if text:
+            break
+    row = recorded.applied_row(plan)
+    if not text or (row is not None and not is_applied_text(plan, row, named, text)):
+        problem = f"{plan.migration.label} ran another text than" if text else "there is no"
+        raise InputError(
+            Diagnostic(
+                code="unknown-text",
+                message=f"{problem} {path} at {revision.name}",
+                hint="name the revision that was deployed: `git log -- FILE` lists those that changed the file",
+            )
+        )
+    return _PinContent(pin_name=named.pin_name, content=text.encode(), source=f"{path} at {revision.name}")
+
+
+def _revision_paths(named: NamedFile, settings: Settings) -> list[str]:
+    """Return the paths, relative to the project, at which a revision may contain the file."""
+    names = [name for name in (named.pin_name, *named.other_pin_names) if name is not None]
+    elsewhere = [name.removeprefix(f"{PROJECT_FOLDER}/") for name in names if name.startswith(f"{PROJECT_FOLDER}/")]
+    below = [display_path(settings.schemas / name, settings.root) for name in names]
+    pins = [display_path(named.folder / name, settings.root) for name in names if named.folder is not None]
+    return list(dict.fromkeys([*pins, named.file.path, *below, *elsewhere]))
+
+
 def _current_content(named: NamedFile, settings: Settings) -> _PinContent:
     """Return the file's content, byte by byte."""
     if named.missing is not None:
@@ -228,7 +293,7 @@ def _unknown_text(plan: PlannedMigration, named: NamedFile, reason: str) -> Diag
         code="unknown-text",
         message=f"{plan.migration.label} cannot be pinned: {named.file.path} {change}",
         detail=(f"the text that ran is unknown: {reason}",),
-        hint="restore the text that ran, pin the migration, then make the change again",
+        hint=f"if git contains the text: `confiture migrate pin {plan.version} --from REV`",
     )
 
 

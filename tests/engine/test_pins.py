@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import zlib
 
 import pytest
@@ -135,6 +136,32 @@ def test_a_lost_text_is_unknown(shop_18: Project, database_18: Database, stateme
     shop_18.ddl("a.sql", A_1)
     shop_18.run("migrate", "pin", "001")
     assert (shop_18.root / PIN).read_text() == A_1
+
+
+def test_a_text_is_restored_from_git(shop_18: Project, database_18: Database) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *identity, *arguments], cwd=shop_18.root, check=True, capture_output=True)
+
+    one_migration(shop_18)
+    git("init", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    migrate_up(shop_18).expect(0)
+    database_18.execute("UPDATE confiture.migrations SET texts = NULL")
+    shop_18.ddl("a.sql", A_2)
+    git("commit", "-qam", "two")
+    hint = shop_18.run("migrate", "pin", "--format", "json", expect=2).json["problems"][0]["hint"]
+    assert "confiture migrate pin 001 --from REV" in hint
+    assert "ran another text" in shop_18.run("migrate", "pin", "001", "--from", "HEAD", expect=2).err
+    assert "cannot find" in shop_18.run("migrate", "pin", "001", "--from", "nothing", expect=2).err
+    for wrong in (("--from", "HEAD"), ("001", "--from=-x"), ("--replace", "001", "--from", "HEAD")):
+        shop_18.run("migrate", "pin", *wrong, expect=2)
+    assert not (shop_18.root / PIN).exists()
+    (shop_18.root / "schemas/a.sql").unlink()
+    assert "pinned from schemas/a.sql at HEAD~1" in shop_18.run("migrate", "pin", "001", "--from", "HEAD~1").out
+    assert (shop_18.root / PIN).read_text() == A_1
+    migrate_up(shop_18).expect(0)
 
 
 def test_what_ran_is_shown(shop: Project, database: Database) -> None:
