@@ -20,6 +20,8 @@ INHERITED_FROM = "inherited from"
 """The fact with the object that a part of a partition, or of an inheritance child, comes from."""
 OPTION_VALUES = "option values"
 """The fact with a digest of a foreign object's options, which can contain passwords. It is compared, never shown."""
+PRIVILEGES = "privileges of "
+"""The start of the facts with the privileges of a role."""
 NOT_READ = "not read"
 """The fact that describes what could not be read about an object."""
 

@@ -183,9 +183,11 @@ def test_two_databases_of_different_versions_are_compared_on_one_server(project,
     result = project.run("diff", "--database", database_15.url, "--against", database_18.url)
     assert "no differences" in result.out
     assert "was loaded into PostgreSQL 18" in result.out
-    database_15.execute("ALTER TABLE t DROP CONSTRAINT c")
+    database_15.execute("ALTER TABLE t DROP CONSTRAINT c; CREATE ROLE diff_only_15; GRANT SELECT ON t TO diff_only_15")
     result = project.run("diff", "--database", database_15.url, "--against", database_18.url, expect=7)
     assert "+ table constraint c on public.t" in result.out
+    assert "privileges of diff_only_15: select → none" in result.out
+    database_15.execute("DROP OWNED BY diff_only_15; DROP ROLE diff_only_15")
 
 
 def test_options_that_exclude_each_other(project):

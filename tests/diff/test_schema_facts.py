@@ -8,6 +8,7 @@ from confiture.core.schema_facts.comparison import compare_schemas
 from confiture.core.schema_facts.reader import read_schema_facts
 from confiture.errors import DatabaseUnavailable
 from confiture.models.schema_changes import ChangeAction
+from tests.support.servers import new_database
 
 
 def test_dependencies_name_parts(database_18):
@@ -46,6 +47,17 @@ def test_settings_of_the_session_do_not_change_facts(database):
         """)
         assert read_schema_facts(connection).objects == before.objects
         assert connection.execute("SHOW timezone").fetchone() == ("Asia/Tokyo",)
+
+
+def test_versions_quote_different_keywords(server_15, server_18):
+    facts = []
+    for server in (server_15, server_18):
+        for database in new_database(server):
+            database.execute('CREATE TABLE t (json text, "user" text, "Mixed" text)')
+            with database.connect() as connection:
+                facts.append(read_schema_facts(connection))
+    older, newer = facts
+    assert compare_schemas(older, newer).changes == ()
 
 
 def test_inherited_copies_of_a_change_are_not_listed(database):

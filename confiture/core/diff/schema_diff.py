@@ -20,7 +20,7 @@ from confiture.errors import DatabaseUnavailable
 from confiture.models.records import replace
 from confiture.models.schema_changes import SchemaComparison
 from confiture.models.schema_diff import SchemaDiff
-from confiture.models.schema_facts import SchemaFacts
+from confiture.models.schema_facts import PRIVILEGES, SchemaFacts
 from confiture.models.settings import DiffSettings, Settings
 from confiture.text import pluralize
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Notify = Callable[[str], None]
 """A callback that receives messages for the user."""
-_FIRST_WITH_NOT_NULL_NAMES = 18
+_FIRST_WITH_NOT_NULL_NAMES, _FIRST_WITH_MAINTAIN = 18, 17
 
 
 def diff_files(
@@ -142,7 +142,20 @@ def _read_copy(
     dump = dump_schema(database, live.server_version)
     with server.database(PURPOSE, created_extensions=_extensions(live), created_schemas=_schemas(live)) as copy:
         notes = load_dump(dump, copy.target)
-        return read_facts(copy.target, salt), (*notes, *map(str, copy.missing_extensions), *copy.notes)
+        facts = _with_privileges(read_facts(copy.target, salt), live)
+        return facts, (*notes, *map(str, copy.missing_extensions), *copy.notes)
+
+
+def _with_privileges(copy: SchemaFacts, live: SchemaFacts) -> SchemaFacts:
+    """Return the facts about a copy with the privileges of the original: a role may not exist on the copy's server."""
+    objects = dict(copy.objects)
+    for name, item in copy.objects.items():
+        original = live.objects.get(name)
+        if original:
+            kept = {fact: value for fact, value in item.facts.items() if not fact.startswith(PRIVILEGES)}
+            privileges = {fact: value for fact, value in original.facts.items() if fact.startswith(PRIVILEGES)}
+            objects[name] = replace(item, facts=kept | privileges)
+    return replace(copy, objects=objects)
 
 
 def _compare_on_newer_server(
@@ -173,8 +186,11 @@ def _compare_on_newer_server(
 
 
 def _without_new_names(options: ComparisonOptions, facts: SchemaFacts) -> ComparisonOptions:
-    """Return options without names of NOT NULL constraints if the server that the schema comes from has none."""
-    return replace(options, not_null_names=facts.major_version >= _FIRST_WITH_NOT_NULL_NAMES)
+    """Return options without what the server that the schema comes from does not have."""
+    version = facts.major_version
+    return replace(
+        options, not_null_names=version >= _FIRST_WITH_NOT_NULL_NAMES, maintain=version >= _FIRST_WITH_MAINTAIN
+    )
 
 
 def _separate_spellings(

@@ -14,6 +14,7 @@ from confiture.models.schema_facts import (
     NOT_READ,
     OWNER,
     POSITION,
+    PRIVILEGES,
     SchemaFacts,
     SchemaObject,
 )
@@ -21,6 +22,7 @@ from confiture.models.schema_facts import (
 _MAINTAIN_VERSION, _NOT_NULL_VERSION = 17, 18
 _MAINTAIN = "maintain"
 _EXTENSION = "extension"
+_QUOTED = re.compile(r'"([a-z_][a-z0-9_$]*)"')
 _NUMBERED = re.compile(r"(?<=_not_null)\d+$")
 
 
@@ -32,6 +34,8 @@ class ComparisonOptions:
     extension_versions: bool = False
     not_null_names: bool = True
     """Whether names of NOT NULL constraints are compared, which servers before 18 do not have."""
+    maintain: bool = True
+    """Whether the privilege MAINTAIN is compared, which servers before 17 do not have."""
     ignore: tuple[IgnoreRule, ...] = ()
 
 
@@ -59,7 +63,7 @@ class _FactFilter:
         if fact == NOT_NULL_CONSTRAINT:
             # PostgreSQL appends a number to a name that another table uses; a dump does not contain it
             return _NUMBERED.sub("", value)
-        if not self.has_maintain and fact.startswith("privileges of "):
+        if not self.has_maintain and fact.startswith(PRIVILEGES):
             return ", ".join(one for one in value.split(", ") if one.partition(" ")[0] != _MAINTAIN)
         return value
 
@@ -78,6 +82,8 @@ def compare_schemas(
     MAINTAIN (17) are not compared; a note reports this.
     """
     fact_filter = _build_filter(before, after, options)
+    if before.major_version != after.major_version:
+        before, after = _without_quotes(before), _without_quotes(after)
     changes = [*_find_changes(before, after, fact_filter)]
     kept, ignored = _apply_ignore(changes, before, after, options.ignore)
     return SchemaComparison(
@@ -96,9 +102,24 @@ def _build_filter(before: SchemaFacts, after: SchemaFacts, options: ComparisonOp
     if not (options.not_null_names and has_names):
         skipped.add(NOT_NULL_CONSTRAINT)
     has_maintain = older == newer or older >= _MAINTAIN_VERSION or newer < _MAINTAIN_VERSION
+    has_maintain = has_maintain and options.maintain
     return _FactFilter(
         options=options, has_maintain=has_maintain, has_not_null_names=has_names, skipped=frozenset(skipped)
     )
+
+
+def _without_quotes(schema: SchemaFacts) -> SchemaFacts:
+    """Return the schema with names without unneeded quotes: each version quotes its own keywords."""
+    objects = {}
+    for item in schema.objects.values():
+        facts = item.facts
+        if INHERITED_FROM in facts:
+            facts = {**facts, INHERITED_FROM: _QUOTED.sub(r"\1", facts[INHERITED_FROM])}
+        plain = replace(
+            item, identity=_QUOTED.sub(r"\1", item.identity), parent=_QUOTED.sub(r"\1", item.parent), facts=facts
+        )
+        objects[plain.name] = plain
+    return replace(schema, objects=objects)
 
 
 def _find_changes(before: SchemaFacts, after: SchemaFacts, fact_filter: _FactFilter) -> Iterator[SchemaChange]:
