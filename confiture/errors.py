@@ -35,6 +35,8 @@ class ExitCode(IntEnum):
     """Another run holds the migration lock."""
     DRIFT = 7
     """The files differ from the history in the database."""
+    PENDING = 8
+    """Migrations are pending: `migrate status --check`, or `migrate wait` after its timeout."""
     INTERNAL = 70
     """Confiture has a bug or found an unexpected state."""
     INTERRUPTED = 130
@@ -150,6 +152,12 @@ class Drift(ConfitureError):
     """Applied migrations have changed or are missing, or a pending migration is out of order."""
 
     exit_code = ExitCode.DRIFT
+
+
+class Pending(ConfitureError):
+    """Migrations are not applied yet."""
+
+    exit_code = ExitCode.PENDING
 
 
 class DiagnosticCollector:

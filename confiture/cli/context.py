@@ -118,6 +118,7 @@ class CommandContext:
 
     output_format: OutputFormat
     root: Path
+    marked_for: tuple[str, str] = ("", "")
 
     def settings(
         self,
@@ -138,7 +139,9 @@ class CommandContext:
         overrides = SettingsOverrides(config=options.config, environment=options.env, database=database)
         # error messages show paths relative to the settings file
         self.root = choose_settings_path(Path.cwd(), overrides, os.environ).parent
-        return load_settings(Path.cwd(), overrides, os.environ, check)
+        settings = load_settings(Path.cwd(), overrides, os.environ, check)
+        self.marked_for = (settings.project, settings.environment)
+        return settings
 
     @property
     def writer(self) -> Writer:
@@ -159,6 +162,7 @@ class CommandContext:
                 environ=os.environ,
                 write=write_document,
                 write_clean=lambda text: write_document(text, is_clean=True),
+                marked_for=self.marked_for,
             )
         )
 

@@ -26,8 +26,10 @@ from confiture.cli.options import (
 )
 from confiture.cli.plan import app as plan_app
 from confiture.cli.plan import load_saved_plan, open_saved_plan
+from confiture.cli.review import review_on_terminal
 from confiture.cli.run_command import dry_run_options, run_and_report
 from confiture.cli.streams import echo_stderr, echo_stdout
+from confiture.cli.wait import wait as wait_for
 from confiture.errors import Diagnostic, ExitCode
 from confiture.models.history import NOT_REPLAYABLE
 from confiture.output.document import Document
@@ -120,7 +122,15 @@ def _up(
         from confiture.core.commands import up as run_up
 
         lock_wait_ms = parse_wait(wait)
-        if options.plan is not None:
+        if options.interactive:
+            review_options = UpOptions(
+                to=options.to, out_of_order=options.out_of_order, lock_wait_ms=lock_wait_ms, rehearsal=rehearsal
+            )
+            reviewed = review_on_terminal(context, options, settings_options, review_options, var, dry_run=dry_run)
+            if reviewed is None:
+                return
+            project, up_options = reviewed.project, reviewed.options
+        elif options.plan is not None:
             saved = load_saved_plan(options.plan, options, settings_options, dry_run=dry_run, var=var)
             project, up_options = open_saved_plan(context, saved, settings_options)
             up_options = replace(up_options, lock_wait_ms=lock_wait_ms)
@@ -192,14 +202,21 @@ def down(
 def status(
     *,
     settings_options: DatabaseOptions,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 8 if migrations are pending, and with 7 if there is drift.")
+    ] = False,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.STATUS, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Show applied and pending migrations, and applied migrations whose files have changed since (drift).
 
-    Exits with 7 if there is drift.
+    Exits with 7 if there is drift; with --check, also if migrations are out of order, and with 8 if some are pending.
 
-    Example: confiture migrate status --env production
+    Examples:
+
+        confiture migrate status --env production
+
+        confiture migrate status --check
     """
     with error_boundary(output_format) as context:
         settings = context.settings(settings_options)
@@ -213,9 +230,14 @@ def status(
         context.writer.status(StatusSummary(status=now, environment=settings.environment, database=target.label))
         if now.drift:
             raise typer.Exit(ExitCode.DRIFT)
+        if check and (now.out_of_order or now.project_mismatch):
+            raise typer.Exit(ExitCode.DRIFT)
+        if check and now.pending:
+            raise typer.Exit(ExitCode.PENDING)
 
 
 app.command(short_help="Grade the risks of pending migrations.")(assess)
+app.command(short_help="Wait until the migrations are applied.")(wait_for)
 
 
 @app.command(short_help="Print a migration's plan.")

@@ -161,3 +161,6 @@ class SavedPlanFlags(UpFlags):
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Apply exactly this saved plan, if it still matches.")
     ] = None
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Review the plan with questions before anything runs.")
+    ] = False

@@ -32,6 +32,8 @@ class UpOptions:
     to: str | None = None
     dry_run: bool = False
     out_of_order: bool = False
+    skip: frozenset[str] = frozenset()
+    """Pending versions that are left out; they are out of order later."""
     lock_wait_ms: int = DEFAULT_LOCK_WAIT_MS
     rehearsal: DryRunOptions = field(default_factory=DryRunOptions)
     guard: PlanCheck | None = None
@@ -114,6 +116,7 @@ def plan_up(
         last = find_version(options.to, project.migrations)
         wanted = {version_key(migration.version) for migration in project.migrations[: last + 1]}
         plans = tuple(plan for plan in plans if version_key(plan.version) in wanted)
+    plans = tuple(plan for plan in plans if plan.version not in options.skip)
     require_variables(plans)
     if not options.dry_run:
         require_pins(project.settings, plans)

@@ -52,6 +52,10 @@ _DATABASE = Record(
             value_type=LocatedText(),
             description="The server for throwaway databases if the role cannot create databases; default: embedded.",
         ),
+        "password_command": Key(
+            value_type=ListOf(TextValue(), allows_single=True),
+            description="A program and its arguments that print the password; run for each connection.",
+        ),
         "lock_timeout": Key(
             value_type=Duration(),
             description="The maximum wait for a lock.",
@@ -375,6 +379,7 @@ def _build_database_settings(
     _hide_passwords((merged.get("url"), throwaway), environment, overrides, environ)
     database = DatabaseSettings(
         throwaway_url=throwaway,
+        password_command=_split_command(merged.get("password_command") or ()),
         lock_timeout_ms=merged["lock_timeout"],
         max_blocking_ms=merged["max_blocking"],
         retries=merged["retries"],
@@ -390,6 +395,19 @@ def _build_database_settings(
     if written is None:
         return replace(database, url=EMBEDDED, url_from="default")
     return replace(database, url=_substitute_environment(written, file, environment, environ), url_from=file.path)
+
+
+def _split_command(written: Sequence[str]) -> tuple[str, ...]:
+    """Return a command as a program and its arguments. A single text is split like a shell does."""
+    if len(written) != 1:
+        return tuple(written)
+    import shlex
+
+    try:
+        return tuple(shlex.split(written[0]))
+    except ValueError as error:
+        message = f"password_command cannot be split into arguments: {error}"
+        raise InputError(Diagnostic(code="bad-value", message=message, hint="write it as a list")) from error
 
 
 def _hide_passwords(

@@ -42,6 +42,8 @@ class DatabaseSettings:
     url: str = field(default=EMBEDDED, repr=False)
     url_from: str = "default"
     throwaway_url: LocatedSource | None = field(default=None, repr=False)
+    password_command: tuple[str, ...] = ()
+    """The program and its arguments that print the password, for each connection; empty if there is none."""
     lock_timeout_ms: int = 2_000
     max_blocking_ms: int = 1_000
     retries: int = 20

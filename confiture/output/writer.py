@@ -42,6 +42,8 @@ class WriterContext:
     environ: Mapping[str, str]
     write: Callable[[str], None]
     write_clean: Callable[[str], None]
+    marked_for: tuple[str, str] = ("", "")
+    """The project and the environment in the marker of a comment; empty if the command uses no settings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -44,6 +44,7 @@ class ConnectionTarget:
     conninfo: str = field(repr=False)
     label: str
     origin: str
+    password_command: tuple[str, ...] = ()
 
     def connect(self, purpose: str) -> Connection:
         """Open a connection in autocommit mode; `purpose` becomes part of its application_name.
@@ -56,6 +57,7 @@ class ConnectionTarget:
             _hide_as_written(self.conninfo)
             conninfo = make_conninfo(
                 self.conninfo,
+                **self._read_password(parameters),
                 application_name=_application_name(purpose),
                 client_encoding="UTF8",
                 connect_timeout=parameters.get("connect_timeout")
@@ -77,6 +79,14 @@ class ConnectionTarget:
         adapt_json_to_encoding(connection)
         return connection
 
+    def _read_password(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """Return the password from the command, unless the address contains one."""
+        if not self.password_command or parameters.get("password"):
+            return {}
+        from confiture.core.db.password_command import read_password
+
+        return {"password": read_password(self.password_command, self.label)}
+
 
 @contextmanager
 def resolve_database(settings: Settings, notify: Callable[[str], None]) -> Iterator[ConnectionTarget]:
@@ -86,7 +96,12 @@ def resolve_database(settings: Settings, notify: Callable[[str], None]) -> Itera
     """
     database = settings.database
     if database.url != EMBEDDED:
-        yield ConnectionTarget(conninfo=database.url, label=database_label(database), origin=database.url_from)
+        yield ConnectionTarget(
+            conninfo=database.url,
+            label=database_label(database),
+            origin=database.url_from,
+            password_command=database.password_command,
+        )
         return
     from confiture.core.embedded.server import EmbeddedServer
 

@@ -147,6 +147,11 @@ class HistoryStore:
             read_applied_migration(row) for row in self._connection.execute(query("history"), self.key.parameters)
         )
 
+    def applied_versions(self) -> frozenset[str]:
+        """Return the applied versions, from the table of migrations only. The tables must exist."""
+        rows = self._connection.execute(query("applied_versions"), self.key.parameters)
+        return frozenset(row["version"] for row in rows)
+
     def other_histories(self) -> tuple[OtherHistory, ...]:
         """Return the histories of other projects in this database, sorted by name. The tables must exist."""
         rows_by_project: dict[str, list[tuple[str, str]]] = {}

@@ -48,6 +48,9 @@ SELECT version FROM confiture.format LIMIT 2;
 -- name: history
 SELECT m."position", m.version, m.name, m.state, m.origin, m.attempt::pg_catalog.text AS attempt, m.checksum, m.chain, m.steps, m.of_texts AS texts, m.of_inputs AS inputs, pg_catalog.to_json(m.applied_at) AS applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms FROM (SELECT 'default' AS project, '' AS target, NULL::pg_catalog.jsonb AS texts, NULL::pg_catalog.jsonb AS inputs) former CROSS JOIN LATERAL (SELECT t.*, project AS of_project, target AS of_target, texts AS of_texts, inputs AS of_inputs FROM confiture.migrations t) m LEFT JOIN confiture.predictions p ON p.attempt OPERATOR(pg_catalog.=) m.attempt WHERE m.of_project OPERATOR(pg_catalog.=) %(project)s AND m.of_target OPERATOR(pg_catalog.=) %(target)s ORDER BY m."position";
 
+-- name: applied_versions
+SELECT m.version FROM (SELECT 'default' AS project, '' AS target) former CROSS JOIN LATERAL (SELECT t.version, t.state, project AS of_project, target AS of_target FROM confiture.migrations t) m WHERE m.of_project OPERATOR(pg_catalog.=) %(project)s AND m.of_target OPERATOR(pg_catalog.=) %(target)s AND m.state OPERATOR(pg_catalog.=) 'applied';
+
 -- name: other_histories
 SELECT m.of_project AS project, m.version, m.checksum FROM (SELECT 'default' AS project, '' AS target) former CROSS JOIN LATERAL (SELECT t.version, t.checksum, t."position", project AS of_project, target AS of_target FROM confiture.migrations t) m WHERE (m.of_project, m.of_target) OPERATOR(pg_catalog.<>) (%(project)s, %(target)s) ORDER BY m.of_project, m."position";
 

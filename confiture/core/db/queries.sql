@@ -370,6 +370,16 @@ LEFT JOIN confiture.predictions p ON p.attempt = m.attempt
 WHERE m.of_project = %(project)s AND m.of_target = %(target)s
 ORDER BY m.position;
 
+-- name: applied_versions
+-- The versions that are applied. As above, formats 1 and 2 contain only the project `default`.
+SELECT m.version
+FROM (SELECT 'default' AS project, '' AS target) AS former
+CROSS JOIN LATERAL (
+    SELECT t.version, t.state, project AS of_project, target AS of_target
+    FROM confiture.migrations t
+) AS m
+WHERE m.of_project = %(project)s AND m.of_target = %(target)s AND m.state = 'applied';
+
 -- name: other_histories
 -- The applied migrations in other projects. As above, formats 1 and 2 contain only the project `default`.
 SELECT m.of_project AS project, m.version, m.checksum

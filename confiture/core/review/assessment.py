@@ -64,6 +64,8 @@ class AssessmentOptions:
 
     versions: tuple[str, ...] = ()
     to: str | None = None
+    skip: frozenset[str] = frozenset()
+    """Pending versions that are left out."""
     sample_ms: int = 0
 
 
@@ -113,7 +115,7 @@ def assess_plan(
     history = store.read_history() if is_installed else ()
     if is_installed and not history:
         reject_other_history(project, store)
-    plans = plan_up(project, history, UpOptions(to=options.to, out_of_order=True))
+    plans = plan_up(project, history, UpOptions(to=options.to, out_of_order=True, skip=options.skip))
     facts = read_facts(connection)
     effects = find_plan_effects(plans, project.settings, facts)
     findings = lint_plan(plans, project.settings, facts).report.findings

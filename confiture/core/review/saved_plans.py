@@ -35,7 +35,7 @@ from confiture.models.history import AppliedMigration
 from confiture.models.plan import PlannedMigration
 from confiture.models.saved_plans import FORMAT, VERSION, SavedPlan
 from confiture.plan.project import PlannedProject
-from confiture.plan.saved_plan import describe_project
+from confiture.plan.saved_plan import describe_project, reject_secrets
 from confiture.secrets import hide_secrets, is_secret_name
 
 DEFAULT_EXPIRY_MS = 24 * 3_600_000
@@ -47,32 +47,46 @@ class PlanOptions:
 
     to: str | None = None
     out_of_order: bool = False
+    skip: frozenset[str] = frozenset()
     variables: Mapping[str, str] = field(default_factory=dict)
     expires_ms: int = DEFAULT_EXPIRY_MS
+    salt: str | None = None
+    """The random text in digests; plans with different texts cannot be compared. By default, a new one."""
 
 
 def create_saved_plan(project: PlannedProject, database: ConnectionTarget, options: PlanOptions) -> SavedPlan:
-    """Return the plan for the pending migrations, without writing anything.
+    """Return the plan for the pending migrations, for a file. Do not write anything.
 
-    Raise InputError if a variable or the SQL contains a secret, Drift if files and history differ, HazardsFound if
-    lint findings block the run, and DatabaseUnavailable.
+    Raise InputError if a variable or the SQL contains a secret, and the errors of `review_plan`.
     """
     _reject_secret_variables(options.variables)
+    saved, assessed = review_plan(project, database, options)
+    reject_secrets(assessed.plans)
+    return saved
+
+
+def review_plan(
+    project: PlannedProject, database: ConnectionTarget, options: PlanOptions
+) -> tuple[SavedPlan, PlanAssessment]:
+    """Return the plan for the pending migrations and its assessment.
+
+    Raise Drift if files and history differ, HazardsFound if lint findings block the run, and DatabaseUnavailable.
+    """
     with connect_for_query(database, "plan", "the database cannot be read") as connection:
         check_server(connection, database.label)
         connection.execute("SET default_transaction_read_only = on")
-        assessed = assess_plan(project, database, connection, AssessmentOptions(to=options.to))
+        assessed = assess_plan(project, database, connection, AssessmentOptions(to=options.to, skip=options.skip))
         if not options.out_of_order:
             _reject_out_of_order(assessed)
         raise_on_hazards(assessed.findings, project.settings.linting.block_migrations)
         now: datetime = fetch_named_row(connection, "server_time")["at"]
-        salt = secrets.token_hex(16)
+        salt = options.salt or secrets.token_hex(16)
         sections = describe_project(project, assessed.plans)
         sections |= _describe_database(
             connection, assessed.history, assessed.effects, ObjectDigests.read(connection, salt)
         )
     expires = now + timedelta(milliseconds=options.expires_ms) if options.expires_ms else None
-    return SavedPlan(
+    saved = SavedPlan(
         content={
             "format": FORMAT,
             "version": VERSION,
@@ -82,6 +96,7 @@ def create_saved_plan(project: PlannedProject, database: ConnectionTarget, optio
             "options": {
                 "to": options.to,
                 "out_of_order": options.out_of_order,
+                "skip": sorted(options.skip),
                 "variables": dict(options.variables),
             },
             "review": _describe_review(assessed),
@@ -89,6 +104,7 @@ def create_saved_plan(project: PlannedProject, database: ConnectionTarget, optio
             **sections,
         }
     )
+    return saved, assessed
 
 
 class PlanGuard:

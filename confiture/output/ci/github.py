@@ -10,8 +10,9 @@ from confiture.errors import Diagnostic, Span
 from confiture.models.findings import Finding
 from confiture.models.reports import RunReport
 from confiture.models.trace import DryRunWarning
+from confiture.output.ci.markdown_limit import SUMMARY_BYTES, limit_markdown
 from confiture.output.writer import LintSummary, Writer
-from confiture.text import escape_line, escape_lines
+from confiture.text import escape_block, escape_line, escape_lines
 
 _LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
 
@@ -31,6 +32,9 @@ class GitHubWriter(Writer):
             + warning_commands(report.warnings, root, environ)
             + error_commands(report.diagnostics, root, environ)
         )
+        from confiture.output.ci.markdown import run_markdown
+
+        self._append_summary(run_markdown(report))
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Write the errors."""
@@ -39,6 +43,23 @@ class GitHubWriter(Writer):
     def findings(self, summary: LintSummary) -> None:
         """Write the findings."""
         self.context.write_clean(finding_commands(summary.report.findings, self.context.root, self.context.environ))
+        from confiture.output.ci.markdown import findings_markdown
+
+        self._append_summary(findings_markdown(summary.report))
+
+    def _append_summary(self, text: str) -> None:
+        """Append Markdown to the job summary, within GitHub's limit for a step. A failure does not fail the command."""
+        name = self.context.environ.get("GITHUB_STEP_SUMMARY")
+        if not name:
+            return
+        path = Path(name)
+        try:
+            used = path.stat().st_size if path.exists() else 0
+            if used < SUMMARY_BYTES:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(escape_block(limit_markdown(text, SUMMARY_BYTES - used)))
+        except OSError as error:
+            self.context.write_clean(f"::warning::the job summary cannot be written: {escape_line(str(error))}\n")
 
 
 def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:

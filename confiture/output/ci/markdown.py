@@ -9,13 +9,14 @@ from re import findall, sub
 from confiture.durations import format_duration
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
-from confiture.models.findings import Finding, LintReport
+from confiture.models.findings import SEVERITIES, Finding, LintReport
 from confiture.models.grades import Assessment, Grade, MigrationAssessment, RiskCategory
 from confiture.models.reports import RunReport
 from confiture.models.saved_plans import SavedPlan, reviewed_assessment
 from confiture.models.schema_diff import SchemaDiff
 from confiture.models.tenancy_proofs import IsolationVerdict
 from confiture.models.trace import DryRunWarning
+from confiture.output.ci.markdown_limit import COMMENT_BYTES, comment_marker, limit_markdown
 from confiture.output.lock_lanes import lock_lanes
 from confiture.output.numbers import format_rows, severity_counts
 from confiture.output.schema_changes import SIGNS, changed_lines, count_changes, footer_lines, legend
@@ -38,27 +39,32 @@ class MarkdownWriter(Writer):
 
     def run(self, report: RunReport) -> None:
         """Write the tables of a run."""
-        self.context.write(run_markdown(report))
+        self._write("run", run_markdown(report))
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Write the errors."""
-        self.context.write(diagnostics_markdown(diagnostics))
+        self._write("run", diagnostics_markdown(diagnostics))
 
     def assessment(self, assessment: Assessment) -> None:
         """Write the graded risks."""
-        self.context.write(assessment_markdown(assessment))
+        self._write("assessment", assessment_markdown(assessment))
 
     def saved_plan(self, plan: SavedPlan) -> None:
         """Write the target, the grades, and the statements of a saved plan."""
-        self.context.write(saved_plan_markdown(plan))
+        self._write("plan", saved_plan_markdown(plan))
 
     def findings(self, summary: LintSummary) -> None:
         """Write the findings."""
-        self.context.write(findings_markdown(summary.report))
+        self._write("lint", findings_markdown(summary.report))
+
+    def _write(self, document: str, text: str) -> None:
+        """Write the hidden marker by which the comment is replaced, and the text within GitHub's limit."""
+        marker = comment_marker(document, *self.context.marked_for)
+        self.context.write(f"{marker}\n{limit_markdown(text, COMMENT_BYTES - len(marker) - 1)}")
 
     def schema_diff(self, diff: SchemaDiff) -> None:
         """Write the differences between two schemas."""
-        self.context.write(schema_diff_markdown(diff))
+        self._write("diff", schema_diff_markdown(diff))
 
 
 def run_markdown(report: RunReport) -> str:
@@ -92,7 +98,8 @@ def findings_markdown(report: LintReport) -> str:
         "### Confiture: lint",
         _table_cell(f"{severity_counts(report.findings)} in {pluralize(report.files, 'file')}."),
     ]
-    for path, here in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
+    findings = sort_worst_first(report.findings)
+    for path, here in groupby(findings, key=lambda finding: finding.span.path if finding.span else ""):
         lines = ["| line | severity | rule | finding |", "|---:|---|---|---|"]
         for finding in here:
             line = finding.span.line if finding.span else ""
@@ -170,6 +177,22 @@ def schema_diff_markdown(diff: SchemaDiff) -> str:
     parts += ["\n".join(lines)] if lines else []
     parts += _section("Notes", [f"- {_table_cell(line)}" for line in footer_lines(diff)])
     return "\n\n".join(parts) + "\n"
+
+
+def sort_worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings by file: files of migrations first, then the worst file first; in a file, the worst first."""
+
+    def path(finding: Finding) -> str:
+        return finding.span.path if finding.span else ""
+
+    def rank(finding: Finding) -> int:
+        return SEVERITIES.index(finding.severity)
+
+    ranks: dict[str, tuple[bool, int]] = {}
+    for finding in findings:
+        key = (finding.migration is None, rank(finding))
+        ranks[path(finding)] = min(ranks.get(path(finding), key), key)
+    return sorted(findings, key=lambda one: (ranks[path(one)], path(one), rank(one)))
 
 
 def _rule_explanations(findings: Iterable[Finding]) -> list[str]:

@@ -29,7 +29,7 @@ def print_assessment(console: Console, assessment: Assessment) -> None:
     for migration in assessment.migrations:
         print_wrapped(console, CleanText(_label(migration), style="bold"))
         for line in reason_lines(migration):
-            console.print(Padding(line, (0, 0, 0, 2)))
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
     for note in assessment.notes:
         print_wrapped(console, CleanText(f"{note}."))
     print_wrapped(console, CleanText(_summary(assessment)))
@@ -43,7 +43,7 @@ def print_overview(console: Console, assessment: Assessment) -> None:
     for migration in assessment.migrations:
         print_wrapped(console, CleanText(_label(migration), style="bold"))
         for line in _block_lines(migration):
-            console.print(Padding(line, (0, 0, 0, 2)))
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def reason_lines(migration: MigrationAssessment, *, all_grades: bool = False) -> Iterator[CleanText]:

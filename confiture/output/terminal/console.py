@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from shutil import get_terminal_size
 from typing import IO, cast
 
 from rich import markup
@@ -22,6 +23,7 @@ from confiture.secrets import hide_secrets
 from confiture.text import escape_block, escape_line
 
 _PIPE_WIDTH = 120
+_DUMB, _DUMB_WIDTH = ("dumb", "unknown"), 80
 _REFRESH_S = 0.5
 
 
@@ -71,6 +73,9 @@ def stderr_console() -> Console:
 def _make_console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    if width is None and os.environ.get("TERM", "").lower() in _DUMB:
+        # rich assumes 80 columns for such a terminal
+        width = get_terminal_size((_DUMB_WIDTH, 24)).columns
     file = cast("IO[str]", stream.styled_stream) if isinstance(stream, CleanStream) else stream
     # without emoji: `:key:` is printed literally
     return CleanConsole(file=file, stderr=stderr, width=width, highlight=False, soft_wrap=False, emoji=False)

@@ -25,7 +25,7 @@ def print_saved_plan(console: Console, plan: SavedPlan) -> None:
         console.print()
         print_wrapped(console, CleanText(f"{migration['version']} {migration['name']}", style="bold"))
         for line in reason_lines(reviewed):
-            console.print(Padding(line, (0, 0, 0, 2)))
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
         for text in statement_lines(migration):
             console.print(CleanText(f"  {text}"), soft_wrap=True)
     for finding in plan.content["review"]["findings"]:
