@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from confiture.redaction import redact_message
+
 HIDDEN = "***"
 _MIN_LENGTH = 4
 """The minimum length of values that are replaced everywhere, because shorter values are too common."""
@@ -131,7 +133,8 @@ def clear_secrets() -> None:
 
 
 def hide_secrets(text: str) -> str:
-    """Replace each secret in the text with `***`, in any form used by SQL and URLs."""
+    """Replace each secret in the text with `***`, in any form used by SQL and URLs, and hidden row values."""
+    text = redact_message(text)
     lowered = text.lower()
     if any(word in lowered for word in _WORDS_OF_KEYS):
         text = _hide_keys(re.sub(_QUOTED_PATTERN, rf"\1'{HIDDEN}'", text))

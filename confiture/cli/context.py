@@ -20,6 +20,7 @@ from confiture.durations import parse_duration_ms
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
+from confiture.redaction import redact_rows
 
 if TYPE_CHECKING:
     from confiture.core.db.connection import ConnectionTarget
@@ -106,6 +107,17 @@ def usage_error(message: str, hint: str) -> InputError:
     return InputError(Diagnostic(code="bad-option", message=message, hint=hint))
 
 
+def is_ci() -> bool:
+    """Whether the command runs in a CI job, according to the variable CI."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def apply_redaction(redact: bool | None) -> None:
+    """Hide the values of rows, or show them, if the option was given."""
+    if redact is not None:
+        redact_rows(redact)
+
+
 def announce_step(step: str) -> None:
     """Announce a slow step on stderr if it is a terminal."""
     if sys.stderr.isatty():
@@ -174,6 +186,7 @@ def error_boundary(output_format: OutputFormat = TEXT) -> Iterator[CommandContex
     Ctrl-C and SIGTERM raise KeyboardInterrupt in the block, so that running transactions are rolled back.
     """
     sanitize_logs()
+    redact_rows(is_ci())
     former = signal.signal(signal.SIGTERM, _raise_interrupt)
     context = CommandContext(output_format, Path.cwd())
     if not output_format.is_text:

@@ -52,6 +52,10 @@ WaitOption = Annotated[
 ]
 DEFAULT_WAIT = "10s"
 """Must equal the engine's `DEFAULT_LOCK_WAIT_MS`. `--help` does not import the engine."""
+RedactOption = Annotated[
+    bool | None,
+    typer.Option("--redact/--no-redact", help="Hide the values of rows in output; default: only if CI is set."),
+]
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Run everything in one transaction, report, and roll back."),
@@ -142,6 +146,15 @@ class OutputFiles:
         Path | None,
         typer.Option("--events", metavar="FILE", help="Also stream events as JSON lines."),
     ] = None
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--log-file", metavar="FILE", help="Also append events with their level to this log, as JSON lines."
+        ),
+    ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors, and documents of other formats.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also print the start and the end of each step.")] = False
+    redact: RedactOption = None
 
 
 @record(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import announce_step, error_boundary, load_project_with_vars, usage_error
+from confiture.cli.context import announce_step, apply_redaction, error_boundary, load_project_with_vars, usage_error
 from confiture.cli.option_groups import expand_options
-from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, VarOption, format_option
+from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, RedactOption, VarOption, format_option
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ExitCode
 from confiture.output.document import Document
@@ -38,6 +38,7 @@ def reconcile(
     ] = None,
     settings_options: DatabaseOptions,
     var: VarOption = None,
+    redact: RedactOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.RECONCILE, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Compare a table with its defining query and report missing, extra, and changed rows. Read-only.
@@ -53,6 +54,7 @@ def reconcile(
         confiture reconcile r_totals --sql 'SELECT tenant_id, sum(amount) AS total FROM w_orders GROUP BY 1'
     """
     with error_boundary(output_format) as context:
+        apply_redaction(redact)
         settings = context.settings(settings_options)
         comparison = _parse_ad_hoc(target, query, file, key, by)
         project = None if comparison else load_project_with_vars(settings, var)
@@ -78,6 +80,7 @@ def verify(
     strict: Annotated[bool, typer.Option("--strict", help="Also exit with 1 if a step can no longer run.")] = False,
     settings_options: DatabaseOptions,
     var: VarOption = None,
+    redact: RedactOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.VERIFY, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Repeat the final checks of applied migrations: their after_validation checks and reconcile steps. Read-only.
@@ -92,6 +95,7 @@ def verify(
         confiture verify 002 --env production --format json
     """
     with error_boundary(output_format) as context:
+        apply_redaction(redact)
         settings = context.settings(settings_options)
         project = load_project_with_vars(settings, var)
         from confiture.core.db.connection import resolve_database

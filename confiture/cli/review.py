@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from confiture.cli.context import CommandContext, load_project_with_vars, usage_error
+from confiture.cli.context import CommandContext, is_ci, load_project_with_vars, usage_error
 from confiture.cli.options import DatabaseOptions, SavedPlanFlags
 from confiture.cli.streams import echo_stderr
 
@@ -59,7 +58,7 @@ def review_on_terminal(
 
 def _require_terminal(context: CommandContext) -> None:
     """Raise InputError unless questions can be asked and answered."""
-    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+    if is_ci():
         reason = "the variable CI is set"
     elif not context.output_format.is_text:
         reason = f"--format {context.output_format} is for programs"

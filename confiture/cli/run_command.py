@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from confiture.cli.context import CommandContext, parse_database_option, parse_duration_option, usage_error
+from confiture.cli.context import (
+    CommandContext,
+    apply_redaction,
+    parse_database_option,
+    parse_duration_option,
+    usage_error,
+)
 from confiture.cli.options import DryRunFlags, OutputFiles, UpDryRunFlags
+from confiture.cli.run_notification import call_run_finished
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError
 
@@ -36,20 +43,15 @@ def run_and_report(
     from confiture.output.terminal.console import stderr_console
     from confiture.output.terminal.progress import choose_view
 
-    if files.report is not None:
-        _check_writable(files.report)
-        if files.report == files.events:
-            raise usage_error("--report and --events name the same file", "use separate files")
+    apply_redaction(files.redact)
+    _check_output_options(files)
     builder = ReportBuilder()
     listeners: list[Emit] = [builder]
     error: ConfitureError | None = None
     with ExitStack() as stack:
-        if files.events is not None:
-            from confiture.output.json.events import EventWriter
-
-            listeners.append(stack.enter_context(EventWriter(files.events)))
+        listeners += _open_listeners(files, stack)
         target = stack.enter_context(resolve_database(settings, echo_stderr))
-        view = choose_view(stderr_console())
+        view = choose_view(stderr_console(), is_quiet=files.quiet, is_verbose=files.verbose)
         emitter = Emitter(*listeners, view)
         try:
             with view:
@@ -60,13 +62,40 @@ def run_and_report(
             _report_listener_failures(emitter.failures)
     if error and builder.report.outcome is None:
         raise error  # the run never started, so there is nothing to report
-    context.writer.run(builder.report)
+    call_run_finished(settings, builder.report)
+    if not (files.quiet and context.output_format.is_text):
+        context.writer.run(builder.report)
     if files.report is not None:
         _write_page(files.report, builder.report)
     if error:
         if context.output_format.is_text:
             context.print_failure(error.diagnostics)
         raise typer.Exit(error.exit_code)
+
+
+def _check_output_options(files: OutputFiles) -> None:
+    """Raise InputError for options that exclude each other, and for a report that cannot be written."""
+    if files.quiet and files.verbose:
+        raise usage_error("--quiet and --verbose are mutually exclusive", "remove one of them")
+    named = [path for path in (files.report, files.events, files.log_file) if path is not None]
+    if len(set(named)) < len(named):
+        raise usage_error("--report, --events and --log-file name the same file", "use separate files")
+    if files.report is not None:
+        _check_writable(files.report)
+
+
+def _open_listeners(files: OutputFiles, stack: ExitStack) -> list[Emit]:
+    """Open the files that receive each event; the stack closes them."""
+    listeners: list[Emit] = []
+    if files.events is not None:
+        from confiture.output.json.events import EventWriter
+
+        listeners.append(stack.enter_context(EventWriter(files.events)))
+    if files.log_file is not None:
+        from confiture.output.json.log_file import LogFile
+
+        listeners.append(stack.enter_context(LogFile(files.log_file)))
+    return listeners
 
 
 def _report_listener_failures(failures: Sequence[Exception]) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from confiture.cli.context import (
     announce_step,
+    apply_redaction,
     error_boundary,
     load_project_with_vars,
     parse_duration_option,
@@ -15,7 +16,7 @@ from confiture.cli.context import (
     usage_error,
 )
 from confiture.cli.option_groups import expand_options
-from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, VarOption, format_option
+from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, RedactOption, VarOption, format_option
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ExitCode
 from confiture.output.document import Document
@@ -76,6 +77,7 @@ def prove(
     ] = None,
     settings_options: DatabaseOptions,
     var: VarOption = None,
+    redact: RedactOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.TENANT_ISOLATION, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Prove on the actual data that migrations do not mix tenants. Read-only, in one snapshot.
@@ -91,6 +93,7 @@ def prove(
         confiture tenancy prove 002 --all --timeout 60s --env production
     """
     with error_boundary(output_format) as context:
+        apply_redaction(redact)
         if every and tenants is not None:
             raise usage_error("--tenants and --all are mutually exclusive", "remove one of them")
         timeout_ms = parse_duration_option("--timeout", timeout) if timeout is not None else None

@@ -115,6 +115,20 @@ _DIFF = Record(
     },
     noun="diff key",
 )
+_TENANCY = Record(
+    {
+        "column": Key(
+            value_type=TextValue(), description="The tenant column.", default=default_of(TenancySettings, "column")
+        ),
+        "tables": Key(value_type=PATTERNS, description="Patterns for the tables with this column."),
+        "except": Key(value_type=PATTERNS, description="Patterns for the tables without this column."),
+    },
+    noun="tenancy key",
+)
+_RUN_FINISHED = Key(
+    value_type=ListOf(TextValue(), allows_single=True),
+    description="A program and its arguments, or a Python function (module:name), that get each run's report as JSON.",
+)
 
 SETTINGS_SHAPE = Record(
     {
@@ -127,21 +141,7 @@ SETTINGS_SHAPE = Record(
         "migrations": Key(value_type=TextValue(), description="The folder with the migrations.", default="migrations"),
         "schemas": Key(value_type=TextValue(), description="The folder with the DDL files.", default="schemas"),
         "vars": Key(value_type=VARIABLES, description="Variables for all templates."),
-        "tenancy": Key(
-            value_type=Record(
-                {
-                    "column": Key(
-                        value_type=TextValue(),
-                        description="The tenant column.",
-                        default=default_of(TenancySettings, "column"),
-                    ),
-                    "tables": Key(value_type=PATTERNS, description="Patterns for the tables with this column."),
-                    "except": Key(value_type=PATTERNS, description="Patterns for the tables without this column."),
-                },
-                noun="tenancy key",
-            ),
-            description="The tables that contain tenant rows.",
-        ),
+        "tenancy": Key(value_type=_TENANCY, description="The tables that contain tenant rows."),
         "environments": Key(
             value_type=MapOf(
                 Record(
@@ -153,6 +153,9 @@ SETTINGS_SHAPE = Record(
                             description="Whether a dry run requires --yes.",
                             default=default_of(Settings, "protected"),
                         ),
+                        "tenancy": Key(value_type=_TENANCY, description="Overrides keys in `tenancy`."),
+                        "linting": Key(value_type=LINTING, description="Overrides keys in `linting`.", lenient=True),
+                        "on_run_finished": _RUN_FINISHED,
                         "window": Key(
                             value_type=Duration(),
                             description="The time in which migrations should finish; longer ones get the grade high.",
@@ -177,6 +180,7 @@ SETTINGS_SHAPE = Record(
         ),
         "diff": Key(value_type=_DIFF, description="Settings for `confiture diff`."),
         "linting": Key(value_type=LINTING, description="Settings for `confiture lint`.", lenient=True),
+        "on_run_finished": _RUN_FINISHED,
     }
 )
 
@@ -314,7 +318,8 @@ def _merge_settings(
             Diagnostic(code="unknown-environment", message=f"unknown environment {environment!r}", hint=hint)
         )
     sections = [section for section in (fields.get("database"), chosen and chosen.get("database")) if section]
-    tenancy = fields.get("tenancy")
+    tenancy = _merge_section(fields.get("tenancy"), chosen and chosen.get("tenancy"))
+    linting = _merge_section(fields.get("linting"), chosen and chosen.get("linting"))
     return Settings(
         root=root,
         environment=environment,
@@ -329,9 +334,12 @@ def _merge_settings(
         schemas=root / fields.get("schemas"),
         variables={**fields.get("vars", {}), **(chosen.get("vars", {}) if chosen else {})},
         tenancy=_build_tenancy_settings(tenancy) if tenancy else TenancySettings(),
-        linting=build_lint_settings(fields.get("linting"), root, reader.file),
+        linting=build_lint_settings(linting, root, reader.file),
         diff=_build_diff_settings(fields.get("diff")),
         hooks=tuple(fields.get("hooks", ())),
+        on_run_finished=_split_command(
+            (chosen and chosen.get("on_run_finished")) or fields.get("on_run_finished") or (), "on_run_finished"
+        ),
         environ=dict(environ),
     )
 
@@ -341,6 +349,13 @@ def _build_pin_policy(environment: FieldValues | None) -> PinPolicy:
     if written is not None:
         return PinPolicy(written)
     return PinPolicy.REQUIRED if environment and environment.get("protected") else PinPolicy.WARN
+
+
+def _merge_section(general: FieldValues | None, chosen: FieldValues | None) -> FieldValues | None:
+    """Return a section with the keys that an environment overrides."""
+    if general is None or chosen is None:
+        return general if chosen is None else chosen
+    return replace(general, values={**general.values, **chosen.values}, spans={**general.spans, **chosen.spans})
 
 
 def _build_tenancy_settings(fields: FieldValues) -> TenancySettings:
@@ -379,7 +394,7 @@ def _build_database_settings(
     _hide_passwords((merged.get("url"), throwaway), environment, overrides, environ)
     database = DatabaseSettings(
         throwaway_url=throwaway,
-        password_command=_split_command(merged.get("password_command") or ()),
+        password_command=_split_command(merged.get("password_command") or (), "password_command"),
         lock_timeout_ms=merged["lock_timeout"],
         max_blocking_ms=merged["max_blocking"],
         retries=merged["retries"],
@@ -397,7 +412,7 @@ def _build_database_settings(
     return replace(database, url=_substitute_environment(written, file, environment, environ), url_from=file.path)
 
 
-def _split_command(written: Sequence[str]) -> tuple[str, ...]:
+def _split_command(written: Sequence[str], key: str) -> tuple[str, ...]:
     """Return a command as a program and its arguments. A single text is split like a shell does."""
     if len(written) != 1:
         return tuple(written)
@@ -406,7 +421,7 @@ def _split_command(written: Sequence[str]) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(written[0]))
     except ValueError as error:
-        message = f"password_command cannot be split into arguments: {error}"
+        message = f"{key} cannot be split into arguments: {error}"
         raise InputError(Diagnostic(code="bad-value", message=message, hint="write it as a list")) from error
 
 

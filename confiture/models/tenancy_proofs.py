@@ -11,6 +11,7 @@ from confiture.models.catalog import QualifiedName
 from confiture.models.plan import StepId
 from confiture.models.reconcile_results import SkippedColumn
 from confiture.models.records import record
+from confiture.redaction import row_value
 from confiture.text import pluralize
 
 ColumnValues = Mapping[str, str | None]
@@ -75,7 +76,7 @@ class TenantLeak:
     @property
     def description(self) -> str:
         """`tenant 7: 12 rows that it gets only because of other tenants' rows`."""
-        return f"tenant {self.tenant}: {pluralize(self.rows, 'row')} {self.kind.description}"
+        return f"tenant {row_value(self.tenant)}: {pluralize(self.rows, 'row')} {self.kind.description}"
 
 
 @record(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from confiture.errors import Diagnostic
 from confiture.models.plan import PlannedStep
 from confiture.models.reconcile_results import Difference, DifferenceKind, Differences, ReconcileResult, Values
+from confiture.redaction import row_value
 from confiture.secrets import hide_secrets
 from confiture.text import pluralize
 
@@ -75,14 +76,14 @@ def shorten_value(value: str | None, compared_value: str | None = None) -> str:
     """Return a value on one line without secrets; for a long value, return the part around the first difference."""
     if value is None:
         return "NULL"
-    text = _one_line(value)
+    text = _one_line(row_value(value) or "")
     if text in ("", "NULL"):
         return f"'{text}'"
     if len(text) <= _LONGEST_VALUE:
         return text
     prefix_length = 0
     if compared_value is not None:
-        compared = _one_line(compared_value)
+        compared = _one_line(row_value(compared_value) or "")
         pairs = zip(text, compared, strict=False)
         prefix_length = next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(text), len(compared)))
     start = max(0, min(prefix_length - _LONGEST_VALUE // 2, len(text) - _LONGEST_VALUE))

@@ -20,8 +20,21 @@ from confiture.plan.checksums import digest, segment_fingerprint
 from confiture.plan.project import PlannedProject
 from confiture.secrets import hide_secrets, is_secret_name
 
-_NOT_SETTINGS = frozenset({"root", "environ", "url", "url_from", "span", "spans", "file"})
-"""Fields that say where a setting comes from. The database is identified by what it reports, not by its URL."""
+_NOT_SETTINGS = frozenset(
+    {
+        "root",
+        "environ",
+        "url",
+        "url_from",
+        "throwaway_url",
+        "password_command",
+        "on_run_finished",
+        "span",
+        "spans",
+        "file",
+    }
+)
+"""Fields that do not change what runs. The database is identified by what it reports, not by how it is reached."""
 
 
 def describe_project(project: PlannedProject, plans: Sequence[PlannedMigration]) -> dict[str, Any]:

@@ -356,7 +356,8 @@ def test_options_that_change_what_runs_are_refused(saved: Saved, option: tuple[s
     assert f"{option[0]} cannot be combined with --plan" in saved.up(*option, expect=2).err
 
 
-def test_changes_elsewhere_are_accepted_and_the_plan_runs(saved: Saved) -> None:
+def test_changes_elsewhere_are_accepted_and_the_plan_runs(project: Project, database_18: Database) -> None:
+    saved = Saved(write_project(project, database_18), database_18)
     saved.database.execute(
         "ALTER TABLE w_elsewhere ADD x int; CREATE TABLE w_unrelated (id int); INSERT INTO w_customers VALUES (1, 1)"
     )

@@ -13,7 +13,6 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Iterator
 
 from confiture.__main__ import run as run_command
 from tests.support.projects import Project
@@ -81,9 +80,11 @@ def _run_child(project: Project, arguments: tuple[str, ...], columns: int, term:
         os.environ.update(project.environment, TERM=term, COLUMNS=str(columns))
         sys.argv = ["confiture", *arguments]
         sys.path.insert(0, str(project.root))
+        kept = []
         for name, descriptor, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
             stream = os.fdopen(os.dup(descriptor), mode, encoding="utf-8")
             setattr(sys, name, stream)
+            kept.append(stream)  # closing it would close the descriptor
         try:
             run_command()
             code = 0
@@ -94,8 +95,3 @@ def _run_child(project: Project, arguments: tuple[str, ...], columns: int, term:
             sys.stderr.flush()
     finally:
         os._exit(code)
-
-
-def columns_used(text: str) -> Iterator[int]:
-    """Yield the length of each line."""
-    yield from (len(line) for line in text.splitlines())

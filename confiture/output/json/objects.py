@@ -25,6 +25,7 @@ from confiture.models.trace import (
     TableRows,
     TableScan,
 )
+from confiture.redaction import row_value, row_values
 from confiture.text import excerpt_part
 
 
@@ -224,7 +225,13 @@ def proof_object(proof: IsolationProof) -> dict[str, Any]:
         "standing": proof.verdict.value,
         "reason": proof.reason,
         "hint": proof.hint,
-        "sample": {"tenants": list(sample.tenants), "total": sample.total, "how": sample.method} if sample else None,
+        "sample": {
+            "tenants": [row_value(tenant) for tenant in sample.tenants],
+            "total": sample.total,
+            "how": sample.method,
+        }
+        if sample
+        else None,
         "rows": proof.rows,
         "compared": list(proof.compared_columns),
         "left_out": [{"column": column.column, "reason": column.reason} for column in proof.skipped_columns],
@@ -236,10 +243,10 @@ def proof_object(proof: IsolationProof) -> dict[str, Any]:
 
 def _leak_object(leak: TenantLeak) -> dict[str, Any]:
     return {
-        "tenant": leak.tenant,
+        "tenant": row_value(leak.tenant),
         "kind": leak.kind.value,
         "rows": leak.rows,
-        "shown": [dict(values) for values in leak.first_rows],
+        "shown": [row_values(values) for values in leak.first_rows],
     }
 
 
@@ -261,7 +268,7 @@ def reconcile_result_object(result: ReconcileResult) -> dict[str, Any]:
         "duration_ms": round_to_microseconds(result.duration_ms),
         "equal": result.is_equal,
         "groups_differing": result.differing_group_count,
-        "first_groups_differing": list(result.differing_groups),
+        "first_groups_differing": [row_value(group) for group in result.differing_groups],
     }
 
 
@@ -278,7 +285,7 @@ def _differences_object(differences: Differences) -> dict[str, Any]:
 def _difference_object(row: Difference) -> dict[str, Any]:
     return {
         "kind": row.kind.value,
-        "key": dict(row.key),
-        "expected": None if row.expected is None else dict(row.expected),
-        "actual": None if row.actual is None else dict(row.actual),
+        "key": row_values(row.key),
+        "expected": None if row.expected is None else row_values(row.expected),
+        "actual": None if row.actual is None else row_values(row.actual),
     }

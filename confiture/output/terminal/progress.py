@@ -28,6 +28,7 @@ from confiture.models.events import (
     StepStarted,
 )
 from confiture.models.findings import Finding
+from confiture.models.plan import StepId
 from confiture.output.summaries import server_message_text
 from confiture.output.terminal.console import escape_markup
 from confiture.text import escape_line, pluralize
@@ -48,8 +49,15 @@ class ProgressView(Protocol):
     ) -> None: ...
 
 
-def choose_view(console: Console) -> ProgressView:
-    """Return a live bar for a terminal; otherwise, return a view that prints lines."""
+def choose_view(console: Console, *, is_quiet: bool = False, is_verbose: bool = False) -> ProgressView:
+    """Return a live bar for a terminal; otherwise, return a view that prints lines.
+
+    A quiet view prints nothing. A verbose view prints a line for each step, also on a terminal.
+    """
+    if is_quiet:
+        return QuietView()
+    if is_verbose:
+        return VerboseView(console)
     return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else LineView(console)
 
 
@@ -153,6 +161,43 @@ class LineView:
     def _write(self, text: str) -> None:
         # bypass the console, because laying out hundreds of lines is slow
         self._console.file.write(f"{escape_line(text)}\n")
+
+
+class VerboseView(LineView):
+    """A view that prints a line for the start and the end of each step, and for each lint finding."""
+
+    def __call__(self, event: Event) -> None:
+        """Write a line for an event."""
+        match event:
+            case StepStarted():
+                self._write(f"{_step_label(event.step)} begins")
+            case StepFinished():
+                rows = f", {pluralize(event.rows, 'row')}" if event.rows is not None else ""
+                note = f" ({event.note})" if event.note else ""
+                time = format_duration(event.duration_ms)
+                self._write(f"{_step_label(event.step)} {event.outcome.value}{rows}, {time}{note}")
+            case LintFinished():
+                for finding in event.findings:
+                    self._write(_finding_line(finding))
+            case _:
+                super().__call__(event)
+
+
+class QuietView:
+    """A view that prints nothing."""
+
+    def __enter__(self) -> QuietView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Ignore an event."""
+
+
+def _step_label(step: StepId) -> str:
+    return f"{step.version} {step.phase.value}: {step.name} ({step.span})"
 
 
 def rows_done_text(event: BackfillProgressed) -> str:

@@ -17,6 +17,7 @@ from confiture.models.tenancy_proofs import (
     ProvedStatement,
 )
 from confiture.output.terminal.console import CleanText, escape_markup, print_wrapped
+from confiture.redaction import row_values
 from confiture.text import cut, pluralize
 
 _STYLES = {
@@ -151,7 +152,7 @@ def _reason_lines(report: IsolationReport) -> Iterator[CleanText]:
 def row_text(values: ColumnValues) -> str:
     """Return a row as `id = 1, name = NULL`, with long values shortened."""
     return ", ".join(
-        f"{name} = {'NULL' if value is None else cut(value, _MOST_WIDTH)}" for name, value in values.items()
+        f"{name} = {'NULL' if value is None else cut(value, _MOST_WIDTH)}" for name, value in row_values(values).items()
     )
 
 
