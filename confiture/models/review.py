@@ -39,7 +39,7 @@ class SkippedMigration:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What to do with a plan. No lock, transaction, or connection is open while it waits for a decision.
+    """A plan that needs a decision. No lock, transaction, or connection is open while it waits for a decision.
 
     `changes` are sentences about what has changed since the plan was last shown.
     """

@@ -140,7 +140,7 @@ class Settings:
     hooks: tuple[LocatedSource, ...] = ()
     """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""
     on_run_finished: tuple[str, ...] = ()
-    """What is called after each run: a program and its arguments, or one Python function as `module:name`."""
+    """The program with its arguments, or the Python function as `module:name`, to call after each run."""
     environ: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """The process environment, for variables that are set from environment variables."""
 
