@@ -89,17 +89,17 @@ def compare_schemas(
     return SchemaComparison(
         changes=tuple(sorted(kept, key=lambda change: (change.kind, change.identity))),
         ignored=ignored,
-        notes=(*_version_notes(before, after, fact_filter), *_unread_notes(before, after)),
+        notes=(*_version_notes(fact_filter), *_unread_notes(before, after)),
     )
 
 
 def _build_filter(before: SchemaFacts, after: SchemaFacts, options: ComparisonOptions) -> _FactFilter:
     older, newer = sorted((before.major_version, after.major_version))
-    has_names = older == newer or older >= _NOT_NULL_VERSION
+    has_names = options.not_null_names and (older == newer or older >= _NOT_NULL_VERSION)
     skipped = {POSITION, NOT_READ}
     if not options.owners:
         skipped.add(OWNER)
-    if not (options.not_null_names and has_names):
+    if not has_names:
         skipped.add(NOT_NULL_CONSTRAINT)
     has_maintain = older == newer or older >= _MAINTAIN_VERSION or newer < _MAINTAIN_VERSION
     has_maintain = has_maintain and options.maintain
@@ -188,12 +188,11 @@ def _ancestors(parent: str, before: SchemaFacts, after: SchemaFacts) -> Iterator
         parent = item.parent
 
 
-def _version_notes(before: SchemaFacts, after: SchemaFacts, fact_filter: _FactFilter) -> Iterator[str]:
-    versions = f"PostgreSQL {before.major_version} and {after.major_version}"
+def _version_notes(fact_filter: _FactFilter) -> Iterator[str]:
     if not fact_filter.has_not_null_names:
-        yield f"names of NOT NULL constraints are not compared between {versions}"
+        yield "names of NOT NULL constraints are not compared: PostgreSQL has them since version 18"
     if not fact_filter.has_maintain:
-        yield f"the privilege MAINTAIN is not compared between {versions}"
+        yield "the privilege MAINTAIN is not compared: PostgreSQL has it since version 17"
 
 
 def _unread_notes(before: SchemaFacts, after: SchemaFacts) -> Iterator[str]:
