@@ -56,6 +56,14 @@ def lint(
         bool, typer.Option("--write-baseline", help="Record all findings in the baseline and exit with 0.")
     ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Apply safe fixes to the files.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="REV",
+            help="Only check migrations added since this git revision, on the schema of its schema files.",
+        ),
+    ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Lint the schema of the database and its pending migrations.")
     ] = False,
@@ -77,6 +85,8 @@ def lint(
 
         confiture lint --changed-since origin/main --format github
 
+        confiture lint --against origin/main
+
         confiture lint --explain create_index_blocking
 
         confiture lint --live --env production
@@ -88,10 +98,15 @@ def lint(
             return
         from confiture.lint.project import check_rule_settings
 
+        if live and against is not None:
+            raise usage_error(
+                "--live and --against are mutually exclusive",
+                "name one schema before the migrations: that of the database, or that of a revision",
+            )
         settings = context.settings(settings_options, needs_database=live, check=check_rule_settings)
         run = _LintRun(context, settings, fail_on, began)
         selection = _LintSelection(paths or (), changed_since, baseline, write_baseline)
-        run.lint(_lint_options(var, rule), _read_facts(settings) if live else None, selection, fix=fix)
+        run.lint(_lint_options(var, rule, against), _read_facts(settings) if live else None, selection, fix=fix)
 
 
 @contextmanager
@@ -222,10 +237,10 @@ def _severities_from(threshold: FailOn) -> tuple[Severity, ...]:
     return SEVERITIES[: SEVERITIES.index(threshold.value) + 1] if threshold is not FailOn.NEVER else ()
 
 
-def _lint_options(variables: Sequence[str] | None, rules: Sequence[str] | None) -> LintOptions:
+def _lint_options(variables: Sequence[str] | None, rules: Sequence[str] | None, against: str | None) -> LintOptions:
     from confiture.lint.project import LintOptions
 
-    return LintOptions(variables=parse_variables(variables or ()), rules=tuple(rules or ()))
+    return LintOptions(variables=parse_variables(variables or ()), rules=tuple(rules or ()), against=against)
 
 
 def _read_facts(settings: Settings) -> DatabaseFacts:

@@ -19,6 +19,7 @@ from confiture.text import SuggestionLimit, did_you_mean
 TEMPLATE_SUFFIX = ".sql.j2"
 MISSING_FILE = "missing-file"
 """The diagnostic code for a file that a migration names and that does not exist."""
+SQL_SUFFIXES = (".sql", TEMPLATE_SUFFIX)
 _MAX_FOLDERS = 1_000
 """The maximum number of folders to search for a file with a name similar to a missing file."""
 

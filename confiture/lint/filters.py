@@ -12,7 +12,7 @@ from confiture.lint.baseline import Baseline, drop_known
 from confiture.lint.git_changes import Changes, is_changed
 from confiture.models.findings import Finding, LintReport
 
-_PROJECT_WIDE = frozenset({"duplicate-version", "missing-requirement", "circular-requirement"})
+_PROJECT_WIDE = frozenset({"duplicate-version", "missing-requirement", "circular-requirement", "schema_files_differ"})
 """Problems between files: a change in one file can cause them in another."""
 
 

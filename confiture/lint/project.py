@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from confiture.errors import DiagnosticCollector
 from confiture.files.access import display_path
@@ -19,9 +19,13 @@ from confiture.lint.engine.findings import (
     sort_findings,
     to_findings,
 )
-from confiture.lint.engine.replay import check_schema, merge_catalogs
-from confiture.lint.engine.rule import Group
+from confiture.lint.engine.ignores import IgnoreComment
+from confiture.lint.engine.replay import MigrationReplay, SchemaReader, check_schema
+from confiture.lint.engine.rule import Rule, SchemaFilesRule, SchemaRule, StatementRule
+from confiture.lint.migrations import MigrationPlans, lint_migrations
 from confiture.lint.registry import known_rules
+from confiture.lint.schema_after import check_schema_files, merge_catalogs
+from confiture.lint.schema_before import SchemaBefore, SchemaOrigin, find_schema_before
 from confiture.lint.schema_files import build_schema
 from confiture.models.catalog import Catalog
 from confiture.models.findings import Finding, LintReport
@@ -29,12 +33,10 @@ from confiture.models.settings import Settings
 from confiture.plan.schema_files import SchemaFiles, read_schema_files
 from confiture.sql.catalog.builder import CatalogIssue
 from confiture.sql.parallel_parse import parse_in_child
-from confiture.sql.parse_tree import Parse
+from confiture.sql.parse_tree import Parse, ParseCache
 from confiture.sql.parser import parse_sql
 from confiture.subprocesses import can_fork, run_in_child
-
-if TYPE_CHECKING:
-    from confiture.lint.migrations import MigrationLintResult
+from confiture.text import pluralize
 
 _T = TypeVar("_T")
 _LARGE = 200_000
@@ -45,11 +47,13 @@ _LARGE = 200_000
 class LintOptions:
     """Command-line options.
 
-    If `rules` is not empty, only these rules run; `variables` take precedence over all other variables.
+    If `rules` is not empty, only these rules run; `variables` take precedence over all other variables. With `against`,
+    a git revision, only migrations that are new or changed since then are checked, on the schema of its schema files.
     """
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
+    against: str | None = None
 
 
 def check_rule_settings(settings: Settings) -> None:
@@ -70,44 +74,76 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     live = facts.catalog if facts else None
     problems = DiagnosticCollector()
     files = read_schema_files(settings, options.variables, problems) if live is None else SchemaFiles()
-    needed = live is None and not files.paths
+    target = lint_target(settings, facts)
 
-    def lint_in_child(parse: Parse) -> MigrationLintResult:
-        # only the process that lints migrations loads the modules for running migrations
-        from confiture.lint.migrations import lint_migrations
+    def plan_in_child(parse: Parse) -> MigrationPlans:
+        # only the process that plans migrations loads the modules for running migrations
+        from confiture.lint.migration_plans import plan_migrations
 
-        return lint_migrations(settings, options.variables, actives, facts, parse, is_required=needed)
+        return plan_migrations(settings, options.variables, parse, is_required=live is None and not files.paths)
 
     texts = [one.text for one in files.texts]
     is_large = sum(map(len, texts)) >= _LARGE
-    with _parse_ahead(texts, lint_in_child, is_large=is_large) as (parse, migrations_result):
+    with _parse_ahead(texts, plan_in_child, is_large=is_large) as (parse, migration_plans):
         schema = build_schema(files.texts, problems, parse)
-        migrations = migrations_result()
-        catalog = live or merge_catalogs(schema.catalog, migrations.catalog)
-        failures = [*problems, *schema.failures, *migrations.problems]
+        plans = migration_plans()
+        trees = ParseCache(parse)  # most texts are read twice
+        failures = [*problems, *schema.failures, *plans.problems]
         # a missing object may be in a file that could not be read
         issues = [one for one in schema.catalog_issues if not failures or one.code != "missing-object"]
-        lint_schema = partial(_lint_schema, catalog, issues, lint_target(settings, facts))
-        tenancy, others = _split_tenancy_rules(actives)
-        with _run_in_background(partial(lint_schema, tenancy), is_large=is_large) as tenancy_result:
-            in_schema = [*lint_schema(others), *tenancy_result()]
+        lint_schema = partial(_lint_schema, actives=actives, issues=issues, target=target)
+        first_catalog = live or schema.catalog
+        # the migrations of most projects create what the schema files describe
+        with _run_in_background(partial(lint_schema, first_catalog), is_large=is_large) as first_findings:
+            before = find_schema_before(
+                settings, options.variables, plans.ups, schema.catalog, facts, options.against, trees.put
+            )
+            replay = MigrationReplay(actives, target, trees.get)
+            in_migrations = lint_migrations(before, replay)
+            failures += replay.failures
+            # after an error in a migration, its effects are unknown
+            executed = frozenset[str]() if failures else plans.executed_paths
+            catalog = live or merge_catalogs(schema.catalog, replay.catalog, executed)
+            in_schema = first_findings() if catalog is first_catalog else lint_schema(catalog)
+    is_comparable = live is None and files.paths and plans.ups and not failures
+    unknown = [*_unknown_effects(settings, files, schema, plans, replay)] if is_comparable else []
+    if is_comparable and not unknown:
+        in_schema += to_findings(check_schema_files(schema, replay, actives))
     findings, suppressed = apply_ignores(
-        dedupe_findings([*migrations.findings, *in_schema]),
-        [*schema.ignores, *migrations.ignores],
+        dedupe_findings([*in_migrations, *in_schema]),
+        [*schema.ignores, *replay.ignores, *plans.misplaced_ignores],
         actives,
         known,
-        all_rules_ran=live is None,
+        can_be_unused=partial(_is_checked, plans, before),
     )
     return LintReport(
         findings=sort_findings([*parse_error_findings(failures), *findings]),
-        files=len(files.paths) + (migrations.files or 0),
-        statements=schema.statements + migrations.statements,
+        files=len(files.paths) + (plans.files or 0),
+        statements=schema.statements + replay.statements,
         tables=len(catalog.tables),
         rules=len({active.rule.name for active in actives}),
         suppressed=suppressed,
-        notes=tuple(_unchecked_notes(settings, files, migrations)),
+        notes=(*_unchecked_notes(settings, files, plans), *before.notes(), *_uncompared_notes(unknown, actives)),
         source=facts.label if facts and live else "files",
+        before=before.source.value,
+        before_name=before.name,
     )
+
+
+def catalog_from_files(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
+    """Return the schema that the DDL files and migrations create. Raises InputError with all errors in the files."""
+    from confiture.lint.migration_plans import plan_migrations
+
+    problems = DiagnosticCollector()
+    files = read_schema_files(settings, overrides, problems)
+    plans = plan_migrations(settings, overrides, parse_sql, is_required=not files.paths)
+    problems.extend(plans.problems)
+    schema = build_schema(files.texts, problems, parse_sql)
+    problems.raise_if_any()
+    before = find_schema_before(settings, overrides, plans.ups, schema.catalog, None, None, parse_sql)
+    replay = MigrationReplay((), lint_target(settings, None))
+    lint_migrations(before, replay)
+    return merge_catalogs(schema.catalog, replay.catalog, plans.executed_paths)
 
 
 def _parse_ahead(
@@ -119,7 +155,8 @@ def _parse_ahead(
     """
     if is_large and can_fork():
         return parse_in_child(texts, task)
-    return nullcontext((parse_sql, partial(task, parse_sql)))
+    trees = ParseCache(parse_sql)
+    return nullcontext((trees.get, partial(task, trees.put)))
 
 
 def _run_in_background(task: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:
@@ -136,13 +173,21 @@ def _lint_schema(
     return to_findings(check_schema(actives, catalog, issues, target))
 
 
-def _split_tenancy_rules(actives: Iterable[ActiveRule]) -> tuple[list[ActiveRule], list[ActiveRule]]:
-    """Return the tenancy rules and the other rules. The tenancy rules take longer than all the others together."""
-    tenancy = [active for active in actives if active.rule.group is Group.TENANCY]
-    return tenancy, [active for active in actives if active.rule.group is not Group.TENANCY]
+def _is_checked(plans: MigrationPlans, before: SchemaBefore, ignore: IgnoreComment, rule: Rule) -> bool:
+    """Whether a rule checked the SQL around an ignore comment.
+
+    The statements of a pinned file are checked in the pin, and its objects in the schema file.
+    """
+    if before.source in (SchemaOrigin.DATABASE, SchemaOrigin.REVISION):
+        return False
+    path = ignore.span.path
+    if path in plans.pins:
+        return not isinstance(rule, SchemaRule)
+    is_copied = path in plans.pinned_paths and path not in plans.executed_paths
+    return not (is_copied and isinstance(rule, StatementRule))
 
 
-def _unchecked_notes(settings: Settings, files: SchemaFiles, migrations: MigrationLintResult) -> Iterator[str]:
+def _unchecked_notes(settings: Settings, files: SchemaFiles, migrations: MigrationPlans) -> Iterator[str]:
     """Return notes about everything that was not linted: a missing migrations folder, and templates that no migration
     renders.
     """
@@ -150,5 +195,25 @@ def _unchecked_notes(settings: Settings, files: SchemaFiles, migrations: Migrati
         yield f"folder {display_path(settings.migrations, settings.root)} does not exist: only the schema was linted"
     yield from migrations.unread_files
     for path in (display_path(path, settings.root) for path in files.templates):
-        if path not in migrations.executed_paths:
+        if path not in migrations.executed_paths | migrations.pinned_paths:
             yield f"{path} was not linted: it needs variables that only a migration can set, and no migration runs it"
+
+
+def _unknown_effects(
+    settings: Settings, files: SchemaFiles, schema: SchemaReader, plans: MigrationPlans, replay: MigrationReplay
+) -> Iterator[str]:
+    """Yield the places with unknown effects on the schema: in the schema files, then in the migrations."""
+    yield from (display_path(path, settings.root) for path in files.templates)
+    yield from (str(one.location.span) for one in schema.catalog_issues if one.code == "opaque")
+    yield from plans.unknown_steps
+    yield from (str(one.location.span) for one in replay.catalog_issues if one.code == "opaque")
+
+
+def _uncompared_notes(unknown: Sequence[str], actives: Iterable[ActiveRule]) -> Iterator[str]:
+    """Return a note if the schema files were not compared with the migrations."""
+    if unknown and any(isinstance(active.rule, SchemaFilesRule) for active in actives):
+        others = f" and {pluralize(len(unknown) - 1, 'other place')}" if len(unknown) > 1 else ""
+        yield (
+            "the schema files were not compared with the migrations, because the effect on the schema is unknown in"
+            f" {unknown[0]}{others}"
+        )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from confiture.lint.engine.rule import Example, Group, IgnoreCommentRule, Option, Rule, SchemaRule
+from confiture.lint.engine.rule import Example, Group, IgnoreCommentRule, Option, Rule, SchemaFilesRule, SchemaRule
 
 _KINDS = {str: "string", int: "number", bool: "true or false"}
 
@@ -30,6 +30,8 @@ def _facts_text(rule: Rule) -> str:
         target = "the schema"
     elif isinstance(rule, IgnoreCommentRule):
         target = "ignore comments"
+    elif isinstance(rule, SchemaFilesRule):
+        target = "the schema files"
     facts = [f"Severity: {rule.severity}", f"checks {target}", rule.group.value]
     if rule.off_by_default:
         facts.append("off by default")
@@ -47,7 +49,10 @@ def _example_lines(title: str, example: Example, options: Mapping[str, Option], 
         yield f"With {option_text}."
     if example.before:
         yield f"With this schema:\n\n{_sql_block([example.before])}"
-    if len(example.sql) > 1:
+    if example.schema_files is not None:
+        yield f"With these schema files:\n\n{_sql_block([example.schema_files])}"
+        each = "And these migrations:"
+    if len(example.sql) > 1 or example.schema_files is not None:
         yield each
     yield "\n\n".join(_sql_block([text]) for text in example.sql)
     first, last = example.versions

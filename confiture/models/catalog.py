@@ -249,7 +249,10 @@ class ViewQuery:
         return self._text
 
     def __eq__(self, other: object) -> bool:
-        return self.text == other.text if isinstance(other, ViewQuery) else NotImplemented
+        if not isinstance(other, ViewQuery):
+            return NotImplemented
+        # comparing trees is much faster than formatting them, but equal queries can have different trees
+        return (self.tree is not None and self.tree == other.tree) or self.text == other.text
 
     def __hash__(self) -> int:
         return hash(self.text)

@@ -72,3 +72,7 @@ class LintReport:
     notes: tuple[str, ...] = ()
     source: str = "files"
     """`files`, or the label of the database that was read."""
+    before: str = "empty"
+    """The origin of the schema before the first migration: `empty`, `files`, `revision` or `database`."""
+    before_name: str = ""
+    """The revision or the label of the database."""

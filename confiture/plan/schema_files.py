@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError
-from confiture.files.ddl import TEMPLATE_SUFFIX
-from confiture.files.source_files import read_source_file
+from confiture.files.ddl import SQL_SUFFIXES, TEMPLATE_SUFFIX
+from confiture.files.source_files import decode_source_file, read_source_file
 from confiture.models.records import replace
 from confiture.models.settings import Settings
 from confiture.models.source import LocatedSource, RenderedSql, SourceFile
@@ -38,14 +39,41 @@ class SchemaFiles:
 
 def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems: DiagnosticCollector) -> SchemaFiles:
     """Read the DDL files, and add errors to `problems`. `overrides` take precedence over all other variables."""
-    paths = tuple(Path(path) for path in _find_sql_files(settings.schemas))
     within = (settings.root, settings.schemas)
+    sources = [
+        (path, partial(read_source_file, path, settings.root, within))
+        for path in map(Path, _find_sql_files(settings.schemas))
+    ]
+    return _render_files(sources, settings, overrides, problems)
+
+
+def decode_schema_files(
+    contents: Mapping[str, bytes], settings: Settings, overrides: Mapping[str, Any], problems: DiagnosticCollector
+) -> SchemaFiles:
+    """Decode DDL files as `read_schema_files` reads them. `contents` are files by path relative to the root."""
+    names = [PurePosixPath(name) for name in contents if name.endswith(SQL_SUFFIXES)]
+    sources = [
+        (settings.root / path, partial(decode_source_file, str(path), contents[str(path)]))
+        for path in sorted(names, key=lambda path: path.parts)
+        if not any(part.startswith(".") for part in path.parts)
+    ]
+    return _render_files(sources, settings, overrides, problems)
+
+
+def _render_files(
+    sources: Iterable[tuple[Path, Callable[[], SourceFile]]],
+    settings: Settings,
+    overrides: Mapping[str, Any],
+    problems: DiagnosticCollector,
+) -> SchemaFiles:
+    paths: list[Path] = []
     texts: list[RenderedSql] = []
     templates: list[Path] = []
     missing: list[Diagnostic] = []
-    for path in paths:
+    for path, read in sources:
+        paths.append(path)
         try:
-            texts.append(_render_file(read_source_file(path, settings.root, within), settings, overrides))
+            texts.append(_render_file(read(), settings, overrides))
         except InputError as error:
             problems.extend(error.diagnostics)
         except TemplateProblem as problem:
@@ -54,7 +82,9 @@ def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems
             if not errors:
                 templates.append(path)
                 missing += problem.diagnostics
-    return SchemaFiles(paths=paths, texts=tuple(texts), templates=tuple(templates), missing_variables=tuple(missing))
+    return SchemaFiles(
+        paths=tuple(paths), texts=tuple(texts), templates=tuple(templates), missing_variables=tuple(missing)
+    )
 
 
 def _find_sql_files(folder: Path) -> Iterator[str]:
@@ -64,7 +94,7 @@ def _find_sql_files(folder: Path) -> Iterator[str]:
         entry = pending.pop()
         if entry.is_dir(follow_symlinks=False):
             pending += _list_folder(entry.path)
-        elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and not os.path.isdir(entry):  # noqa: PTH112 - may raise
+        elif entry.name.endswith(SQL_SUFFIXES) and not os.path.isdir(entry):  # noqa: PTH112 - may raise
             yield entry.path
 
 

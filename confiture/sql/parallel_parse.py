@@ -40,7 +40,7 @@ def parse_in_child(texts: Sequence[str], use_trees: Callable[[Parse], _T]) -> It
         yield parse_sql, here
         return
     with trees, forked_child(lambda results: _run_child(texts, use_trees, trees, results)) as results:
-        received = _ChildResults(texts, trees.fileno(), results)
+        received = _ChildResults(texts, trees, results)
         yield received.parse_text, lambda: received.wait_for_result(here)
 
 
@@ -77,33 +77,31 @@ def _tree_from_bytes(trees_by_text: Mapping[str, bytes], text: str) -> Any:
 class _ChildResults:
     """The results of the child process."""
 
-    def __init__(self, texts: Sequence[str], trees: int, results: BinaryIO) -> None:
+    def __init__(self, texts: Sequence[str], trees: BinaryIO, results: BinaryIO) -> None:
         self._positions = {text: position for position, text in reversed([*enumerate(texts)])}
         self._count = len(texts)
         self._trees = trees
         self._results = results
-        self._trees_read = 0
-        self._end = 0
+        self._ends = [0]
 
     def parse_text(self, text: str) -> Any:
         """Return the parse tree from the child if available; otherwise parse in this process."""
-        tree = b""
-        # each tree is needed only once, so skipped trees are dropped
-        while self._trees_read <= self._positions.get(text, -1):
-            tree = self._read_tree()
-        return _tree_from_bytes({text: tree}, text)
+        position = self._positions.get(text)
+        if position is None or self._trees.closed:
+            return parse_sql(text)
+        while len(self._ends) <= position + 1:
+            self._read_length()
+        begin, end = self._ends[position : position + 2]
+        return _tree_from_bytes({text: os.pread(self._trees.fileno(), end - begin, begin)}, text)
 
     def wait_for_result(self, compute_here: Callable[[], _T]) -> _T:
         """Return the child's result, or the result of `compute_here` if the child has failed."""
-        while self._trees_read < self._count:
-            self._read_tree()
+        while len(self._ends) <= self._count:
+            self._read_length()
         return load_result(self._results, compute_here)
 
-    def _read_tree(self) -> bytes:
-        """Return the next tree; empty if there are no more trees or the child has exited."""
-        self._trees_read += 1
+    def _read_length(self) -> None:
+        """Read the length of the next tree: 0 if there are no more trees or the child has exited."""
         length = b"" if self._results.closed else self._results.read(_LENGTH_BYTES)
-        if len(length) < _LENGTH_BYTES:
-            return b""
-        begin, self._end = self._end, self._end + int.from_bytes(length, "little")
-        return os.pread(self._trees, self._end - begin, begin)
+        is_complete = len(length) == _LENGTH_BYTES
+        self._ends.append(self._ends[-1] + (int.from_bytes(length, "little") if is_complete else 0))

@@ -37,7 +37,8 @@ ORDERS_SHOWN, ORDERS_TESTED = 1_000_000, 60_000
 def example(shop_18: Project) -> Project:
     """The project of the README's example. With ORDERS_SHOWN it prints the numbers that the README shows."""
     shop_18.write("confiture.yaml", "tenancy: {column: tenant_id, tables: [w_*, r_*]}\n")
-    shop_18.ddl("orders.sql", SCHEMA)
+    shop_18.ddl("orders.sql", SCHEMA + "CREATE INDEX w_orders_customer ON w_orders (customer_id);\n")
+    shop_18.write("migrations/001_orders/orders.sql", SCHEMA)
     shop_18.migration("001_orders", FIRST_MIGRATION.replace("ORDERS", str(ORDERS_TESTED)))
     shop_18.migration("002_add_totals", MIGRATION)
     return shop_18

@@ -18,8 +18,7 @@ from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.lint.engine.context import DatabaseFacts
 from confiture.lint.engine.replay import NOT_FOLLOWED, RULE_FAILED
 from confiture.lint.plan import lint_plan
-from confiture.lint.project import LintOptions, lint_project
-from confiture.lint.schema_files import catalog_from_files
+from confiture.lint.project import LintOptions, catalog_from_files, lint_project
 from confiture.models.catalog import Catalog, QualifiedName, Table, TableColumn
 from confiture.models.history import HistoryKey
 from confiture.plan.project import load_project
@@ -106,7 +105,7 @@ def test_what_is_not_read_is_noted(project: Project) -> None:
     project.ddl("b.sql.j2", "CREATE TABLE {{ table }} (id int PRIMARY KEY)")
     project.migration("001_a", "vars: {table: w_a}\nddl: [a.sql.j2]")
     note = "schemas/b.sql.j2 was not linted: it needs variables that only a migration can set, and no migration runs it"
-    assert lint(project).notes == (note,)
+    assert note in lint(project).notes
     assert f"note: {note}\n" in project.run("lint", "--rule", KEY).out
     assert project.run("lint", "--rule", KEY, "--format", "json").json["notes"] == [note]
     project.write("confiture.yaml", "migrations: migratons\n")

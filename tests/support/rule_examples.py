@@ -16,9 +16,10 @@ from confiture.errors import DiagnosticCollector, Span
 from confiture.lint.engine.configuration import ActiveRule, default_active_rule
 from confiture.lint.engine.context import LintTarget
 from confiture.lint.engine.findings import apply_ignores, to_findings
-from confiture.lint.engine.replay import LocatedViolation, MigrationReplay, SchemaReader, check_schema, merge_catalogs
+from confiture.lint.engine.replay import LocatedViolation, MigrationReplay, SchemaReader, check_schema
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Example, ExpectedEffects, Group, Rule, SchemaRule
+from confiture.lint.schema_after import check_schema_files, merge_catalogs
 from confiture.models.findings import Finding
 from confiture.models.migration import FileStep, MigrationFile, Phase
 from confiture.models.plan import Direction, PlannedMigration, Segment, StepId, TransactionMode
@@ -78,6 +79,10 @@ def lint_example(rule: Rule, example: Example, version: int) -> tuple[Finding, .
             schema.read(render_verbatim(source(path, text)))
         catalog = merge_catalogs(schema.catalog, catalog)
     judged += check_schema(actives, catalog, schema.catalog_issues, surroundings)
+    if example.schema_files is not None:
+        files = SchemaReader()
+        files.read(render_verbatim(source("files.sql", example.schema_files)))
+        judged += check_schema_files(files, replay, actives)
     assert [*replay.failures, *schema.failures] == []
     findings, _ = apply_ignores(to_findings(filter(_is_new, judged)), ignores, actives, built_in_rules())
     return findings

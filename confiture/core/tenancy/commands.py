@@ -10,7 +10,7 @@ from confiture.core.db.introspection import read_catalog
 from confiture.core.tenancy.statement_prover import prove_statement
 from confiture.core.tenancy.statements import provable_statements, to_proved_statement
 from confiture.core.tenancy.tenancy_map import classify_tables
-from confiture.lint.schema_files import catalog_from_files
+from confiture.lint.project import catalog_from_files
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.settings import Settings
 from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict, ProvedStatement, TenancyMap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from confiture.errors import Diagnostic
@@ -72,19 +72,22 @@ def _is_templated(violation: Violation) -> bool:
     return violation.location is None or violation.location.rendered.text != violation.location.rendered.source.text
 
 
+def _always(ignore: IgnoreComment, rule: Rule) -> bool:
+    return True
+
+
 def apply_ignores(
     findings: Sequence[Finding],
     ignores: Iterable[IgnoreComment],
     active_rules: Sequence[ActiveRule],
     rules: Mapping[str, Rule],
     *,
-    all_rules_ran: bool = True,
+    can_be_unused: Callable[[IgnoreComment, Rule], bool] = _always,
 ) -> tuple[tuple[Finding, ...], int]:
     """Return the findings that no ignore comment suppresses, the findings about the comments, and the number
     suppressed.
 
-    Unless `all_rules_ran`, a rule may have found nothing because it did not run, so comments are not reported as
-    unused.
+    `can_be_unused` is whether a rule ran on the SQL around a comment; otherwise the comment is not reported as unused.
     """
     comments = {ignore.span: ignore for ignore in ignores}.values()
     by_path: dict[str, list[IgnoreComment]] = {}
@@ -99,7 +102,7 @@ def apply_ignores(
         if not covering:
             remaining.append(finding)
     active_names = {active.rule.name for active in active_rules}
-    about = to_findings(_check_comments(comments, used, active_rules, active_names, rules, all_rules_ran=all_rules_ran))
+    about = to_findings(_check_comments(comments, used, active_rules, active_names, rules, can_be_unused))
     return sort_findings([*remaining, *about]), len(findings) - len(remaining)
 
 
@@ -109,8 +112,7 @@ def _check_comments(
     active_rules: Sequence[ActiveRule],
     comment_rules: Collection[str],
     rules: Mapping[str, Rule],
-    *,
-    all_rules_ran: bool,
+    can_be_unused: Callable[[IgnoreComment, Rule], bool],
 ) -> Iterator[LocatedViolation]:
     by_name = {active.rule.name: active for active in active_rules}
     for ignore in comments:
@@ -118,7 +120,7 @@ def _check_comments(
             name
             for name in ignore.rules
             if (rule := rules.get(name)) is None
-            or (all_rules_ran and rule.name in comment_rules and (ignore.span, rule.name) not in used)
+            or (rule.name in comment_rules and (ignore.span, rule.name) not in used and can_be_unused(ignore, rule))
         ]
         if UNUSED in by_name:
             yield from (

@@ -1,8 +1,8 @@
-"""Replay of DDL files and migrations on two separate catalogs, and execution of the rules on both."""
+"""Replay of DDL files and of migrations on catalogs, and execution of the rules on both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -25,6 +25,7 @@ from confiture.models.records import record
 from confiture.models.source import RenderedSql, SourceLocation
 from confiture.models.trace import LockMode
 from confiture.sql.catalog.builder import CatalogBuilder, CatalogIssue
+from confiture.sql.catalog.undo import UNDONE_KINDS, undo_statements
 from confiture.sql.effects import has_known_effects
 from confiture.sql.parse_tree import Parse, ParsedStatement, parse_rendered
 from confiture.sql.parser import parse_sql
@@ -63,6 +64,16 @@ class _CatalogTracker:
         """The current catalog."""
         return self._builder.catalog
 
+    @property
+    def catalog_issues(self) -> Sequence[CatalogIssue]:
+        """The problems with statements: objects that are created twice or do not exist, and unknown effects."""
+        return self._builder.issues
+
+    @property
+    def partial_tables(self) -> Set[QualifiedName]:
+        """The tables that can have columns missing from the catalog."""
+        return self._builder.partial_tables
+
     def _apply(self, statement: ParsedStatement) -> frozenset[QualifiedName]:
         """Apply a statement and return the relations that it created."""
         try:
@@ -83,11 +94,6 @@ class SchemaReader(_CatalogTracker):
     def __init__(self, parse: Parse = parse_sql) -> None:
         super().__init__()
         self._parse = parse
-
-    @property
-    def catalog_issues(self) -> Sequence[CatalogIssue]:
-        """The problems with statements: objects that are created twice, or that do not exist."""
-        return self._builder.issues
 
     def read(self, rendered: RenderedSql) -> None:
         """Apply a file. Raises the parser's errors."""
@@ -141,9 +147,22 @@ class MigrationReplay(_CatalogTracker):
         self.locks: dict[str, Mapping[QualifiedName, LockMode]] = {}
         """The locks of checked statements, by SQL text. Statements whose locks cannot be determined are omitted."""
 
-    def start_from(self, catalog: Catalog) -> None:
-        """Start from a database schema, which the applied migrations created."""
+    def start_from(self, catalog: Catalog, undone: Iterable[PlannedMigration] = ()) -> None:
+        """Start from the schema that exists before the migrations.
+
+        `undone` are migrations that the catalog may already contain. They are removed from it.
+        """
         self._builder = CatalogBuilder(catalog)
+        for migration in reversed([*undone]):
+            undo_statements(self._builder, reversed([*self.statements_of(migration, UNDONE_KINDS)]))
+
+    def statements_of(self, migration: PlannedMigration, kinds: Set[str]) -> Iterator[ParsedStatement]:
+        """Yield the statements of some kinds, in order."""
+        for segment in migration.segments:
+            for step in segment.steps:
+                for statement in step.statements:
+                    if statement.node_kind in kinds:
+                        yield self._texts.statements_by_offset(step.rendered)[statement.offset]
 
     def apply(self, migration: PlannedMigration) -> None:
         """Apply a migration without checking it."""
@@ -315,30 +334,3 @@ def check_schema(
             )
             for violation in _run_check(active, active.rule.check, context, None):
                 yield LocatedViolation(active_rule=active, violation=violation)
-
-
-def merge_catalogs(files: Catalog, migrations: Catalog) -> Catalog:
-    """Return the schema from the files, plus the objects that only the migrations create.
-
-    Objects in both come from the files. Temporary tables are omitted, because they do not outlive their migration.
-    """
-    lasting = {name: table for name, table in migrations.tables.items() if table.persistence != "temporary"}
-    return replace(
-        files,
-        schemas={**migrations.schemas, **files.schemas},
-        tables={**lasting, **files.tables},
-        views={**migrations.views, **files.views},
-        sequences={**migrations.sequences, **files.sequences},
-        types={**migrations.types, **files.types},
-        functions={**migrations.functions, **files.functions},
-        grants={*migrations.grants, *files.grants},
-        extensions={**migrations.extensions, **files.extensions},
-        index_owners={**migrations.index_owners, **files.index_owners},
-        dependents=_merge_dependents(files.dependents or {}, migrations.dependents or {}),
-    )
-
-
-def _merge_dependents(
-    first: Mapping[QualifiedName, Collection[QualifiedName]], second: Mapping[QualifiedName, Collection[QualifiedName]]
-) -> Mapping[QualifiedName, set[QualifiedName]]:
-    return {name: {*first.get(name, ()), *second.get(name, ())} for name in first.keys() | second.keys()}

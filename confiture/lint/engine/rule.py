@@ -80,7 +80,8 @@ class ExpectedEffects:
 class Example:
     """SQL that demonstrates a rule. `before` creates the existing schema; each string in `sql` is a separate migration.
 
-    `options` are the rule's options, if it needs any. `versions` are the first and last PostgreSQL versions on which
+    `schema_files` is the SQL of the schema files, if they are not the SQL of the migrations. `options` are the rule's
+    options, if it needs any. `versions` are the first and last PostgreSQL versions on which
     the example runs and has the expected effects (None means no last version).
 
     Example::
@@ -90,6 +91,7 @@ class Example:
 
     sql: tuple[str, ...]
     before: str = ""
+    schema_files: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: tuple[int, int | None] = (14, None)
     is_template: bool = False
@@ -221,3 +223,9 @@ class StatementRule(Rule):
 @record(frozen=True, kw_only=True, slots=True)
 class IgnoreCommentRule(Rule):
     """A rule about ignore comments. The engine compares these comments with the findings of all other rules."""
+
+
+@former_fields(**_FORMER)
+@record(frozen=True, kw_only=True, slots=True)
+class SchemaFilesRule(Rule):
+    """A rule about the schema files. The engine compares these files with the schema after the last migration."""

@@ -38,12 +38,14 @@ _KINDS = (
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
+    tables = _blocked_tables(context)
+    if not tables:
+        return
     switches = [one for one in context.earlier_of_kind("select_stmt", "variable_set_stmt") if _is_timeout_setting(one)]
     if not switches or not _is_timeout_disabled(switches[-1]):
         return
     switched, *since = context.earlier[switches[-1].number :]
-    tables = _blocked_tables(context)
-    if tables and not any(one.statement.kind in _KINDS and _blocked_tables(one) for one in since):
+    if not any(one.statement.kind in _KINDS and _blocked_tables(one) for one in since):
         yield Violation(
             location=context.location,
             relation=str(tables[0]),

@@ -97,9 +97,14 @@ def _slow_work(context: StatementContext) -> Iterator[str]:
         large = [name for name in sorted(context.effects.scans) if is_large(context, name)]
         if large:
             yield f"reads all {context.rows(large[0]):,} rows of {large[0]}"
-    elif kind in _BUILD_KINDS and not _is_validation_of_new(context) and not _is_on_empty_table(context):
-        for name in sorted(context.effects.scans | context.effects.rewrites):
-            if not is_new_name(context, name) and not is_small_table(context, name):
+    elif kind in _BUILD_KINDS:
+        names = [
+            name
+            for name in sorted(context.effects.scans | context.effects.rewrites)
+            if not is_new_name(context, name) and not is_small_table(context, name)
+        ]
+        if names and not _is_validation_of_new(context) and not _is_on_empty_table(context):
+            for name in names:
                 verb = "rewrites all of" if name in context.effects.rewrites else "scans all of"
                 yield f"{verb} {name}"
 

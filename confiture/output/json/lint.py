@@ -18,6 +18,7 @@ def lint_document(report: LintReport) -> dict[str, Any]:
     """Describe the lint findings."""
     return with_schema_version("confiture.lint") | {
         "source": report.source,
+        "before": {"source": report.before, "name": report.before_name or None},
         "files": report.files,
         "statements": report.statements,
         "tables": report.tables,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Table
@@ -141,6 +141,15 @@ class CatalogBuilder:
     def issues(self) -> list[CatalogIssue]:
         """The issues in order: duplicate objects, missing objects, and statements with unknown effects."""
         return self._state.issues.issues
+
+    @property
+    def partial_tables(self) -> Set[QualifiedName]:
+        """The tables that can have columns missing from the catalog."""
+        return self._state.issues.partial
+
+    def put_table(self, table: Table) -> None:
+        """Replace a table by one with the same columns, constraints, and indexes, but other properties."""
+        self._state.tables[table.name] = table
 
     def apply(self, statement: ParsedStatement) -> frozenset[QualifiedName]:
         """Apply a statement, and return the relations (including indexes) that it created."""

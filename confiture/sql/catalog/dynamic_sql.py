@@ -7,7 +7,7 @@ because most blocks use them with IF NOT EXISTS. Dynamic SQL in a block cannot b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -45,12 +45,23 @@ def do_block(state: CatalogState, node: Any) -> None:
     texts, dynamic = _find_statements(body)
     outer = state.issues.fixed_location
     state.issues.fixed_location = outer or state.issues.location(-1)
-    for text in texts:
-        for kind, inner in _parse_statements(text):
-            state.nested(kind, inner)
+    for kind, inner in _parse_texts(texts):
+        state.nested(kind, inner)
     state.issues.fixed_location = outer
     if dynamic:
         state.issues.mark_unknown("the objects that this block creates or drops are unknown", "DO")
+
+
+def static_statements(node: Any) -> Iterator[tuple[str, Any]]:
+    """Return the DDL statements in a DO block that do not depend on its variables, as kinds and nodes."""
+    options = {one.def_elem.defname: one.def_elem.arg.string.sval for one in node.args}
+    if options.get("language", "plpgsql").lower() == "plpgsql":
+        yield from _parse_texts(_find_statements(options.get("as", ""))[0])
+
+
+def _parse_texts(texts: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    for text in texts:
+        yield from _parse_statements(text)
 
 
 def _parse_statements(text: str) -> Iterator[tuple[str, Any]]:
