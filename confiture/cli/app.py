@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from confiture import __version__
-from confiture.cli import backfill, db, diff, lint, locks, migrate, project, reconcile, tenancy
+from confiture.cli import backfill, db, diff, identity, lint, locks, migrate, project, reconcile, tenancy
 from confiture.cli.context import CommandContext
+from confiture.cli.protection import reads_database
 from confiture.cli.streams import tolerant_streams
 from confiture.errors import ConfitureError, Diagnostic, ExitCode
 from confiture.output.formats import TEXT
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(migrate.app, name="migrate", short_help="Run, dry-run and roll back migrations.")
 app.add_typer(backfill.app, name="backfill", short_help="Monitor, pause, resume and cancel backfills.")
+app.add_typer(identity.app, name="identity", short_help="Show and replace the identity of a database.")
 app.add_typer(tenancy.app, name="tenancy", short_help="Map tenant tables and check tenant isolation.")
 app.add_typer(db.app, name="db", short_help="Manage the embedded PostgreSQL server.")
 app.command(short_help="Create a new project.")(project.init)
@@ -48,6 +50,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(invoke_without_command=True)
+@reads_database
 def confiture(
     context: typer.Context,
     version: Annotated[

@@ -17,6 +17,7 @@ from confiture.cli.options import (
     WaitOption,
     format_option,
 )
+from confiture.cli.protection import reads_database
 from confiture.cli.run_command import dry_run_options
 from confiture.cli.streams import echo_stderr
 from confiture.output.document import Document
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from confiture.plan.project import PlannedProject
 
 
+@reads_database
 @expand_options
 def assess(
     *,

@@ -11,6 +11,7 @@ import typer
 from confiture.cli.context import CommandContext, error_boundary, parse_wait
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DEFAULT_WAIT, DatabaseOptions, format_option
+from confiture.cli.protection import ConfirmFlags, reads_database, request_write, writes_database
 from confiture.cli.streams import echo_stderr
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
@@ -32,19 +33,27 @@ VersionArgument = Annotated[
 
 @contextmanager
 def _backfill_connection(
-    context: CommandContext, options: DatabaseOptions
+    context: CommandContext, options: DatabaseOptions, flags: ConfirmFlags | None = None
 ) -> Iterator[tuple[Connection, ConnectionTarget, HistoryKey]]:
+    """Open a connection for a command that reads, or that writes if there are `flags`."""
     from confiture.core.db.connection import connect_for_query, resolve_database
+    from confiture.core.db.identity_store import IdentityStore
 
     settings = context.settings(options)
-    with (
-        resolve_database(settings, echo_stderr) as target,
-        connect_for_query(target, "backfill control", "backfills cannot be read or controlled") as connection,
-    ):
-        yield connection, target, settings.history
+    with resolve_database(settings, echo_stderr) as target:
+        request = request_write(context, settings, target, flags) if flags else None
+        failure = "backfills cannot be read or controlled"
+        with connect_for_query(target, "backfill control", failure) as connection:
+            identity = IdentityStore(connection)
+            if request is None:
+                identity.check(settings, only_reads=True)
+            else:
+                identity.check_write(settings, request, needs_reason=False)
+            yield connection, target, settings.history
 
 
 @app.command(short_help="Show backfill progress.")
+@reads_database
 @expand_options
 def status(
     *,
@@ -76,17 +85,22 @@ def status(
 
 
 @app.command(short_help="Pause a backfill after its current batch.")
+@writes_database
 @expand_options
 def pause(
     *,
     version: VersionArgument = None,
+    flags: ConfirmFlags,
     settings_options: DatabaseOptions,
 ) -> None:
     """Pause a backfill. Its workers finish their current batch and hold no locks while paused.
 
     Example: confiture backfill pause
     """
-    with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
+    with (
+        error_boundary() as context,
+        _backfill_connection(context, settings_options, flags) as (connection, _, history),
+    ):
         from confiture.core.backfill.control import request_control
 
         state = request_control(connection, history, version, "pause")
@@ -95,17 +109,22 @@ def pause(
 
 
 @app.command(short_help="Resume a paused backfill.")
+@writes_database
 @expand_options
 def resume(
     *,
     version: VersionArgument = None,
+    flags: ConfirmFlags,
     settings_options: DatabaseOptions,
 ) -> None:
     """Resume a paused backfill. If the run has ended, continue the backfill with `confiture migrate up`.
 
     Example: confiture backfill resume
     """
-    with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
+    with (
+        error_boundary() as context,
+        _backfill_connection(context, settings_options, flags) as (connection, _, history),
+    ):
         from confiture.core.backfill.control import request_control
 
         state = request_control(connection, history, version, "run")
@@ -116,10 +135,12 @@ def resume(
 
 
 @app.command(short_help="Cancel a backfill and discard its progress.")
+@writes_database
 @expand_options
 def cancel(
     *,
     version: VersionArgument = None,
+    flags: ConfirmFlags,
     settings_options: DatabaseOptions,
 ) -> None:
     """Cancel a backfill: remove its triggers and discard its progress. Rows already filled are kept.
@@ -128,7 +149,10 @@ def cancel(
 
     Example: confiture backfill cancel 012
     """
-    with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, target, history):
+    with (
+        error_boundary() as context,
+        _backfill_connection(context, settings_options, flags) as (connection, target, history),
+    ):
         from confiture.core.backfill.control import abandon, request_control
 
         state = request_control(connection, history, version, "cancel")
@@ -140,16 +164,21 @@ def cancel(
 
 
 @app.command(short_help="Remove leftover triggers from finished backfills.")
+@writes_database
 @expand_options
 def clean(
     *,
+    flags: ConfirmFlags,
     settings_options: DatabaseOptions,
 ) -> None:
     """Remove triggers that finished backfills left behind because they could not acquire the lock.
 
     Example: confiture backfill clean
     """
-    with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
+    with (
+        error_boundary() as context,
+        _backfill_connection(context, settings_options, flags) as (connection, _, history),
+    ):
         from confiture.core.backfill.control import clean_up_triggers as clean_up
         from confiture.text import pluralize
 

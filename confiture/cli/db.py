@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from confiture.cli.protection import ConfirmOption, manages_server, writes_database
 from confiture.cli.streams import echo_stderr, echo_stdout
 from confiture.errors import Diagnostic, ExitCode, InputError
 from confiture.text import escape_line
@@ -40,6 +42,7 @@ def find_project_root() -> Path:
 
 
 @app.command()
+@manages_server
 def start() -> None:
     """Start the server and keep it running until `confiture db stop`.
 
@@ -55,6 +58,7 @@ def start() -> None:
 
 
 @app.command()
+@manages_server
 def stop(
     force: Annotated[
         bool, typer.Option("--force", help="Stop the server even if other processes use it, and disconnect them.")
@@ -68,6 +72,7 @@ def stop(
 
 
 @app.command()
+@manages_server
 def status() -> None:
     """Show whether the server is running and which processes use it. Exits with 0 if it is running, otherwise 3.
 
@@ -87,6 +92,7 @@ def status() -> None:
 
 
 @app.command()
+@manages_server
 def url(
     database: Annotated[str, typer.Argument(metavar="[DATABASE]", help="A database on the server.")] = "postgres",
 ) -> None:
@@ -101,6 +107,7 @@ def url(
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
+@manages_server
 def psql(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", help="Arguments for psql.")] = None,
 ) -> None:
@@ -126,14 +133,17 @@ def psql(
 
 
 @app.command()
+@writes_database
 def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    confirm: ConfirmOption = None,
 ) -> None:
     """Delete the server's data. The next start creates an empty server.
 
     Example: confiture db reset --yes && confiture migrate up
     """
     server = _embedded_server()
+    _check_reset(confirm)
     if not yes:
         if not _is_interactive():
             raise InputError(
@@ -145,6 +155,21 @@ def reset(
             )
         typer.confirm(f"Delete all data in {escape_line(str(server.data_directory))}?", abort=True, err=True)
     echo_stderr("Deleted the embedded server's data" if server.reset() else "There is no data to delete")
+
+
+def _check_reset(confirm: str | None) -> None:
+    """Raise InputError if the settings protect the environment, and its name is not confirmed."""
+    from confiture.files.settings import SettingsOverrides, load_settings
+    from confiture.models.identity import WriteRequest
+    from confiture.plan.identity import find_missing_name
+
+    try:
+        settings = load_settings(Path.cwd(), SettingsOverrides(), os.environ)
+    except InputError:
+        return  # unreadable settings must not prevent a reset
+    problem = find_missing_name(settings, (), WriteRequest(confirm=confirm))
+    if problem is not None:
+        raise InputError(problem)
 
 
 def _is_interactive() -> bool:

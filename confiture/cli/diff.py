@@ -16,12 +16,14 @@ from confiture.cli.context import (
 )
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DatabaseOptions, VarOption, format_option
+from confiture.cli.protection import reads_database
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ExitCode
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
 
+@reads_database
 @expand_options
 def diff(
     *,
@@ -73,6 +75,7 @@ def diff(
             raise typer.Exit(ExitCode.DRIFT)
 
 
+@reads_database
 @expand_options
 def pull(
     *,

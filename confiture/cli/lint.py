@@ -16,6 +16,7 @@ import typer
 from confiture.cli.context import CommandContext, error_boundary, parse_variables, usage_error
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DatabaseOptions, FailOn, SettingsOptions, VarOption, format_option
+from confiture.cli.protection import reads_database
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError, ExitCode
 from confiture.output.document import Document
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from confiture.models.settings import Settings, Severity
 
 
+@reads_database
 @expand_options
 def lint(
     *,
@@ -248,7 +250,7 @@ def _read_facts(settings: Settings) -> DatabaseFacts:
     from confiture.core.db.connection import resolve_database
 
     with resolve_database(settings, echo_stderr) as target:
-        return read_database_facts(target, settings.history)
+        return read_database_facts(target, settings)
 
 
 def _known_rules(context: CommandContext, options: SettingsOptions) -> Mapping[str, Rule]:

@@ -9,11 +9,13 @@ import typer
 from confiture.cli.context import error_boundary
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, format_option
+from confiture.cli.protection import reads_database
 from confiture.cli.streams import echo_stderr
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
 
+@reads_database
 @expand_options
 def locks(
     *,

@@ -9,6 +9,7 @@ import typer
 
 from confiture.cli.assess import assess
 from confiture.cli.context import error_boundary, load_project_with_vars, parse_variables, parse_wait, usage_error
+from confiture.cli.history import history
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import (
     DATA_FORMAT_HELP,
@@ -26,16 +27,20 @@ from confiture.cli.options import (
 )
 from confiture.cli.plan import app as plan_app
 from confiture.cli.plan import load_saved_plan, open_saved_plan
+from confiture.cli.protection import WriteFlags, reads_database, request_write, writes_database
 from confiture.cli.review import review_on_terminal
 from confiture.cli.run_command import dry_run_options, run_and_report
 from confiture.cli.streams import echo_stderr, echo_stdout
 from confiture.cli.wait import wait as wait_for
 from confiture.errors import Diagnostic, ExitCode
 from confiture.models.history import NOT_REPLAYABLE
+from confiture.models.identity import WriteRequest
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
 if TYPE_CHECKING:
+    from confiture.core.db.connection import ConnectionTarget
+    from confiture.models.events import Emit
     from confiture.plan.project import PlannedProject
 
 app = typer.Typer(no_args_is_help=False)
@@ -43,6 +48,7 @@ app.add_typer(plan_app, name="plan", short_help="Save a plan for review, and sho
 
 
 @app.callback(invoke_without_command=True)
+@reads_database
 @expand_options
 def migrate(
     *,
@@ -63,7 +69,7 @@ def migrate(
     Example: confiture migrate up --env staging
     """
     if context.invoked_subcommand is None and dry_run:
-        _up(options, flags, files, settings_options, dry_run, var, output_format, wait)
+        _up(options, flags, WriteFlags(), files, settings_options, dry_run, var, output_format, wait)
     elif _has_options(context):
         command = context.invoked_subcommand or "up"
         raise typer.BadParameter(f"put options after the command: confiture migrate {command} ...")
@@ -76,10 +82,12 @@ def _has_options(context: typer.Context) -> bool:
 
 
 @app.command(short_help="Apply the pending migrations.")
+@writes_database
 @expand_options
 def up(
     *,
     options: SavedPlanFlags,
+    write: WriteFlags,
     dry_run: DryRunOption = False,
     flags: UpDryRunFlags,
     files: OutputFiles,
@@ -97,18 +105,19 @@ def up(
 
         confiture migrate up
 
-        confiture migrate up --to 004 --env production
+        confiture migrate up --to 004 --env production --confirm production --reason 'release 2.4'
 
         confiture migrate up --dry-run --repeat 5 --report dry-run.html
 
         confiture migrate up --events run.jsonl
     """
-    _up(options, flags, files, settings_options, dry_run, var, output_format, wait)
+    _up(options, flags, write, files, settings_options, dry_run, var, output_format, wait)
 
 
 def _up(
     options: SavedPlanFlags,
     flags: UpDryRunFlags,
+    write: WriteFlags,
     files: OutputFiles,
     settings_options: DatabaseOptions,
     dry_run: bool,
@@ -117,7 +126,7 @@ def _up(
     wait: str,
 ) -> None:
     with error_boundary(output_format) as context:
-        rehearsal = dry_run_options(flags, dry_run=dry_run)
+        rehearsal = dry_run_options(flags, write, dry_run=dry_run)
         from confiture.core.commands import UpOptions
         from confiture.core.commands import up as run_up
 
@@ -143,11 +152,16 @@ def _up(
                 lock_wait_ms=lock_wait_ms,
                 rehearsal=rehearsal,
             )
-        settings = project.settings
-        run_and_report(context, settings, files, lambda target, emit: run_up(project, target, up_options, emit))
+
+        def run(target: ConnectionTarget, request: WriteRequest, emit: Emit) -> None:
+            confirmed = replace(up_options, confirm=request.confirm, reason=request.reason)
+            run_up(project, target, confirmed, emit)
+
+        run_and_report(context, project.settings, files, run, None if dry_run else write)
 
 
 @app.command(short_help="Roll back applied migrations.")
+@writes_database
 @expand_options
 def down(
     *,
@@ -158,6 +172,7 @@ def down(
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, metavar="N", help="How many migrations to roll back; default: 1.")
     ] = None,
+    write: WriteFlags,
     dry_run: DryRunOption = False,
     flags: DryRunFlags,
     files: OutputFiles,
@@ -174,14 +189,14 @@ def down(
 
         confiture migrate down --steps 3
 
-        confiture migrate down --to 004
+        confiture migrate down --to 004 --env production --confirm production
 
         confiture migrate down --dry-run --repeat 5
     """
     with error_boundary(output_format) as context:
         if to is not None and steps is not None:
             raise usage_error("--to and --steps are mutually exclusive", "remove one of them")
-        rehearsal = dry_run_options(flags, dry_run=dry_run)
+        rehearsal = dry_run_options(flags, write, dry_run=dry_run)
         settings = context.settings(settings_options)
         project = load_project_with_vars(settings, var)
         from confiture.core.commands import DownOptions
@@ -194,10 +209,16 @@ def down(
             lock_wait_ms=parse_wait(wait),
             rehearsal=rehearsal,
         )
-        run_and_report(context, settings, files, lambda target, emit: run_down(project, target, options, emit))
+
+        def run(target: ConnectionTarget, request: WriteRequest, emit: Emit) -> None:
+            confirmed = replace(options, confirm=request.confirm, reason=request.reason)
+            run_down(project, target, confirmed, emit)
+
+        run_and_report(context, settings, files, run, None if dry_run else write)
 
 
 @app.command(short_help="Show applied, pending and changed migrations.")
+@reads_database
 @expand_options
 def status(
     *,
@@ -241,6 +262,7 @@ app.command(short_help="Wait until the migrations are applied.")(wait_for)
 
 
 @app.command(short_help="Print a migration's plan.")
+@reads_database
 @expand_options
 def show(
     *,
@@ -279,6 +301,7 @@ def show(
 
 
 @app.command(short_help="Copy the files that migrations run to their folders.")
+@reads_database
 @expand_options
 def pin(
     *,
@@ -345,6 +368,7 @@ def pin(
 
 
 @app.command(short_help="Check the files without a database.")
+@reads_database
 @expand_options
 def validate(
     *,
@@ -399,6 +423,7 @@ def _compare_with_history(project: PlannedProject) -> tuple[Diagnostic, ...]:
 
 
 @app.command(short_help="Record migrations as applied without running them.")
+@writes_database
 @expand_options
 def baseline(
     *,
@@ -409,6 +434,7 @@ def baseline(
     force: Annotated[
         bool, typer.Option("--force", help="Record versions whose objects the database does not contain.")
     ] = False,
+    write: WriteFlags,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be recorded; record nothing.")] = False,
     var: VarOption = None,
     wait: WaitOption = DEFAULT_WAIT,
@@ -425,8 +451,12 @@ def baseline(
         from confiture.core.baseline import BaselineOptions, record_baseline
         from confiture.core.db.connection import resolve_database
 
-        options = BaselineOptions(versions=versions, force=force, dry_run=dry_run, lock_wait_ms=parse_wait(wait))
+        lock_wait_ms = parse_wait(wait)
         with resolve_database(settings, echo_stderr) as target:
+            request = WriteRequest() if dry_run else request_write(context, settings, target, write)
+            options = BaselineOptions(
+                versions=versions, force=force, dry_run=dry_run, lock_wait_ms=lock_wait_ms, request=request
+            )
             result = record_baseline(project, target, options)
         verb = "would be recorded as applied" if dry_run else "recorded as applied"
         for plan in result.recorded:
@@ -438,11 +468,13 @@ def baseline(
 
 
 @app.command(name="adopt-project", short_help="Rename the project in the history.")
+@writes_database
 @expand_options
 def adopt_project(
     *,
     old: Annotated[str, typer.Argument(metavar="OLD", help="The current project name in the history.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new project name.")],
+    write: WriteFlags,
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.ADOPTION, DATA_FORMAT_HELP)] = TEXT,
     wait: WaitOption = DEFAULT_WAIT,
@@ -467,7 +499,12 @@ def adopt_project(
         from confiture.output.writer import AdoptionSummary
 
         with resolve_database(settings, echo_stderr) as target:
-            migrations = adopt(target, old, new, parse_wait(wait))
+            # the history still has its former name
+            request = request_write(context, replace(settings, project=old), target, write)
+            migrations = adopt(target, settings, old, new, request, parse_wait(wait))
         context.writer.adoption(
             AdoptionSummary(database=target.label, old=old, new=new, configured=settings.project, migrations=migrations)
         )
+
+
+app.command(short_help="Show what happened to the migrations.")(history)

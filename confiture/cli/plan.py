@@ -18,6 +18,7 @@ from confiture.cli.context import (
 )
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DatabaseOptions, UpFlags, VarOption, format_option
+from confiture.cli.protection import reads_database, without_database
 from confiture.cli.streams import echo_stderr
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
@@ -34,6 +35,7 @@ PlanFormatOption = Annotated[
 
 
 @app.callback(invoke_without_command=True)
+@reads_database
 @expand_options
 def plan(
     *,
@@ -91,6 +93,7 @@ def plan(
 
 
 @app.command(short_help="Show a saved plan.")
+@without_database
 @expand_options
 def show(
     *,
@@ -146,6 +149,8 @@ def open_saved_plan(
     from confiture.plan.saved_plan import check_plan_settings
 
     settings = context.settings(replace(settings_options, env=saved.content["environment"]))
+    # the default environment remains the default, although its name was passed
+    settings = replace(settings, is_declared=saved.content["settings"]["is_declared"])
     check_plan_files(settings.root, saved)
     check_plan_settings(settings, saved)
     planned = saved.content["options"]

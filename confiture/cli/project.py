@@ -11,6 +11,7 @@ import typer
 
 from confiture.cli.context import error_boundary, load_project_with_vars
 from confiture.cli.options import ConfigOption, SettingsOptions
+from confiture.cli.protection import without_database
 from confiture.cli.streams import echo_stderr, echo_stdout, write_document
 from confiture.errors import ConfitureError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from confiture.plan.project import PlannedProject
 
 
+@without_database
 def init(
     folder: Annotated[
         Path, typer.Argument(metavar="[FOLDER]", help="The project folder; default: the working directory.")
@@ -37,6 +39,7 @@ def init(
         echo_stderr("Next: run `confiture new NAME` to create the first migration.")
 
 
+@without_database
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the migration does, for example add_order_totals.")],
     python: Annotated[bool, typer.Option("--python", help="Create a Python migration; default: YAML.")] = False,
@@ -78,6 +81,7 @@ def _remind_of_pins(settings: Settings) -> None:
         echo_stderr(f"{number} not pinned ({names}): run `confiture migrate pin` before you edit their schema files.")
 
 
+@without_database
 def schema(
     name: Annotated[str, typer.Argument(metavar="migration|settings", help="The kind of file.")] = "migration",
     install: Annotated[

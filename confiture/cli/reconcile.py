@@ -10,6 +10,7 @@ import typer
 from confiture.cli.context import announce_step, apply_redaction, error_boundary, load_project_with_vars, usage_error
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, RedactOption, VarOption, format_option
+from confiture.cli.protection import reads_database
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ExitCode
 from confiture.output.document import Document
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from confiture.core.reconcile.ad_hoc import AdHocReconcile
 
 
+@reads_database
 @expand_options
 def reconcile(
     *,
@@ -71,6 +73,7 @@ def reconcile(
             raise typer.Exit(ExitCode.FINDINGS)
 
 
+@reads_database
 @expand_options
 def verify(
     *,

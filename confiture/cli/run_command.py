@@ -18,9 +18,11 @@ from confiture.cli.context import (
     usage_error,
 )
 from confiture.cli.options import DryRunFlags, OutputFiles, UpDryRunFlags
+from confiture.cli.protection import WriteFlags, request_write
 from confiture.cli.run_notification import call_run_finished
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError
+from confiture.models.identity import WriteRequest
 
 if TYPE_CHECKING:
     from confiture.core.db.connection import ConnectionTarget
@@ -31,11 +33,16 @@ if TYPE_CHECKING:
 
 
 def run_and_report(
-    context: CommandContext, settings: Settings, files: OutputFiles, run: Callable[[ConnectionTarget, Emit], None]
+    context: CommandContext,
+    settings: Settings,
+    files: OutputFiles,
+    run: Callable[[ConnectionTarget, WriteRequest, Emit], None],
+    flags: WriteFlags | None,
 ) -> None:
     """Run on the database from the settings, show the progress, print the report, and write the output files.
 
-    Raise `typer.Exit` with the error's exit code if the run failed.
+    `flags` contains the confirmation, which may need a question; None for a dry run. Raise `typer.Exit` with the exit
+    code of the error if the run failed.
     """
     from confiture.core.db.connection import resolve_database
     from confiture.models.events import Emitter
@@ -51,11 +58,12 @@ def run_and_report(
     with ExitStack() as stack:
         listeners += _open_listeners(files, stack)
         target = stack.enter_context(resolve_database(settings, echo_stderr))
+        request = request_write(context, settings, target, flags) if flags else WriteRequest()
         view = choose_view(stderr_console(), is_quiet=files.quiet, is_verbose=files.verbose)
         emitter = Emitter(*listeners, view)
         try:
             with view:
-                run(target, emitter)
+                run(target, request, emitter)
         except ConfitureError as failure:
             error = failure
         finally:
@@ -133,10 +141,17 @@ def _write_page(page: Path, report: RunReport) -> None:
         echo_stderr(f"wrote {page}")
 
 
-def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> DryRunOptions:
-    """Return the engine's dry-run options. Raise InputError if dry-run flags are passed without --dry-run."""
+def dry_run_options(flags: DryRunFlags, write: WriteFlags | None = None, *, dry_run: bool) -> DryRunOptions:
+    """Return the engine's dry-run options.
+
+    Raise InputError if dry-run flags are passed without --dry-run, or those of a real run with --dry-run.
+    """
     from confiture.core.run.context import DryRunOptions
 
+    if dry_run and write and write.confirm is not None:
+        raise usage_error("--confirm is not valid with --dry-run", "confirm a dry run with `--yes`")
+    if dry_run and write and write.reason is not None:
+        raise usage_error("--reason is not valid with --dry-run", "remove it: a dry run leaves no history")
     if flags.flag_names and not dry_run:
         verb = "is" if len(flags.flag_names) == 1 else "are"
         message = f"{', '.join(flags.flag_names)} {verb} only valid with --dry-run"

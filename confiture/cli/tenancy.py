@@ -17,6 +17,7 @@ from confiture.cli.context import (
 )
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, RedactOption, VarOption, format_option
+from confiture.cli.protection import reads_database
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ExitCode
 from confiture.output.document import Document
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 
 @app.command("map", short_help="Show which tables belong to tenants.")
+@reads_database
 @expand_options
 def show_map(
     *,
@@ -61,6 +63,7 @@ def show_map(
 
 
 @app.command(short_help="Prove that migrations isolate tenants.")
+@reads_database
 @expand_options
 def prove(
     *,

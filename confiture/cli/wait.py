@@ -9,9 +9,11 @@ import typer
 from confiture.cli.context import error_boundary, parse_duration_option
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DatabaseOptions
+from confiture.cli.protection import reads_database
 from confiture.cli.streams import echo_stderr, echo_stdout
 
 
+@reads_database
 @expand_options
 def wait(
     *,

@@ -8,16 +8,25 @@ import psycopg
 
 from confiture.core.db.connection import ConnectionTarget, check_server
 from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.event_log import EventLog, NewEvent
 from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.identity_store import IdentityStore
 from confiture.core.db.migration_lock import acquire_migration_lock
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.history import HistoryKey
+from confiture.models.history_events import HistoryEventKind
+from confiture.models.identity import WriteRequest
+from confiture.models.records import replace
+from confiture.models.settings import Settings
 
 
-def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: int) -> int:
+def adopt_project(
+    database: ConnectionTarget, settings: Settings, old: str, new: str, request: WriteRequest, lock_wait_ms: int
+) -> int:
     """Rename the history of the project `old` to `new` in one transaction. Return the number of migrations in it.
 
-    Raise InputError if `old` has no history or `new` already has one; LockHeld if either project is running; or
+    Raise InputError if `old` has no history or `new` already has one, or if the settings or the request do not fit the
+    identity of the database; LockHeld if either project is running; or
     DatabaseUnavailable.
     """
     keys = HistoryKey(project=old), HistoryKey(project=new)
@@ -26,16 +35,22 @@ def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: 
     try:
         check_server(connection, database.label)
         former, renamed = (HistoryStore(connection, key) for key in keys)
+        identity = IdentityStore(connection)
+        identity.check_write(replace(settings, project=old), request)
+        log = EventLog(replace(settings, project=new), request)
         with (
             acquire_migration_lock(database, keys[0], purpose, lock_wait_ms, lambda _: None, connection),
             acquire_migration_lock(database, keys[1], purpose, lock_wait_ms, lambda _: None, connection),
             connection.transaction(),
         ):
+            identity.check_write(replace(settings, project=old), request)
             _require_one_history(former, renamed)
             if former.needs_upgrade():
                 # Tables of a former format belong to the project `default`. Its lock is held.
                 former.upgrade()
-            return former.rename(new)
+            migrations = former.rename(new)
+            log.record(connection, NewEvent(kind=HistoryEventKind.ADOPTED, details={"project": old}))
+            return migrations
     except psycopg.Error as error:
         raise DatabaseUnavailable(db_error_diagnostic(error, "the history cannot be renamed")) from error
     finally:

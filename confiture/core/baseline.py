@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -12,15 +12,20 @@ import psycopg
 from confiture.core.database_facts import read_facts
 from confiture.core.db.connection import Connection, ConnectionTarget, check_server
 from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.event_log import EventLog, NewEvent
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.history_upgrade import upgrade_history
+from confiture.core.db.identity_store import IdentityStore
 from confiture.core.db.migration_lock import acquire_migration_lock
 from confiture.core.db.other_histories import reject_other_history
 from confiture.core.run.runner import last_chain_checksum
 from confiture.errors import DatabaseUnavailable, Diagnostic, Drift, InputError
 from confiture.models.catalog import TEMPORARY
 from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState
+from confiture.models.history_events import HistoryEventKind
+from confiture.models.identity import WriteRequest
 from confiture.models.plan import PlannedMigration
+from confiture.models.settings import Settings
 from confiture.plan.checksums import CHAIN_START, chain_checksum
 from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject, require_files
@@ -37,13 +42,15 @@ _PURPOSE = "baseline"
 class BaselineOptions:
     """The versions to record, in the format of `parse_version_set`. `lock_wait_ms` is how long to wait for another run.
 
-    With `force`, objects missing from the database are accepted. With `dry_run`, nothing is recorded.
+    With `force`, objects missing from the database are accepted. With `dry_run`, nothing is recorded. `request`
+    contains the confirmation and the reason.
     """
 
     versions: str
     force: bool = False
     dry_run: bool = False
     lock_wait_ms: int
+    request: WriteRequest = field(default_factory=WriteRequest)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +77,7 @@ def record_baseline(project: PlannedProject, database: ConnectionTarget, options
     try:
         check_server(connection, database.label)
         key = project.settings.history
+        _check_access(connection, project.settings, options)
         with acquire_migration_lock(database, key, _PURPOSE, options.lock_wait_ms, lambda _: None, connection):
             return _record(project, database, connection, positions, options)
     except psycopg.Error as error:
@@ -85,6 +93,7 @@ def _record(
     positions: Sequence[int],
     options: BaselineOptions,
 ) -> BaselineResult:
+    _check_access(connection, project.settings, options)
     store = HistoryStore(connection, project.settings.history)
     history = store.read_history() if store.is_installed() else ()
     if not history and store.is_installed():
@@ -101,11 +110,19 @@ def _record(
         _require_objects(project, connection, applied, recorded)
     if not options.dry_run:
         upgrade_history(database, connection, store, _PURPOSE, options.lock_wait_ms, lambda _: None)
-        _insert_rows(connection, store, history, recorded)
+        _insert_rows(connection, store, history, recorded, EventLog(project.settings, options.request))
     last = max(positions)
     known = applied | {version_key(plan.version) for plan in recorded}
     pending = tuple(plan for plan in project.ups[:last] if version_key(plan.version) not in known)
     return BaselineResult(recorded=recorded, pending=pending)
+
+
+def _check_access(connection: Connection, settings: Settings, options: BaselineOptions) -> None:
+    store = IdentityStore(connection)
+    if options.dry_run:
+        store.check(settings)
+    else:
+        store.check_write(settings, options.request)
 
 
 def _insert_rows(
@@ -113,15 +130,19 @@ def _insert_rows(
     store: HistoryStore,
     history: Sequence[AppliedMigration],
     recorded: Sequence[PlannedMigration],
+    log: EventLog,
 ) -> None:
     with connection.transaction():
         if not store.is_current():
             store.check_privileges()
             store.install()
+        IdentityStore(connection).record(log.settings)
         link = last_chain_checksum(history, CHAIN_START)
         for plan in recorded:
             link = chain_checksum(link, plan.version, plan.checksum)
-            store.insert_applied(plan, str(uuid.uuid4()), link, HistoryOrigin.BASELINE, None)
+            attempt = str(uuid.uuid4())
+            store.insert_applied(plan, attempt, link, HistoryOrigin.BASELINE, None)
+            log.record(connection, NewEvent(kind=HistoryEventKind.BASELINED, plan=plan, attempt=attempt))
 
 
 def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:

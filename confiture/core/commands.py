@@ -11,9 +11,11 @@ from confiture.core.run.context import DryRunOptions, PlanCheck, RunMode
 from confiture.errors import Diagnostic, Drift, InputError
 from confiture.models.events import Emit
 from confiture.models.history import AppliedMigration, MigrationState
+from confiture.models.identity import WriteRequest
 from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.settings import PinPolicy, Settings
 from confiture.plan.history import compare_history, pin_command, replaced_migration
+from confiture.plan.identity import find_missing_confirmation, require_dry_run_confirmation
 from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject, require_variables
 
@@ -24,9 +26,11 @@ DEFAULT_LOCK_WAIT_MS = 10_000
 class UpOptions:
     """Options for `up`: the last version to apply, and what is allowed. `lock_wait_ms` limits the wait for another run.
 
+    `confirm` is the name of the environment, required if it is protected. `reason` is stored in the history.
+
     Example::
 
-        UpOptions(to="014", lock_wait_ms=60_000)
+        UpOptions(to="014", lock_wait_ms=60_000, confirm="production", reason="release 2.4")
     """
 
     to: str | None = None
@@ -38,11 +42,15 @@ class UpOptions:
     rehearsal: DryRunOptions = field(default_factory=DryRunOptions)
     guard: PlanCheck | None = None
     """Refuses to run anything that differs from a saved plan; None without one."""
+    confirm: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownOptions:
     """Options for `down`: the version that stays applied (`0` for none), or the number of `steps` to revert.
+
+    `confirm` and `reason` are as for `up`.
 
     Example::
 
@@ -54,6 +62,8 @@ class DownOptions:
     dry_run: bool = False
     lock_wait_ms: int = DEFAULT_LOCK_WAIT_MS
     rehearsal: DryRunOptions = field(default_factory=DryRunOptions)
+    confirm: str | None = None
+    reason: str | None = None
 
 
 def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, emit: Emit) -> None:
@@ -64,33 +74,43 @@ def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, 
     """
     if options.to is not None:
         find_version(options.to, project.migrations)
-    if options.dry_run:
-        require_confirmation(project, options.rehearsal)
-    mode = RunMode(direction=Direction.UP, dry_run=options.dry_run, rehearsal=options.rehearsal, guard=options.guard)
+    mode = _build_mode(Direction.UP, options)
+    require_confirmation(project.settings, mode)
     with open_run(project, database, mode, emit) as run:
         run.execute(lambda history: plan_up(project, history, options), options.lock_wait_ms)
 
 
 def down(project: PlannedProject, database: ConnectionTarget, options: DownOptions, emit: Emit) -> None:
     """Revert applied migrations, most recent first. Raise the same errors as `up`."""
-    if options.dry_run:
-        require_confirmation(project, options.rehearsal)
-    mode = RunMode(direction=Direction.DOWN, dry_run=options.dry_run, rehearsal=options.rehearsal)
+    mode = _build_mode(Direction.DOWN, options)
+    require_confirmation(project.settings, mode)
     with open_run(project, database, mode, emit) as run:
         run.execute(lambda history: plan_down(project, history, options), options.lock_wait_ms)
 
 
-def require_confirmation(project: PlannedProject, options: DryRunOptions) -> None:
-    """Raise InputError if the environment is protected and the dry run was not confirmed."""
-    if project.settings.protected and not options.confirmed:
-        raise InputError(
-            Diagnostic(
-                code="protected",
-                message=f"the environment {project.settings.environment!r} is protected",
-                detail=("a dry run acquires the real locks while it runs, and leaves dead rows behind",),
-                hint="confirm with `--yes`",
-            )
-        )
+def _build_mode(direction: Direction, options: UpOptions | DownOptions) -> RunMode:
+    return RunMode(
+        direction=direction,
+        dry_run=options.dry_run,
+        rehearsal=options.rehearsal,
+        request=WriteRequest(confirm=options.confirm, reason=options.reason),
+        guard=options.guard if isinstance(options, UpOptions) else None,
+    )
+
+
+def require_confirmation(settings: Settings, mode: RunMode) -> None:
+    """Raise InputError if the settings protect the environment and the run is not confirmed.
+
+    This does not need the database. The run itself also checks whether the database is protected.
+    """
+    if not settings.protected:
+        return
+    if mode.dry_run:
+        require_dry_run_confirmation(settings, (), confirmed=mode.rehearsal.confirmed)
+        return
+    problem = find_missing_confirmation(settings, (), mode.request)
+    if problem is not None:
+        raise InputError(problem)
 
 
 def plan_up(

@@ -11,22 +11,26 @@ from confiture.core.db.connection import (
     connect_for_query,
     set_lock_timeout,
 )
+from confiture.core.db.identity_store import check_identity
 from confiture.core.db.introspection import read_catalog, read_table_rows
 from confiture.core.status import read_history
 from confiture.lint.engine.context import DatabaseFacts
-from confiture.models.history import HistoryKey, MigrationState
+from confiture.models.history import MigrationState
+from confiture.models.settings import Settings
 
 _VERSION = 10_000
 
 
-def read_database_facts(database: ConnectionTarget, history: HistoryKey) -> DatabaseFacts:
+def read_database_facts(database: ConnectionTarget, settings: Settings) -> DatabaseFacts:
     """Return a database's schema, server version, table sizes and applied migrations, without writing anything.
 
-    Raise DatabaseUnavailable.
+    Raise InputError if the settings do not belong to the database, and DatabaseUnavailable.
     """
     with connect_for_query(database, "lint", "the schema cannot be read") as connection:
         set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
-        applied = [row.version for row in read_history(connection, history) if row.state is MigrationState.APPLIED]
+        check_identity(connection, settings)
+        rows = read_history(connection, settings.history)
+        applied = [row.version for row in rows if row.state is MigrationState.APPLIED]
         return replace(read_facts(connection), applied=frozenset(applied), label=database.label)
 
 

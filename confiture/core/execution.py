@@ -11,7 +11,9 @@ import psycopg
 
 from confiture.core.db.connection import ConnectionTarget, check_server, fetch_named_row
 from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.event_log import EventLog
 from confiture.core.db.history_upgrade import upgrade_history
+from confiture.core.db.identity_store import IdentityStore
 from confiture.core.db.migration_lock import acquire_migration_lock
 from confiture.core.db.other_histories import reject_other_history
 from confiture.core.run.context import LockedPlan, RunContext, RunMode
@@ -20,14 +22,17 @@ from confiture.errors import (
     ConfitureError,
     DatabaseUnavailable,
     Diagnostic,
+    LockHeld,
     MigrationFailed,
     MigrationStopped,
 )
 from confiture.models.events import Emit, LintFinished, Notice, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration
+from confiture.models.identity import DatabaseIdentity
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.settings import PinPolicy
 from confiture.plan.history import changed_steps, compare_history, pin_command
+from confiture.plan.identity import is_identity_recorded, require_dry_run_confirmation
 from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject
 from confiture.text import list_some, pluralize
@@ -43,7 +48,8 @@ SelectPlans = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, .
 def open_run(project: PlannedProject, database: ConnectionTarget, mode: RunMode, emit: Emit) -> Iterator[Run]:
     """Open a run on its own connection. Emit RunFinished on exit, even if the run fails."""
     connection = database.connect(mode.purpose)
-    run = Run(RunContext(project=project, target=database, connection=connection, mode=mode, emit=emit))
+    log = EventLog(project.settings, mode.request)
+    run = Run(RunContext(project=project, target=database, connection=connection, mode=mode, emit=emit, log=log))
     try:
         with _db_errors_translated():
             check_server(connection, database.label)
@@ -53,6 +59,7 @@ def open_run(project: PlannedProject, database: ConnectionTarget, mode: RunMode,
         run.finish(_classify_outcome(error), error.diagnostics)
         raise
     finally:
+        log.close()
         connection.close()
 
 
@@ -71,16 +78,22 @@ class Run:
     def execute(self, select: SelectPlans, lock_wait_ms: int) -> None:
         """Run or dry-run the migrations chosen by `select`, holding the migration lock.
 
-        If there are none, do nothing and acquire no lock. Raise an error that reports what failed and what is
-        committed.
+        If there are none, only record the identity of the database, if it is missing. Raise an error that reports what
+        failed and what is committed.
         """
-        if not select(self._read_history()) and self._mode.guard is None:
+        identities = self._check_access()
+        history = self._read_history()
+        if not select(history) and self._mode.guard is None:
+            self._record_missing_identity(identities, history)
             return
+        if not self._mode.dry_run:
+            self._context.log.start()
         target, connection, purpose = self._context.target, self._context.connection, self._mode.purpose
         with acquire_migration_lock(target, self._store.key, purpose, lock_wait_ms, self._emit, connection) as lock:
             if not self._mode.dry_run:
                 upgrade_history(target, connection, self._store, purpose, lock_wait_ms, self._emit)
             # Another run may have finished while this one waited for the lock.
+            self._check_access()
             history = self._read_history()
             plan = Plan(direction=self._mode.direction, migrations=select(history))
             if self._mode.guard is not None:
@@ -93,6 +106,38 @@ class Run:
             else:
                 self._report_unpinned(plan)
             self._run(LockedPlan(plan=plan, history=history, lock=lock, lint_result=self._lint(plan)))
+
+    def _check_access(self) -> tuple[DatabaseIdentity, ...]:
+        """Return the identities of the database. Raise InputError if the settings must not be used for it.
+
+        Also raise InputError if the run must be confirmed or needs a reason.
+        """
+        store, settings = IdentityStore(self._context.connection), self._context.settings
+        if not self._mode.dry_run:
+            return store.check_write(settings, self._mode.request)
+        identities = store.check(settings)
+        require_dry_run_confirmation(settings, identities, confirmed=self._mode.rehearsal.confirmed)
+        return identities
+
+    def _record_missing_identity(
+        self, identities: Sequence[DatabaseIdentity], history: Sequence[AppliedMigration]
+    ) -> None:
+        """Record the identity of a database that is up to date. A failure does not fail the run."""
+        settings = self._context.settings
+        is_up = self._mode.direction is Direction.UP and not self._mode.dry_run
+        if not (is_up and history) or is_identity_recorded(settings, identities):
+            return
+        target, connection, purpose = self._context.target, self._context.connection, self._mode.purpose
+        try:
+            with acquire_migration_lock(target, self._store.key, purpose, 0, self._emit, connection):
+                upgrade_history(target, connection, self._store, purpose, 0, self._emit)
+                IdentityStore(connection).record(settings)
+        except LockHeld:
+            return  # the next run does it
+        except (DatabaseUnavailable, psycopg.Error) as error:
+            self._emit_started(Plan(direction=Direction.UP, migrations=()))
+            note = f"the identity of the database could not be recorded: {str(error).splitlines()[0]}"
+            self._emit(Notice(text=note))
 
     def _run(self, locked_plan: LockedPlan) -> None:
         """Run or dry-run the plan over one monitored session.

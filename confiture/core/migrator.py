@@ -20,6 +20,7 @@ from confiture.files.migration import read_migration_object
 from confiture.files.settings import SettingsOverrides, find_settings_file, load_settings
 from confiture.models.events import Emit, Emitter
 from confiture.models.history import AppliedMigration
+from confiture.models.identity import WriteRequest
 from confiture.models.migration import Phase
 from confiture.models.migration_api import Migration, migration_connection
 from confiture.models.plan import Direction, PlannedMigration
@@ -54,21 +55,22 @@ class Migrator:
         self._connection = connection
         self._listeners = [on_event] if on_event else []
 
-    def up(self, migration: Migration) -> RunReport:
+    def up(self, migration: Migration, *, confirm: str | None = None, reason: str | None = None) -> RunReport:
         """Apply a migration and record it. If it is already applied, do nothing and return a report without steps.
 
-        In a project, one of the project's files must contain the migration. Raise InputError, DatabaseUnavailable,
+        In a project, one of the project's files must contain the migration. `confirm` is the name of the environment,
+        required if it is protected; `reason` is stored in the history. Raise InputError, DatabaseUnavailable,
         LockHeld, HazardsFound, CheckFailed, MigrationFailed or MigrationStopped.
 
         Example::
 
             print(Migrator(conn).up(AddTotals(conn)).rows_affected)
         """
-        return self._run(migration, Direction.UP, dry_run_options=None)
+        return self._run(migration, Direction.UP, request=WriteRequest(confirm=confirm, reason=reason))
 
-    def down(self, migration: Migration) -> RunReport:
-        """Revert an applied migration. Raise the same errors as `up`."""
-        return self._run(migration, Direction.DOWN, dry_run_options=None)
+    def down(self, migration: Migration, *, confirm: str | None = None, reason: str | None = None) -> RunReport:
+        """Revert an applied migration. Takes the same options and raises the same errors as `up`."""
+        return self._run(migration, Direction.DOWN, request=WriteRequest(confirm=confirm, reason=reason))
 
     def dry_run(
         self,
@@ -91,7 +93,14 @@ class Migrator:
         rehearsal = DryRunOptions(repeat=repeat, full=full, confirmed=confirmed, store_prediction=in_project)
         return self._run(migration, direction, dry_run_options=rehearsal)
 
-    def _run(self, migration: Migration, direction: Direction, dry_run_options: DryRunOptions | None) -> RunReport:
+    def _run(
+        self,
+        migration: Migration,
+        direction: Direction,
+        *,
+        dry_run_options: DryRunOptions | None = None,
+        request: WriteRequest | None = None,
+    ) -> RunReport:
         if not isinstance(migration, Migration):
             raise TypeError(
                 f"expected an instance of a subclass of Migration, such as AddTotals(conn), not {migration!r}"
@@ -105,13 +114,13 @@ class Migrator:
         if dry_run_options is None:
             _require_known(project.settings, plan)
             require_pins(project.settings, (plan,) if direction is Direction.UP else ())
-        else:
-            require_confirmation(project, dry_run_options)
         mode = RunMode(
             direction=direction,
             dry_run=dry_run_options is not None,
             rehearsal=dry_run_options or DryRunOptions(repeat=1),
+            request=request or WriteRequest(),
         )
+        require_confirmation(project.settings, mode)
         report_builder = ReportBuilder()
 
         def select(history: tuple[AppliedMigration, ...]) -> tuple[PlannedMigration, ...]:
@@ -190,6 +199,7 @@ def _load_settings(database: ConnectionTarget) -> Settings:
     return Settings(
         root=here,
         environment="development",
+        is_environment_known=False,
         # No settings name the project: it counts as new unless the migrations belong to another project.
         is_named=True,
         database=DatabaseSettings(url=database.conninfo, url_from=_ORIGIN),

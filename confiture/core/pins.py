@@ -16,6 +16,7 @@ from confiture.core.db.connection import (
     set_lock_timeout,
 )
 from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.identity_store import check_identity
 from confiture.core.db.stored_texts import read_texts
 from confiture.core.run.resume import find_interrupted, match_plan_to_journal
 from confiture.errors import Diagnostic, DiagnosticCollector, Drift, InputError
@@ -148,6 +149,7 @@ def _read_recorded(
 ) -> _RecordedTexts:
     with connect_for_query(database, "pin", "the history cannot be read") as connection:
         set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
+        check_identity(connection, project.settings)
         store = HistoryStore(connection, project.settings.history)
         history = store.read_history() if store.is_installed(only_reads=True) else ()
         rows = {version_key(row.version): row for row in history}

@@ -12,6 +12,7 @@ from confiture.core.db.connection import (
     set_lock_timeout,
 )
 from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.identity_store import check_identity
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.other_histories import find_other_history
 from confiture.core.db.queries import query
@@ -34,6 +35,8 @@ def migration_status(project: PlannedProject, database: ConnectionTarget) -> Mig
         lock_holder = _find_lock_holder(connection, lock_key(key))
         store = HistoryStore(connection, key)
         is_installed = store.is_installed(only_reads=True)
+        if is_installed:
+            check_identity(connection, project.settings)
         history = store.read_history() if is_installed else ()
         others = store.other_histories() if is_installed else ()
         mismatch = find_other_history(project, store) if is_installed and not history else None

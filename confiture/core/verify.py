@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from confiture.core.db.connection import Connection, ConnectionTarget, connect_for_query
 from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.identity_store import check_identity
 from confiture.core.db.other_histories import reject_other_history
 from confiture.core.reconcile.ad_hoc import AdHocReconcile, CheckRunner, ad_hoc_step, check_comparable
 from confiture.core.status import read_history
@@ -33,6 +34,7 @@ def verify(
     """
     selected_plan = None if version is None else project.ups[find_version(version, project.migrations)]
     with connect_for_query(database, "verify", _REFUSED) as connection:
+        check_identity(connection, project.settings)
         plans, notes = _applied_plans(connection, project, selected_plan)
         check_runner = CheckRunner(connection, project.settings.database.lock_timeout_ms)
         steps = [
@@ -55,6 +57,7 @@ def verify_reconciles(
         hint = "add one, or name a table: `confiture reconcile TABLE --sql QUERY`"
         raise InputError(plan.migration.file.diagnostic(plan.migration.span, "no-reconcile", message, hint=hint))
     with connect_for_query(database, "reconcile", _REFUSED) as connection:
+        check_identity(connection, project.settings)
         check_runner = CheckRunner(connection, project.settings.database.lock_timeout_ms)
         steps = [_verify_step(check_runner, plan, segment, step, announce) for segment, step in reconciles]
     check_comparable(steps)
@@ -66,6 +69,7 @@ def reconcile_query(settings: Settings, database: ConnectionTarget, ad_hoc: AdHo
     step = ad_hoc_step(ad_hoc, settings.tenancy.column)
     segment = Segment(number=1, steps=(step,), transaction_mode=TransactionMode.TRANSACTIONAL)
     with connect_for_query(database, "reconcile", _REFUSED) as connection:
+        check_identity(connection, settings)
         check_runner = CheckRunner(connection, settings.database.lock_timeout_ms)
         result = check_runner.run("", step, build_step_id("", segment, step))
     check_comparable([result])

@@ -150,7 +150,7 @@ SETTINGS_SHAPE = Record(
                         "vars": Key(value_type=VARIABLES, description="Overrides keys in `vars`."),
                         "protected": Key(
                             value_type=Boolean(),
-                            description="Whether a dry run requires --yes.",
+                            description="Whether commands that write require --confirm, and a dry run --yes.",
                             default=default_of(Settings, "protected"),
                         ),
                         "tenancy": Key(value_type=_TENANCY, description="Overrides keys in `tenancy`."),
@@ -167,6 +167,11 @@ SETTINGS_SHAPE = Record(
                             value_type=Choice(tuple(policy.value for policy in PinPolicy)),
                             description="Whether a run refuses migrations that are not pinned; default: warn, or"
                             " required if the environment is protected.",
+                        ),
+                        "reason": Key(
+                            value_type=Choice(("optional", "required")),
+                            description="Whether commands that write to the history require --reason.",
+                            default="optional",
                         ),
                     },
                     noun="environment key",
@@ -309,7 +314,8 @@ def _merge_settings(
     root: Path, reader: Reader, fields: FieldValues, overrides: SettingsOverrides, environ: Mapping[str, str]
 ) -> Settings:
     environments: dict[str, FieldValues] = fields.get("environments", {})
-    environment = overrides.environment or environ.get("CONFITURE_ENV") or DEFAULT_ENVIRONMENT
+    named = overrides.environment or environ.get("CONFITURE_ENV")
+    environment = named or DEFAULT_ENVIRONMENT
     chosen = environments.get(environment)
     if chosen is None and environment != DEFAULT_ENVIRONMENT:
         names = sorted({*environments, DEFAULT_ENVIRONMENT})
@@ -325,10 +331,12 @@ def _merge_settings(
         environment=environment,
         project=fields.get("project"),
         is_named="project" in fields.values,
+        is_declared=bool(named) or chosen is not None,
         protected=bool(chosen and chosen.get("protected")),
         window_ms=chosen.get("window") if chosen else None,
         free_space_bytes=chosen.get("free_space") if chosen else None,
         pins=_build_pin_policy(chosen),
+        requires_reason=bool(chosen and chosen.get("reason") == "required"),
         database=_build_database_settings(sections, environment, reader.file, overrides, environ),
         migrations=root / fields.get("migrations"),
         schemas=root / fields.get("schemas"),

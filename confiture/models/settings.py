@@ -122,14 +122,20 @@ class Settings:
     """The name of the project's history in a database. A database can hold the histories of several projects."""
     is_named: bool = False
     """Whether the settings set the project name."""
+    is_declared: bool = False
+    """Whether an option or the settings name the environment. If not, it is the default environment."""
+    is_environment_known: bool = True
+    """Whether a confiture.yaml chooses the environment. If not, it is not compared with that of the database."""
     protected: bool = False
-    """Whether a dry run needs confirmation, because it acquires real locks and leaves dead rows."""
+    """Whether commands that write need the name of the environment, and a dry run needs confirmation."""
     window_ms: int | None = None
     """The time in which all migrations of a deployment should finish; None if it is not set."""
     free_space_bytes: int | None = None
     """The free disk space of the server, which SQL cannot read; None if it is not set."""
     pins: PinPolicy = PinPolicy.WARN
     """Whether a run refuses migrations that are not pinned."""
+    requires_reason: bool = False
+    """Whether commands that write to the history need a reason."""
     database: DatabaseSettings
     migrations: Path
     schemas: Path

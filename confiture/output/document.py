@@ -19,6 +19,8 @@ class Document(StrEnum):
     ADOPTION = "adoption"
     PINS = "pins"
     APPLIED = "applied"
+    HISTORY = "history"
+    IDENTITY = "identity"
     TENANT_MAP = "tenant_map"
     TENANT_ISOLATION = "tenant_isolation"
     LOCKS = "locks"

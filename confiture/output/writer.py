@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from confiture.models.backfills import BackfillState
     from confiture.models.findings import LintReport
     from confiture.models.grades import Assessment
+    from confiture.models.history_events import HistoryEvent
+    from confiture.models.identity import DatabaseIdentity, NameResolution
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
     from confiture.models.plan import PlannedMigration
@@ -76,6 +78,27 @@ class AdoptionSummary:
     migrations: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistorySummary:
+    """Events of a project's history, newest first; `environment` and `database` are the names to print."""
+
+    events: Sequence[HistoryEvent]
+    environment: str
+    database: str
+    project: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdentitySummary:
+    """The identities in a database, and how the session resolves names. The settings choose the other names."""
+
+    identities: Sequence[DatabaseIdentity]
+    resolution: NameResolution
+    environment: str
+    project: str
+    database: str
+
+
 class Writer:
     """A writer for one output format. A subclass implements a method for each document that the format supports."""
 
@@ -125,6 +148,14 @@ class Writer:
     def applied(self, texts: AppliedTexts) -> None:
         """Write the texts that an applied migration ran."""
         self._refuse(Document.APPLIED)
+
+    def history(self, summary: HistorySummary) -> None:
+        """Write the events of a history."""
+        self._refuse(Document.HISTORY)
+
+    def identity(self, summary: IdentitySummary) -> None:
+        """Write the identities in a database."""
+        self._refuse(Document.IDENTITY)
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write the tables and their tenant ownership."""

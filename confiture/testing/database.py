@@ -51,7 +51,9 @@ class ScratchDatabase:
     def for_project(cls, project: Project, name: str, url: str) -> ScratchDatabase:
         """Return the database at `url`, bound to the project."""
         database = replace(project.settings.database, url=url, url_from=_ORIGIN)
-        return cls(name=name, url=url, project=replace(project, settings=replace(project.settings, database=database)))
+        # the environment's protection is for its own database
+        settings = replace(project.settings, database=database, protected=False, requires_reason=False)
+        return cls(name=name, url=url, project=replace(project, settings=settings))
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
         """Open a connection. As a context manager, it commits on exit. All connections are closed after the test."""

@@ -11,7 +11,7 @@ from tests.support.servers import Database
 
 SECTIONS = re.split(r"\n## ", (REPOSITORY / "docs/json.md").read_text())
 # below them is what users name themselves
-OPEN = {"stats", "captures", "options", "shown", "key", "expected", "actual"}
+OPEN = {"details", "stats", "captures", "options", "shown", "key", "expected", "actual"}
 # those that other sections describe
 SHARED = {"`confiture.diagnostics`"}
 BORROWED = {
@@ -23,6 +23,8 @@ COMMANDS = (
     "migrate up",
     "migrate assess --dry-run",
     "migrate status",
+    "migrate history",
+    "identity show",
     "migrate show 002",
     "migrate down",
     "lint --fail-on never",
@@ -85,7 +87,7 @@ def test_every_key_is_described(shop_18: Project, database_18: Database) -> None
     query = "SELECT id, tenant_id FROM w_a WHERE id BETWEEN 2 AND 12"
     documents.append(shop_18.run("reconcile", "r_a", "--sql", query, "--format", "json", expect=1).json)
     documents.append(shop_18.run("tenancy", "prove", "--format", "json").json)
-    assert len({document["format"] for document in documents}) == 12
+    assert len({document["format"] for document in documents}) == 14
     for document in documents:
         form = document["format"]
         assert set(_keys(document)) - _described(form) == set(), form

@@ -15,6 +15,7 @@ from tests.support.faults import (
     OURS,
     Gone,
     assert_ended,
+    assert_events_agree,
     assert_told_truly,
     at,
     effects,
@@ -125,6 +126,7 @@ def test_a_fault_at_every_event_on_the_way_down(shop_18: Project, database_18: D
             ran = migrate_down(shop_18, at(number, action), to="0")
         except Gone:
             ran = Ran()
+        assert_events_agree(database_18)
         reverting = [version for version, state in history(database_18) if state == "reverting"]
         assert ran.code != 4 or not reverting
         assert ran.code != 5 or reverting or "committed" in ran.codes
@@ -144,6 +146,7 @@ def test_a_killed_process_at_every_event(shop_18: Project, database_18: Database
     write(shop_18)
     for number in sample(range(1, number_of_events(shop_18, database_18) + 1)):
         assert kill_at(number, shop_18.root, database_18.url) == -signal.SIGKILL
+        assert_events_agree(database_18)
         migrate_up(shop_18, lock_wait_ms=60_000).expect(0)
         assert_ended(database_18)
         reset(database_18)

@@ -118,7 +118,8 @@ class Author:
 @pytest.mark.parametrize("seed", seeds(2))
 def test_a_replay_equals_the_database_whatever_was_edited(shop_18: Project, database_18: Database, seed: int) -> None:
     shop_18.write("confiture.yaml", "environments: {strict: {pins: required}, lenient: {pins: warn}}")
-    author = Author(shop_18, generator(seed), "strict" if seed % 2 else "lenient")
+    shop_18.environ["CONFITURE_ENV"] = environment = "strict" if seed % 2 else "lenient"
+    author = Author(shop_18, generator(seed), environment)
     for _ in range(_EDITS):
         author.edit()
         author.up()

@@ -307,7 +307,9 @@ def test_the_first_migration_cannot_take_the_schema(shop: Project, database: Dat
     shop.migration("001_b", "ddl: [{sql: CREATE SCHEMA confiture CREATE TABLE t1 (id int)}]\n")
     for command in ("up --dry-run", "up"):
         assert "error[schema-clash]" in shop.run("migrate", *command.split(), expect=4).err
-    assert database.value("SELECT to_regnamespace('confiture')") is None
+    # the run is recorded, in a schema of its own
+    assert database.value("SELECT to_regclass('confiture.t1')") is None
+    assert database.rows("SELECT event FROM confiture.history_events") == [("planned",), ("failed",)]
 
 
 def test_a_hook_leaves_the_schema_alone(shop: Project, database: Database) -> None:
@@ -330,7 +332,9 @@ def test_a_hook_leaves_the_schema_alone(shop: Project, database: Database) -> No
     )
     for command in ("up --dry-run", "up"):
         assert "error[schema-clash]" in shop.run("migrate", *command.split(), expect=4).err
-    assert database.value("SELECT to_regnamespace('confiture')") is None
+    # the run is recorded, in a schema of its own
+    assert database.value("SELECT to_regclass('confiture.t1')") is None
+    assert database.rows("SELECT event FROM confiture.history_events") == [("planned",), ("failed",)]
 
 
 @pytest.mark.parametrize(

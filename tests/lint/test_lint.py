@@ -20,7 +20,6 @@ from confiture.lint.engine.replay import NOT_FOLLOWED, RULE_FAILED
 from confiture.lint.plan import lint_plan
 from confiture.lint.project import LintOptions, catalog_from_files, lint_project
 from confiture.models.catalog import Catalog, QualifiedName, Table, TableColumn
-from confiture.models.history import HistoryKey
 from confiture.plan.project import load_project
 from tests.support.engine import migrate_up, wait_until
 from tests.support.linting import INDEX, KEY, lint, settings, told, told_by
@@ -340,10 +339,11 @@ def test_a_live_schema_is_judged_with_the_migrations_that_it_has_not(shop: Proje
     shop.run("lint", "--live", "--fix", expect=2)
 
 
-def test_the_sizes_and_the_version_of_a_database_are_known(database_18) -> None:
+def test_the_sizes_and_the_version_of_a_database_are_known(shop_18: Project, database_18) -> None:
     database_18.execute("CREATE TABLE w_a (x int); INSERT INTO w_a SELECT generate_series(1, 500)")
     database_18.execute("ANALYZE w_a")
-    facts = read_database_facts(Target(conninfo=database_18.url, label="x", origin="y"), HistoryKey(project="default"))
+    target = Target(conninfo=database_18.url, label="x", origin="y")
+    facts = read_database_facts(target, load_settings(shop_18.root, SettingsOverrides(), {}))
     assert facts.version == 18
     assert {str(name): rows for name, rows in facts.table_rows.items()} == {"w_a": 500}
     assert facts.applied == frozenset()

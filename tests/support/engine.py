@@ -123,14 +123,13 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 
 def nothing_remains(database: Database) -> bool:
-    """Whether the database is as empty as it was made."""
-    return (
-        database.rows(
-            "SELECT nspname::text FROM pg_namespace WHERE nspname = 'confiture'"
-            " UNION ALL SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-        )
-        == []
-    )
+    """Whether the database is as empty as it was made, apart from the record of what failed."""
+    if database.value("SELECT to_regclass('confiture.migrations')") is not None:
+        recorded = "SELECT 1 FROM confiture.migrations UNION ALL SELECT 1 FROM confiture.journal"
+        events = {event for (event,) in database.rows("SELECT event FROM confiture.history_events")}
+        if database.rows(recorded) or not events & {"failed", "stopped"}:
+            return False
+    return database.rows("SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace") == []
 
 
 def history(database: Database) -> list[tuple]:

@@ -48,11 +48,32 @@ def assert_ended(database: Database) -> None:
     assert history(database) == [("001", "applied"), ("002", "applied"), ("003", "applied")]
     assert database.rows("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'") == []
     assert database.rows("SELECT 1 FROM confiture.journal WHERE state <> 'done'") == []
+    assert_events_agree(database)
+
+
+def assert_events_agree(database: Database) -> None:
+    """The last event that ended each attempt is what the history says, once for each attempt."""
+    if database.value("SELECT to_regclass('confiture.history_events')") is None:
+        return
+    applied = database.rows("SELECT version, attempt FROM confiture.migrations WHERE state = 'applied'")
+    ends = database.rows(
+        "SELECT DISTINCT ON (version) version, attempt, event FROM confiture.history_events"
+        " WHERE event IN ('applied', 'undone', 'baselined') ORDER BY version, number DESC"
+    )
+    reverting = {version for version, state in history(database) if state == "reverting"}
+    ended = ((version, attempt) for version, attempt, event in ends if event != "undone" and version not in reverting)
+    assert sorted(applied) == sorted(ended)
+    twice = (
+        "SELECT attempt, event FROM confiture.history_events WHERE event IN ('applied', 'undone')"
+        " GROUP BY 1, 2 HAVING count(*) > 1"
+    )
+    assert database.rows(twice) == []
 
 
 def assert_told_truly(ran: Ran, database: Database) -> None:
     """Holds the exit code and the messages against what is in the database."""
     unfinished = [version for version, state in history(database) if state != "applied"]
+    assert_events_agree(database)
     if ran.code in (1, 4):
         assert not unfinished, "it said that nothing remains"
         assert effects(database) in ("", "a", "abcd", "abcde")

@@ -30,6 +30,16 @@ def storable_name(connection: psycopg.Connection[Any], name: str) -> str:
     return name if _server_encoding(connection) in _WITH_ELLIPSIS else name.replace(_ELLIPSIS, "...")
 
 
+def storable_text(connection: psycopg.Connection[Any], text: str) -> str:
+    """Return text about a run, with escapes such as `\\u2603` if the database is not in UTF-8.
+
+    Such text must never make a migration fail.
+    """
+    if _server_encoding(connection) == _UTF8:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
 def _server_encoding(connection: psycopg.Connection[Any]) -> str:
     return connection.info.parameter_status("server_encoding") or _UTF8
 

@@ -166,6 +166,7 @@ class HistoryStore:
 
     def rename(self, new: str) -> int:
         """Rename the history's project. Return the number of migrations in the history."""
+        self._connection.execute(query("rename_identity"), {"old": self.key.project, "new": new})
         return self._connection.execute(query("rename_project"), {"old": self.key.project, "new": new}).rowcount
 
     def read_journal(self, attempt: str) -> dict[int, JournalEntry]:
@@ -272,14 +273,17 @@ class HistoryStore:
         steps: Sequence[Mapping[str, object]],
         duration_ms: float,
         chain_checksum: str,
+        event: Mapping[str, Any],
     ) -> None:
-        """Record a migration as applied together with its only segment.
+        """Record a migration as applied together with its only segment and its event.
 
-        The effect is the same as calling `record_segment` and `insert_applied`.
+        The effect is the same as calling `record_segment` and `insert_applied`, and recording the event. `event`
+        contains the parameters of the event.
         """
         self._connection.execute(
             query("record_applied"),
             {
+                **event,
                 **self.key.parameters,
                 **self._store_migration(plan),
                 **_segment_parameters(plan, segment, attempt, duration_ms),

@@ -27,7 +27,7 @@ SELECT current_setting('server_version_num')::int AS version_number,
        current_setting('default_transaction_read_only')::bool AS read_only,
        pg_backend_pid() AS backend_pid,
        quote_ident(current_database()) AS database,
-       current_setting('search_path') AS search_path,
+       current_setting('search_path') AS search_path, current_schema()::text AS schema_name,
        current_user::text AS role;
 
 -- name: state_schema
@@ -400,6 +400,101 @@ SELECT EXISTS (
     WHERE j.of_project = %(project)s AND j.of_target = %(target)s
 ) AS has_journal;
 
+-- name: identities
+SELECT project, target, environment, is_declared, is_protected, schema_name, search_path, to_json(since) AS since, set_by
+FROM confiture.identity
+ORDER BY project, target;
+
+-- name: record_identity
+-- A declared environment replaces the default environment. Protection is only ever added.
+INSERT INTO confiture.identity AS i
+    (project, target, environment, is_declared, is_protected, schema_name, search_path)
+VALUES
+    (%(project)s, %(target)s, %(environment)s, %(is_declared)s, %(is_protected)s, %(schema_name)s, %(search_path)s)
+ON CONFLICT (project, target) DO UPDATE
+SET environment = excluded.environment, is_declared = excluded.is_declared,
+    is_protected = i.is_protected OR excluded.is_protected, since = clock_timestamp(), set_by = session_user
+WHERE (excluded.is_declared AND NOT i.is_declared) OR (excluded.is_protected AND NOT i.is_protected);
+
+-- name: set_identity
+INSERT INTO confiture.identity
+    (project, target, environment, is_declared, is_protected, schema_name, search_path)
+VALUES
+    (%(project)s, %(target)s, %(environment)s, %(is_declared)s, %(is_protected)s, %(schema_name)s, %(search_path)s)
+ON CONFLICT (project, target) DO UPDATE
+SET environment = excluded.environment, is_declared = excluded.is_declared, is_protected = excluded.is_protected,
+    schema_name = excluded.schema_name, search_path = excluded.search_path, since = clock_timestamp(),
+    set_by = session_user;
+
+-- name: record_schema
+-- A migration may have created or dropped the first schema on the search path. The migration may also have changed the
+-- search path of this transaction, so do not use current_schema().
+UPDATE confiture.identity AS i
+SET schema_name = r.schema_name, search_path = %(search_path)s
+FROM (
+    SELECT (
+        SELECT n.nspname::text
+        FROM unnest(%(search_path)s::text[]) WITH ORDINALITY AS path (name, position)
+        JOIN pg_namespace n ON n.nspname = path.name AND has_schema_privilege(n.oid, 'USAGE')
+        ORDER BY path.position
+        LIMIT 1
+    ) AS schema_name
+) AS r
+WHERE i.project = %(project)s AND i.target = %(target)s AND i.schema_name IS DISTINCT FROM r.schema_name;
+
+-- name: record_event
+INSERT INTO confiture.history_events
+    (project, target, event, environment, version, name, run, attempt, os_user, host, process, ci_run, ci_actor, commit,
+     is_dirty, tool_version, reason, predicted_ms, low_ms, high_ms, duration_ms, details)
+VALUES
+    (%(project)s, %(target)s, %(event)s, %(environment)s, %(version)s, %(name)s, %(run)s, %(attempt)s, %(os_user)s, %(host)s,
+     %(process)s, %(ci_run)s, %(ci_actor)s, %(commit)s, %(is_dirty)s, %(tool_version)s, %(reason)s, %(predicted_ms)s,
+     %(low_ms)s, %(high_ms)s,
+     CASE WHEN %(event)s = 'applied' OR %(event)s = 'undone'
+          THEN coalesce(
+              %(duration_ms)s, (SELECT sum(j.duration_ms) FROM confiture.journal j WHERE j.attempt = %(attempt)s))
+          ELSE %(duration_ms)s END,
+     %(details)s);
+
+-- name: record_planned
+-- now(): if this is the first run, these rows are inserted together with the first segment.
+INSERT INTO confiture.history_events
+    (project, target, at, event, environment, version, name, run, os_user, host, process, ci_run, ci_actor, commit, is_dirty,
+     tool_version, reason, details)
+SELECT %(project)s, %(target)s, now(), %(event)s, %(environment)s, m.version, m.name, %(run)s, %(os_user)s, %(host)s,
+       %(process)s, %(ci_run)s, %(ci_actor)s, %(commit)s, %(is_dirty)s, %(tool_version)s, %(reason)s, %(details)s
+FROM unnest(%(versions)s::text[], %(names)s::text[]) WITH ORDINALITY AS m (version, name, position)
+ORDER BY m.position;
+
+-- name: events
+-- Newest first, including the events that happened under the former names of the project, and without those of another
+-- project that had this name before.
+WITH RECURSIVE names (project, before) AS (
+    SELECT %(project)s::text, 9223372036854775807
+    UNION
+    SELECT e.details ->> 'project', e.number
+    FROM names n
+    JOIN confiture.history_events e ON e.project = n.project AND e.number < n.before
+    WHERE e.event = 'adopted' AND e.target = %(target)s
+),
+bounds AS (
+    SELECT n.project, n.before, (
+        SELECT coalesce(max(e.number), 0)
+        FROM confiture.history_events e
+        WHERE e.event = 'adopted' AND e.target = %(target)s AND e.details ->> 'project' = n.project AND e.number < n.before
+    ) AS after
+    FROM names n
+)
+SELECT e.number, to_json(e.at) AS at, e.event, e.environment, e.version, e.name, e.run::text AS run,
+       e.attempt::text AS attempt, e.role, e.os_user, e.host, e.process, e.ci_run, e.ci_actor, e.commit, e.is_dirty,
+       e.tool_version, e.reason, e.predicted_ms, e.low_ms, e.high_ms, e.duration_ms, e.details
+FROM bounds b
+JOIN confiture.history_events e ON e.project = b.project AND e.number < b.before AND e.number > b.after
+WHERE e.target = %(target)s
+  AND (%(event)s::text IS NULL OR e.event = %(event)s)
+  AND (%(since)s::timestamptz IS NULL OR e.at >= %(since)s)
+ORDER BY e.number DESC;
+
 -- name: record_prediction
 INSERT INTO confiture.predictions
     (project, target, attempt, version, predicted_ms, low_ms, high_ms, runs, measured_ms)
@@ -477,14 +572,23 @@ VALUES
      %(steps)s, %(duration_ms)s);
 
 -- name: record_applied
--- Insert a migration together with its only segment. This saves a round trip for most migrations. The migration started
--- with this transaction.
+-- Insert a migration together with its only segment and its event. This saves round trips for most migrations. The
+-- migration started with this transaction.
 WITH segment AS (
     INSERT INTO confiture.journal
         (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
     VALUES
         (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(direction)s, 'done', %(fingerprint)s,
          %(segment_steps)s, %(duration_ms)s)
+),
+event AS (
+    INSERT INTO confiture.history_events
+        (project, target, event, environment, version, name, run, attempt, os_user, host, process, ci_run, ci_actor, commit,
+         is_dirty, tool_version, reason, predicted_ms, low_ms, high_ms, duration_ms, details)
+    VALUES
+        (%(project)s, %(target)s, %(event)s, %(environment)s, %(version)s, %(name)s, %(run)s, %(attempt)s, %(os_user)s,
+         %(host)s, %(process)s, %(ci_run)s, %(ci_actor)s, %(commit)s, %(is_dirty)s, %(tool_version)s, %(reason)s,
+         %(predicted_ms)s, %(low_ms)s, %(high_ms)s, %(duration_ms)s, %(details)s)
 )
 INSERT INTO confiture.migrations
     (project, target, version, name, state, origin, attempt, checksum, chain, steps, texts, inputs, started_at,
@@ -507,6 +611,20 @@ SELECT pg_advisory_xact_lock(%(key)s);
 SELECT pg_get_userbyid(c.relowner) AS owner, pg_has_role(c.relowner, 'USAGE') AS is_ours
 FROM pg_class c
 WHERE c.oid = to_regclass('confiture.format');
+
+-- name: rename_identity
+-- If both names have an identity, the stricter protection stays.
+WITH former AS (
+    DELETE FROM confiture.identity WHERE project = %(old)s
+    RETURNING target, environment, is_declared, is_protected, schema_name, search_path, since, set_by
+)
+INSERT INTO confiture.identity AS i
+    (project, target, environment, is_declared, is_protected, schema_name, search_path, since, set_by)
+SELECT %(new)s, target, environment, is_declared, is_protected, schema_name, search_path, since, set_by FROM former
+ON CONFLICT (project, target) DO UPDATE
+SET environment = excluded.environment, is_declared = excluded.is_declared,
+    is_protected = i.is_protected OR excluded.is_protected, schema_name = excluded.schema_name,
+    search_path = excluded.search_path, since = excluded.since, set_by = excluded.set_by;
 
 -- name: rename_project
 WITH journal AS (UPDATE confiture.journal SET project = %(new)s WHERE project = %(old)s),

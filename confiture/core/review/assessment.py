@@ -16,6 +16,7 @@ from confiture.core.db.connection import (
     set_lock_timeout,
 )
 from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.identity_store import check_identity
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.other_histories import reject_other_history
 from confiture.core.db.queries import query
@@ -112,6 +113,7 @@ def assess_plan(
     set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
     store = HistoryStore(connection, project.settings.history)
     is_installed = store.is_installed(only_reads=True)
+    check_identity(connection, project.settings)
     history = store.read_history() if is_installed else ()
     if is_installed and not history:
         reject_other_history(project, store)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 
 from confiture.core.db.errors import StepFailed
 from confiture.core.run.context import LockedPlan, MigrationProgress, RunContext
+from confiture.core.run.event_recorder import EventRecorder
 from confiture.core.run.failure_report import classify_failure, read_actual_progress
 from confiture.core.run.resume import find_interrupted
 from confiture.core.run.runner import MigrationRunner, last_chain_checksum
@@ -29,18 +32,18 @@ class Applier:
     def run(self, locked_plan: LockedPlan) -> None:
         """Commit the plan. Raise an error that reports what failed and what is committed."""
         plan, history = locked_plan.plan, locked_plan.history
-        runner = MigrationRunner(
-            self._context,
-            self._session,
-            locked_plan.lock,
-            last_chain_checksum(history, CHAIN_START),
-            self._load_predictions(plan),
-        )
+        predictions = self._load_predictions(plan)
+        events = EventRecorder(self._context, plan, predictions)
+        link = last_chain_checksum(history, CHAIN_START)
+        runner = MigrationRunner(self._context, self._session, locked_plan.lock, link, predictions, events)
         try:
             runner.apply(plan, find_interrupted(self._context.store, history, plan.direction))
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
             actual = read_actual_progress(error, runner.progress, self._context, self._session)
             failure = classify_failure(error, actual)
+            duration_ms = (time.perf_counter() - runner.started_at) * 1000
+            lock, was_installed = locked_plan.lock, runner.is_installed
+            events.record_failure(failure, actual, duration_ms, lock, was_installed=was_installed)
             self._after_failure(runner, actual.progress, failure.diagnostics[0])
             raise failure from error
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from confiture.core.db.connection import Connection, ConnectionTarget
 from confiture.core.db.errors import OVER_BUDGET, RETRYABLE
+from confiture.core.db.event_log import EventLog
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.migration_lock import MigrationLock
 from confiture.core.state_machine import StateMachine
 from confiture.models.events import Emit
 from confiture.models.history import AppliedMigration
+from confiture.models.identity import WriteRequest
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.settings import Settings
 from confiture.models.tenancy_proofs import DEFAULT_TENANTS
@@ -71,13 +73,14 @@ class PlanCheck(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunMode:
-    """The mode of a run: the direction, and whether it is a dry run."""
+    """The mode of a run: the direction, whether it is a dry run, and what the caller of a real run states."""
 
     direction: Direction
     dry_run: bool
     rehearsal: DryRunOptions
     guard: PlanCheck | None = None
     """Refuses to run anything that differs from a saved plan."""
+    request: WriteRequest = field(default_factory=WriteRequest)
 
     @property
     def purpose(self) -> str:
@@ -92,13 +95,17 @@ class RunMode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
-    """The context of a whole run: the project, the database, the database connection, and the event receiver."""
+    """The context of a whole run: the project, the database, the database connection, and the event receiver.
+
+    `log` writes the events of the history.
+    """
 
     project: PlannedProject
     target: ConnectionTarget
     connection: Connection
     mode: RunMode
     emit: Emit
+    log: EventLog
 
     @property
     def settings(self) -> Settings:

@@ -16,6 +16,7 @@ from confiture.core.db.migration_lock import MigrationLock
 from confiture.core.reconcile.proof_records import record_proofs
 from confiture.core.run.concurrent_ddl import clean_up_failed_statement, is_already_done, needs_intent
 from confiture.core.run.context import MigrationProgress, RecordState, RunContext
+from confiture.core.run.event_recorder import EventRecorder
 from confiture.core.run.history_errors import history_errors_translated
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
@@ -23,6 +24,7 @@ from confiture.errors import ConfitureError, Diagnostic
 from confiture.models.backfills import PROGRESS_LOST
 from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
 from confiture.models.history import AppliedMigration, HistoryOrigin
+from confiture.models.history_events import HistoryEventKind
 from confiture.models.plan import (
     Direction,
     Plan,
@@ -54,8 +56,10 @@ class MigrationRunner:
         lock: MigrationLock,
         chain_checksum: str,
         predictions: Mapping[str, Prediction],
+        events: EventRecorder,
     ) -> None:
         self._predictions = predictions
+        self._events = events
         self._context = context
         self._session = session
         self._connection = context.connection
@@ -67,6 +71,13 @@ class MigrationRunner:
         self._content: SchemaContent | None = None
         self.progress: MigrationProgress | None = None
         """The running or failed migration; None between migrations."""
+        self.started_at = time.perf_counter()
+        """When that migration started, as `perf_counter` counts."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the history tables exist in the current format."""
+        return self._is_installed
 
     def apply(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
         """Commit the plan, segment by segment.
@@ -74,7 +85,10 @@ class MigrationRunner:
         `resume_points` are the migrations left incomplete by earlier runs, by version. Raise StepFailed, psycopg.Error
         or ConfitureError; `progress` then describes what is committed.
         """
-        if not self._is_installed:
+        if self._is_installed:
+            with self._connection.transaction(), history_errors_translated():
+                self._events.record_plan()
+        else:
             self._store.check_privileges()
         note = stray_note(self._schema_content())
         if note:
@@ -121,10 +135,13 @@ class MigrationRunner:
             state = RecordState.INTENDED if resume_point.has_intent else RecordState.BEGUN
             progress = MigrationProgress(plan, resume_point.attempt, resume_point.committed_segments, state)
         self.progress = progress
-        started = time.perf_counter()
+        self.started_at = time.perf_counter()
         self._emit(
             MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed_segments)
         )
+        if resume_point:
+            with history_errors_translated():
+                self._events.record(HistoryEventKind.RESUMED, progress)
         if plan.direction is Direction.DOWN and self._is_installed:
             # A backfill's captured changes refer to what is being reverted, and its triggers would be left behind.
             self._session.run_with_retries(
@@ -141,7 +158,7 @@ class MigrationRunner:
         if plan.direction is Direction.UP:
             self._chain_checksum = self._next_chain_checksum(plan)
         self.progress = None
-        duration_ms = (time.perf_counter() - started) * 1000
+        duration_ms = (time.perf_counter() - self.started_at) * 1000
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
         self._accept_changes(plan)
 
@@ -192,7 +209,9 @@ class MigrationRunner:
         plan, attempt, rows = progress.plan, progress.attempt, _to_rows(records)
         record_proofs(self._connection, self._store.key, attempt, plan.version, segment.number, records)
         if plan.direction is Direction.UP and _is_whole_migration(plan, segment) and not progress.is_begun:
-            self._store.record_applied(plan, segment, attempt, rows, duration_ms, self._next_chain_checksum(plan))
+            link, event = self._next_chain_checksum(plan), self._events.applied_parameters(progress, duration_ms)
+            self._store.record_applied(plan, segment, attempt, rows, duration_ms, link, event)
+            self._events.record_schema()
             self._record_prediction(progress)
         else:
             self._store.record_segment(plan, segment, attempt, rows, duration_ms)
@@ -325,6 +344,7 @@ class MigrationRunner:
     def _install_history(self) -> None:
         if not self._is_installed:
             self._store.install()
+            self._events.record_plan()
 
     def _record_start(self, progress: MigrationProgress, segment: Segment) -> None:
         """Record the start of a migration that has several segments or a single one outside a transaction."""
@@ -338,6 +358,7 @@ class MigrationRunner:
             self._store.mark_reverting(plan.version, progress.attempt)
 
     def _finish_if_last(self, progress: MigrationProgress, segment: Segment, duration_ms: float) -> None:
+        self._events.record_schema()
         if segment is progress.plan.segments[-1]:
             self._finish(progress, duration_ms)
 
@@ -345,18 +366,21 @@ class MigrationRunner:
         plan = progress.plan
         if plan.direction is Direction.DOWN:
             self._store.delete(plan.version)
-        elif progress.is_begun or plan.segments:
+            self._events.record(HistoryEventKind.UNDONE, progress)
+            return
+        if progress.is_begun or plan.segments:
             self._store.mark_applied(plan, progress.attempt, self._next_chain_checksum(plan))
         else:
             self._store.insert_applied(
                 plan, progress.attempt, self._next_chain_checksum(plan), HistoryOrigin.RUN, duration_ms
             )
+        self._events.record(HistoryEventKind.APPLIED, progress, None if plan.segments else duration_ms)
         self._record_prediction(progress)
 
     def _record_prediction(self, progress: MigrationProgress) -> None:
         plan = progress.plan
         prediction = self._predictions.get(plan.version)
-        if prediction and plan.direction is Direction.UP:
+        if prediction:
             self._store.record_prediction(prediction, progress.attempt)
 
     def _next_chain_checksum(self, plan: PlannedMigration) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from confiture.core.db.connection import ConnectionTarget, connect_for_query, set_lock_timeout
+from confiture.core.db.identity_store import check_identity
 from confiture.core.db.introspection import read_catalog
 from confiture.core.tenancy.statement_prover import prove_statement
 from confiture.core.tenancy.statements import provable_statements, to_proved_statement
@@ -39,6 +40,7 @@ def prove_project(
     settings = project.settings
     proved_statements: list[ProvedStatement] = []
     with connect_for_query(database, "tenancy prove", "the database cannot be queried") as connection:
+        check_identity(connection, settings)
         set_lock_timeout(connection, settings.database.lock_timeout_ms)
         catalog = read_catalog(connection)
         with connection.transaction(force_rollback=True):
@@ -73,5 +75,6 @@ def ownership_from_files(settings: Settings, variables: Mapping[str, Any]) -> Te
 def ownership_from_database(settings: Settings, database: ConnectionTarget) -> TenancyMap:
     """Classify the tables in a database. Raise DatabaseUnavailable."""
     with connect_for_query(database, "tenancy map", "the schema cannot be read") as connection:
+        check_identity(connection, settings)
         set_lock_timeout(connection, settings.database.lock_timeout_ms)
         return classify_tables(read_catalog(connection), settings.tenancy, database.label)

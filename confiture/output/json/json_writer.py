@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
-from confiture.output.writer import AdoptionSummary, LintSummary, StatusSummary, Writer
+from confiture.output.writer import (
+    AdoptionSummary,
+    HistorySummary,
+    IdentitySummary,
+    LintSummary,
+    StatusSummary,
+    Writer,
+)
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
@@ -90,6 +97,18 @@ class JsonWriter(Writer):
         from confiture.output.json.status import applied_document
 
         self._write(applied_document(texts))
+
+    def history(self, summary: HistorySummary) -> None:
+        """Write `confiture.history`."""
+        from confiture.output.json.history import history_document
+
+        self._write(history_document(summary))
+
+    def identity(self, summary: IdentitySummary) -> None:
+        """Write `confiture.identity`."""
+        from confiture.output.json.history import identity_document
+
+        self._write(identity_document(summary))
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write `confiture.tenancy`."""

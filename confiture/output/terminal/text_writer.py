@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from confiture.errors import Diagnostic
 from confiture.output.terminal.console import print_diagnostics, stderr_console, stdout_console
-from confiture.output.writer import AdoptionSummary, LintSummary, StatusSummary, Writer
+from confiture.output.writer import (
+    AdoptionSummary,
+    HistorySummary,
+    IdentitySummary,
+    LintSummary,
+    StatusSummary,
+    Writer,
+)
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
@@ -106,6 +113,18 @@ class TextWriter(Writer):
         from confiture.output.terminal.applied_texts import format_applied_texts
 
         self.context.write(format_applied_texts(texts))
+
+    def history(self, summary: HistorySummary) -> None:
+        """Write a line for each event."""
+        from confiture.output.terminal.history import print_history
+
+        print_history(stdout_console(), summary)
+
+    def identity(self, summary: IdentitySummary) -> None:
+        """Write a row for each project."""
+        from confiture.output.terminal.identity import print_identity
+
+        print_identity(stdout_console(), summary)
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write a row for each table."""
