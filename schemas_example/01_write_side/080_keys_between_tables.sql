@@ -19,12 +19,17 @@ ALTER TABLE w_payments
     ADD CONSTRAINT w_payments_order_id_fkey
         FOREIGN KEY (tenant_id, order_id) REFERENCES w_orders (tenant_id, id);
 
-CREATE INDEX w_shipments_order_ref_idx ON w_shipments (tenant_id, order_ref);
+CREATE INDEX w_shipments_order_id_idx ON w_shipments (tenant_id, order_id);
 ALTER TABLE w_shipments
-    ADD CONSTRAINT w_shipments_order_ref_fkey
-        FOREIGN KEY (tenant_id, order_ref) REFERENCES w_orders (tenant_id, id);
+    ADD CONSTRAINT w_shipments_order_id_fkey
+        FOREIGN KEY (tenant_id, order_id) REFERENCES w_orders (tenant_id, id);
 
 CREATE INDEX w_order_events_order_id_idx ON w_order_events (tenant_id, order_id);
 ALTER TABLE w_order_events
     ADD CONSTRAINT w_order_events_order_id_fkey
+        FOREIGN KEY (tenant_id, order_id) REFERENCES w_orders (tenant_id, id);
+
+-- The index of this foreign key is in 04_indexes/020_order_notes_order.sql.
+ALTER TABLE w_order_notes
+    ADD CONSTRAINT w_order_notes_order_id_fkey
         FOREIGN KEY (tenant_id, order_id) REFERENCES w_orders (tenant_id, id);

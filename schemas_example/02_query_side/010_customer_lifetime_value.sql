@@ -9,6 +9,7 @@ CREATE TABLE r_customer_lifetime_value (
     order_count     bigint         NOT NULL,
     first_order_at  timestamptz,
     last_order_at   timestamptz,
+    tier            text           NOT NULL DEFAULT 'bronze',
     CONSTRAINT r_customer_lifetime_value_pkey PRIMARY KEY (id),
     -- One row per customer; the account page finds the row by this key.
     CONSTRAINT r_customer_lifetime_value_customer_key UNIQUE (tenant_id, customer_id)
@@ -18,3 +19,4 @@ COMMENT ON TABLE r_customer_lifetime_value IS 'What a customer has spent, one ro
 COMMENT ON COLUMN r_customer_lifetime_value.tenant_id IS 'The shop';
 COMMENT ON COLUMN r_customer_lifetime_value.total_spent IS 'Sum of all orders that were not cancelled';
 COMMENT ON COLUMN r_customer_lifetime_value.order_count IS 'How many orders that is';
+COMMENT ON COLUMN r_customer_lifetime_value.tier IS 'gold, silver or bronze: where the largest jumps in spending are, shop by shop';
