@@ -1,7 +1,9 @@
 CREATE TABLE w_shipments (
     id             bigint GENERATED ALWAYS AS IDENTITY,
     tenant_id      bigint      NOT NULL,
-    order_id       bigint      NOT NULL,
+    -- Migration 005 renamed the column. PostgreSQL 18 names NOT NULL constraints, and
+    -- a renamed column keeps the name.
+    order_id       bigint      CONSTRAINT w_shipments_order_ref_not_null NOT NULL,
     carrier        text        NOT NULL,
     tracking_code  text        NOT NULL,
     shipped_at     timestamptz NOT NULL DEFAULT now(),

@@ -60,11 +60,11 @@ def test_the_whole_example_and_the_tutorial_are_as_promised(tmp_path: Path, data
         "SELECT (SELECT count(*) >= 20 FROM w_tenants), (SELECT count(*) >= 20000 FROM w_customers),"
         " (SELECT count(*) >= 200000 FROM w_orders), (SELECT count(*) FROM r_customer_lifetime_value) = 20000"
     ) == [(True, True, True, True)]
-    up, _, lint, dry_run, mended, rehearsed, applied = _typed(project, "Add a read model")
+    up, _, lint, dry_run, fixed, rehearsed, pinned, applied, compared = _typed(project, "Add a read model")
     assert "Nothing to do" in up.out
     assert (lint.code, "error[tenant_grouping]" in lint.out) == (1, True)
     assert (dry_run.code, "r_payment_methods mix tenants" in dry_run.out) == (1, True)
-    assert [mended.code, rehearsed.code, applied.code] == [0, 0, 0]
+    assert [result.code for result in (fixed, rehearsed, pinned, applied, compared)] == [0, 0, 0, 0, 0]
     assert "1 isolated" in rehearsed.out
     assert database_18.value("SELECT count(DISTINCT tenant_id) FROM r_payment_methods") == 24
     _, broken, unproved = _typed(project, "Break a backfill")
