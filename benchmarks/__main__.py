@@ -14,6 +14,7 @@ from benchmarks import (
     backfill,
     backfill_chaos,
     blocking,
+    build,
     dry_run,
     lint,
     nothing_pending,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "backfill": backfill.run,
     "backfill-chaos": backfill_chaos.run,
     "lint": lint.run,
+    "build": build.run,
     "tenancy": tenancy.run,
 }
 

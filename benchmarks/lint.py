@@ -16,8 +16,8 @@ _LARGER = 10
 
 def run(bench: Bench) -> Result:
     """The same project by each linter; confiture and squawk also with ten times the files."""
-    folder = _project(bench, 1)
-    larger = _project(bench, _LARGER)
+    folder = make_project(bench, 1)
+    larger = make_project(bench, _LARGER)
     own = ConfitureLint(bench.confiture)
     times = f"{_LARGER} times the files"
     contenders = [
@@ -42,7 +42,8 @@ def run(bench: Bench) -> Result:
     )
 
 
-def _project(bench: Bench, scale: int) -> Path:
+def make_project(bench: Bench, scale: int) -> Path:
+    """The folder of the large project, with `scale` times the usual files."""
     folder = bench.server.folder / f"lint_{scale}"
     if not folder.exists():
         # a process of its own: what this one has had of memory counts as that of the programs that it starts

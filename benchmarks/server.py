@@ -48,6 +48,12 @@ class Server:
         if found != count:
             raise CommandFailed(f"left {found} tables, not {count}")
 
+    def require_some_tables(self, database: str) -> None:
+        """Raises CommandFailed if the database has no table in public."""
+        with psycopg.connect(self.url(database)) as connection:
+            if not connection.execute("SELECT FROM pg_tables WHERE schemaname = 'public'").rowcount:
+                raise CommandFailed("left no table")
+
     def settings(self) -> dict[str, str]:
         """The settings that durability and speed depend on."""
         with psycopg.connect(self.url("postgres")) as connection:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from confiture import __version__
-from confiture.cli import backfill, db, diff, identity, lint, locks, migrate, project, reconcile, tenancy
+from confiture.cli import backfill, build, db, diff, identity, lint, locks, migrate, project, reconcile, tenancy
 from confiture.cli.context import CommandContext
 from confiture.cli.protection import reads_database
 from confiture.cli.streams import tolerant_streams
@@ -35,6 +35,7 @@ app.add_typer(db.app, name="db", short_help="Manage the embedded PostgreSQL serv
 app.command(short_help="Create a new project.")(project.init)
 app.command(short_help="Create a new migration.")(project.new)
 app.command(short_help="Print the JSON Schema for the YAML files.")(project.schema)
+app.command(short_help="Build the schema files in an empty database.")(build.build)
 app.command(short_help="Lint the schema and the migrations.")(lint.lint)
 app.command(short_help="Compare the schema files with a database.")(diff.diff)
 app.command(short_help="Write schema files from a database.")(diff.pull)

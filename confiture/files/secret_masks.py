@@ -11,7 +11,7 @@ from confiture.files.schema.located_text import scalar_start
 from confiture.files.variables import ENVIRONMENT_REFERENCE
 from confiture.secrets import is_secret_name
 
-_PUBLIC_SETTINGS = frozenset({"project", "migrations", "schemas", "tenancy", "hooks", "linting"})
+_PUBLIC_SETTINGS = frozenset({"project", "migrations", "schemas", "tenancy", "hooks", "linting", "build"})
 _PUBLIC_ENVIRONMENT_SETTINGS = frozenset({"protected"})
 _SETTINGS_WITH_NUMBERS = frozenset({"lock_timeout", "max_blocking", "retries"})
 _KEY = re.compile(r"[A-Za-z_-]{1,40}|<<")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError, Span
 from confiture.files.access import ANYWHERE, LEAVES_PROJECT, display_path
@@ -29,7 +29,16 @@ from confiture.files.source_files import parse_yaml, read_source_file
 from confiture.files.variables import VARIABLES, has_other_templates, substitute_environment
 from confiture.models.records import default_of, record
 from confiture.models.schema_changes import IgnoreRule
-from confiture.models.settings import EMBEDDED, DatabaseSettings, DiffSettings, PinPolicy, Settings, TenancySettings
+from confiture.models.settings import (
+    EMBEDDED,
+    BuildOrder,
+    BuildSettings,
+    DatabaseSettings,
+    DiffSettings,
+    PinPolicy,
+    Settings,
+    TenancySettings,
+)
 from confiture.models.source import LocatedSource, SourceFile
 from confiture.secrets import SECRET_CONNECTION_KEYS, add_secret
 from confiture.text import did_you_mean
@@ -140,6 +149,19 @@ SETTINGS_SHAPE = Record(
         "database": Key(value_type=_DATABASE, description="The database URL and the lock timeouts."),
         "migrations": Key(value_type=TextValue(), description="The folder with the migrations.", default="migrations"),
         "schemas": Key(value_type=TextValue(), description="The folder with the DDL files.", default="schemas"),
+        "build": Key(
+            value_type=Record(
+                {
+                    "order": Key(
+                        value_type=Choice(get_args(BuildOrder)),
+                        description="The order of the schema files: by their paths, or by their dependencies.",
+                        default=default_of(BuildSettings, "order"),
+                    )
+                },
+                noun="build key",
+            ),
+            description="Settings for building the schema files.",
+        ),
         "vars": Key(value_type=VARIABLES, description="Variables for all templates."),
         "tenancy": Key(value_type=_TENANCY, description="The tables that contain tenant rows."),
         "environments": Key(
@@ -342,6 +364,7 @@ def _merge_settings(
         schemas=root / fields.get("schemas"),
         variables={**fields.get("vars", {}), **(chosen.get("vars", {}) if chosen else {})},
         tenancy=_build_tenancy_settings(tenancy) if tenancy else TenancySettings(),
+        build=BuildSettings(order=fields["build"].get("order")) if "build" in fields.values else BuildSettings(),
         linting=build_lint_settings(linting, root, reader.file),
         diff=_build_diff_settings(fields.get("diff")),
         hooks=tuple(fields.get("hooks", ())),

@@ -112,6 +112,17 @@ class DiffSettings:
     ignore: tuple[IgnoreRule, ...] = ()
 
 
+BuildOrder = Literal["path", "dependencies"]
+"""The order in which the schema files are built."""
+
+
+@record(frozen=True, kw_only=True, slots=True)
+class BuildSettings:
+    """The settings for building the schema files."""
+
+    order: BuildOrder = "path"
+
+
 @record(frozen=True, kw_only=True, slots=True)
 class Settings:
     """A project's settings for one environment. Folder paths are absolute; `root` contains confiture.yaml."""
@@ -143,6 +154,7 @@ class Settings:
     tenancy: TenancySettings = field(default_factory=TenancySettings)
     linting: LintSettings = field(default_factory=LintSettings)
     diff: DiffSettings = field(default_factory=DiffSettings)
+    build: BuildSettings = field(default_factory=BuildSettings)
     hooks: tuple[LocatedSource, ...] = ()
     """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""
     on_run_finished: tuple[str, ...] = ()

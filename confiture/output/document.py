@@ -29,3 +29,4 @@ class Document(StrEnum):
     VERIFY = "verify"
     SCHEMA_DIFF = "schema_diff"
     PULL = "pull"
+    BUILD = "build"

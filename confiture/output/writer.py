@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from confiture.lint.rule import Rule
     from confiture.models.applied_texts import AppliedTexts
     from confiture.models.backfills import BackfillState
+    from confiture.models.builds import BuildReport
     from confiture.models.findings import LintReport
     from confiture.models.grades import Assessment
     from confiture.models.history_events import HistoryEvent
@@ -188,6 +189,10 @@ class Writer:
     def pull(self, result: PullResult) -> None:
         """Write the names of the files that were written."""
         self._refuse(Document.PULL)
+
+    def build(self, report: BuildReport) -> None:
+        """Write the result of building the schema files."""
+        self._refuse(Document.BUILD)
 
     def _refuse(self, document: Document) -> NoReturn:
         raise NotImplementedError(f"{type(self).__name__} does not support {document.value}")

@@ -14,6 +14,7 @@ from confiture.errors import Diagnostic, DiagnosticCollector
 from confiture.models.records import record, replace
 from confiture.models.settings import Settings
 from confiture.models.source import RenderedSql
+from confiture.plan.file_order import FileDependencies
 from confiture.plan.schema_files import read_schema_files
 from confiture.sql.database_scope import find_outside_effect, find_roles
 from confiture.sql.parse_tree import ByteOffsets
@@ -38,12 +39,14 @@ _BESIDE_HINT = "remove the statement from the schema files; create roles and dat
 class ScriptFile:
     """A schema file. `statement_offsets` are the starts of its statements in the text, in characters from 0.
 
-    `resets_session` is whether the file may change session settings, which must be reset after it. `runs_code` is
-    whether it has statements that can call functions or run a DO block.
+    `is_terminated` is whether a semicolon follows the last statement. `resets_session` is whether the file may change
+    session settings, which must be reset after it. `runs_code` is whether it has statements that can call functions or
+    run a DO block.
     """
 
     rendered: RenderedSql
     statement_offsets: tuple[int, ...]
+    is_terminated: bool = True
     resets_session: bool = False
     runs_code: bool = False
 
@@ -123,13 +126,23 @@ def load_schema_script(settings: Settings, overrides: Mapping[str, Any]) -> Sche
     schema_files = read_schema_files(settings, overrides, problems)
     problems.extend(schema_files.missing_variables)
     references = _ScriptReferences()
-    files = [_read_file(rendered, references, problems) for rendered in schema_files.texts]
+    dependencies = FileDependencies() if settings.build.order == "dependencies" else None
+    files = [_read_file(rendered, references, dependencies, problems) for rendered in schema_files.texts]
     problems.raise_if_any()
-    return SchemaScript([file for file in files if file], references)
+    readable = [file for file in files if file]
+    if dependencies:
+        order, cycles = dependencies.order()
+        problems.extend(cycles)
+        problems.raise_if_any()
+        readable = [readable[number] for number in order]
+    return SchemaScript(readable, references)
 
 
 def _read_file(
-    rendered: RenderedSql, references: _ScriptReferences, problems: DiagnosticCollector
+    rendered: RenderedSql,
+    references: _ScriptReferences,
+    dependencies: FileDependencies | None,
+    problems: DiagnosticCollector,
 ) -> ScriptFile | None:
     """Return a file's statements, or add its errors to `problems`."""
     written = rendered.text
@@ -140,6 +153,8 @@ def _read_file(
     if tree is None or "\0" in written:
         problems.add(_syntax_problem(rendered))
         return None
+    if dependencies:
+        dependencies.add(rendered, tree.stmts)
     positions = ByteOffsets.from_text(written)
     offsets, kinds, text = [], set(), written
     for raw in tree.stmts:
@@ -156,6 +171,7 @@ def _read_file(
     return ScriptFile(
         rendered=rendered if text is written else replace(rendered, text=text),
         statement_offsets=tuple(offsets),
+        is_terminated=not tree.stmts or tree.stmts[-1].stmt_len > 0,
         resets_session=not kinds.isdisjoint(_CHANGES_SESSION),
         runs_code=not kinds.isdisjoint(_RUNS_CODE),
     )

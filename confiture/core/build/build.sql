@@ -62,7 +62,7 @@ WHERE c.objid >= 16384
       SELECT FROM pg_depend d
       WHERE d.classid = c.classid AND d.objid = c.objid AND d.deptype IN ('e', 'i', 'a')
   )
-ORDER BY c.classid, i.identity;
+ORDER BY i.type, i.identity;
 
 -- name: template_database
 -- The comment and the owner of a database.

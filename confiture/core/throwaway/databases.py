@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 
@@ -44,7 +45,8 @@ class ThrowawayDatabases:
         self.connection = connection
         self._session = f"{secrets.randbits(31):08x}"
         self._numbers = count(1)
-        self._names: dict[str, None] = {}
+        self.names: dict[str, None] = {}
+        """The databases that `close` drops, in the order of creation."""
         try:
             connection.execute("SET idle_session_timeout = 0")  # the lock must not be lost
             connection.execute(query("lock_throwaway_session"), {"locks": _LOCKS, "session": int(self._session, 16)})
@@ -58,12 +60,12 @@ class ThrowawayDatabases:
         `options` are the options of CREATE DATABASE; by default, the database is a copy of template1.
         """
         name = f"confiture_{purpose}_{_user_name()}_{_timestamp()}_{self._session}_{next(self._numbers)}"
-        self._names[name] = None  # a cancelled CREATE DATABASE may have succeeded
+        self.names[name] = None  # a cancelled CREATE DATABASE may have succeeded
         statement = sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), options or sql.SQL(""))
         try:
             self.execute(statement, f"a database for {purpose} cannot be created on {self.server.label}")
         except DatabaseUnavailable:
-            self._names.pop(name)
+            self.names.pop(name)
             raise
         return name
 
@@ -71,18 +73,18 @@ class ThrowawayDatabases:
         """Drop a database that `create` returned, closing its connections."""
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         self.execute(statement, f"the throwaway database {name} cannot be dropped")
-        self._names.pop(name, None)
+        self.names.pop(name, None)
 
     def release(self, name: str) -> None:
         """Keep a database that `create` returned. The caller has renamed it."""
-        self._names.pop(name, None)
+        self.names.pop(name, None)
 
     def target(self, name: str) -> ConnectionTarget:
         """Return the connection target of a database on this server."""
-        return ConnectionTarget(
+        return replace(
+            self.server,
             conninfo=database_url(self.server.conninfo, name),
             label=f"{name} on {self.server.label}",
-            origin=self.server.origin,
         )
 
     def wait_for_disconnect(self, name: str) -> None:
@@ -106,7 +108,7 @@ class ThrowawayDatabases:
 
     def close(self) -> None:
         """Drop the remaining databases."""
-        for name in reversed(list(self._names)):
+        for name in reversed(list(self.names)):
             self.drop(name)
 
     def _drop_orphans(self) -> None:

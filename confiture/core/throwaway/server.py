@@ -38,6 +38,7 @@ class ThrowawayDatabase:
     `notes` are sentences for the user about other differences from the target database.
     """
 
+    name: str
     target: ConnectionTarget
     missing_extensions: tuple[MissingExtension, ...] = ()
     notes: tuple[str, ...] = ()
@@ -90,9 +91,10 @@ class ThrowawayServer:
             copy_settings(connection, name, self.profile, with_search_path=is_mirror)
             extensions = [one for one in self.profile.extensions if one.name not in set(created_extensions)]
             missing = install_extensions(connection, extensions, frozenset(created_schemas))
-        yield ThrowawayDatabase(target=target, missing_extensions=missing, notes=notes)
+        yield ThrowawayDatabase(name=name, target=target, missing_extensions=missing, notes=notes)
         # if an error or Ctrl-C ends the block, the databases are dropped with the server's other databases
-        self.databases.drop(name)
+        if name in self.databases.names:
+            self.databases.drop(name)
 
     def _create(self, purpose: str) -> tuple[str, tuple[str, ...]]:
         """Create an empty database. Return its name and notes about its locale."""

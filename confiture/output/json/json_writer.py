@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from confiture.lint.rule import Rule
     from confiture.models.applied_texts import AppliedTexts
     from confiture.models.backfills import BackfillState
+    from confiture.models.builds import BuildReport
     from confiture.models.grades import Assessment
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
@@ -109,6 +110,12 @@ class JsonWriter(Writer):
         from confiture.output.json.history import identity_document
 
         self._write(identity_document(summary))
+
+    def build(self, report: BuildReport) -> None:
+        """Write `confiture.build`."""
+        from confiture.output.json.build import build_document
+
+        self._write(build_document(report))
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write `confiture.tenancy`."""

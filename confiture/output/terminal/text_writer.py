@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from confiture.lint.rule import Rule
     from confiture.models.applied_texts import AppliedTexts
     from confiture.models.backfills import BackfillState
+    from confiture.models.builds import BuildReport
     from confiture.models.grades import Assessment
     from confiture.models.locks import RunningSession
     from confiture.models.pins import PinResult
@@ -125,6 +126,12 @@ class TextWriter(Writer):
         from confiture.output.terminal.identity import print_identity
 
         print_identity(stdout_console(), summary)
+
+    def build(self, report: BuildReport) -> None:
+        """Write what was built, and notes."""
+        from confiture.output.terminal.build import summary_lines
+
+        self.context.write("".join(f"{line}\n" for line in summary_lines(report)))
 
     def tenant_map(self, tenancy: TenancyMap) -> None:
         """Write a row for each table."""

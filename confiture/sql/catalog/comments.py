@@ -8,10 +8,10 @@ from typing import Any
 from confiture.models.catalog import QualifiedName, Table, View
 from confiture.models.records import replace
 from confiture.sql.catalog.functions import find_function
-from confiture.sql.catalog.issues import SYSTEM
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.type_names import resolve_type
 from confiture.sql.parse_tree import pb, schema_and_name, strings
+from confiture.sql.search_paths import SYSTEM
 
 
 def comment(state: CatalogState, node: Any) -> None:

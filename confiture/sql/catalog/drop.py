@@ -9,13 +9,13 @@ from confiture.models.catalog import Constraint, DomainType, QualifiedName, Rela
 from confiture.models.records import replace
 from confiture.sql.catalog.functions import find_function, format_function
 from confiture.sql.catalog.inheritance import drop_partition_indexes, propagate_to_children, remove_column
-from confiture.sql.catalog.issues import SYSTEM
 from confiture.sql.catalog.sequences import remove_sequence_use
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.catalog.triggers import remove_triggers
 from confiture.sql.catalog.type_names import find_user_type, format_type
 from confiture.sql.parse_tree import parse_expression, pb, schema_and_name, strings
+from confiture.sql.search_paths import SYSTEM
 from confiture.sql.traversal import walk
 
 

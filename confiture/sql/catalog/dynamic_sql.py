@@ -14,11 +14,11 @@ from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import QualifiedName
 from confiture.sql.built_in import load_built_in_functions
-from confiture.sql.catalog.schemas import set_search_path
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.tables import create_table_from_query
 from confiture.sql.parse_tree import pb, schema_and_name, strings
 from confiture.sql.parser import parse_sql, postgast
+from confiture.sql.search_paths import path_from_set_config
 from confiture.sql.traversal import find_nodes
 
 _STATIC_STATEMENTS = {"PLpgSQL_stmt_execsql": "sqlstmt", "PLpgSQL_stmt_perform": "expr"}
@@ -170,9 +170,9 @@ def _find_bodies(state: CatalogState, schema: str | None, name: str) -> list[str
 
 
 def _apply_set_config(state: CatalogState, node: Any) -> None:
-    values = [one.a_const.sval.sval if one.WhichOneof("node") == "a_const" else None for one in node.args]
-    if len(values) > 1 and values[0] == "search_path" and values[1] is not None:
-        set_search_path(state, [one.strip().strip('"') for one in values[1].split(",")])
+    path = path_from_set_config(node)
+    if path is not None:
+        state.search_path[:] = path
 
 
 def import_foreign_schema(state: CatalogState, node: Any) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from confiture.models.catalog import TEMPORARY, QualifiedName
+from confiture.models.catalog import QualifiedName
 from confiture.models.records import record
 from confiture.models.source import SourceLocation
 from confiture.sql.parse_tree import ParsedStatement
-
-SYSTEM = frozenset({"pg_catalog", "information_schema", "pg_toast", TEMPORARY})
 
 
 @record(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog, Index, QualifiedName, Relation, Table
 from confiture.models.source import SourceLocation
-from confiture.sql.catalog.issues import SYSTEM, IssueLog
+from confiture.sql.catalog.issues import IssueLog
+from confiture.sql.search_paths import SYSTEM
 
 
 class RelationNames:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confiture.models.catalog import PUBLIC, QualifiedName
-from confiture.sql.catalog.issues import SYSTEM
+from confiture.models.catalog import QualifiedName
 from confiture.sql.catalog.state import CatalogState
-from confiture.sql.parse_tree import pb
+from confiture.sql.search_paths import path_from_set
 
 _NO_TYPES: tuple[str, ...] = ()
 _EXTENSION_TYPES: Mapping[str, tuple[str, ...]] = {
@@ -87,20 +86,6 @@ def can_have_unknown_functions(state: CatalogState) -> bool:
 
 def set_variable(state: CatalogState, node: Any) -> None:
     """Apply SET search_path and SET SCHEMA; ignore other settings."""
-    if node.kind == pb.VAR_RESET_ALL:
-        state.search_path[:] = [PUBLIC]
-    elif node.name == "search_path":
-        if node.kind == pb.VAR_SET_VALUE:
-            set_search_path(state, [_constant_text(one) for one in node.args])
-        elif node.kind in (pb.VAR_SET_DEFAULT, pb.VAR_RESET):
-            state.search_path[:] = [PUBLIC]
-
-
-def set_search_path(state: CatalogState, names: list[str]) -> None:
-    """Set the search path without `$user` and the system schemas, which are always searched."""
-    state.search_path[:] = [name for name in names if name and name != "$user" and name not in SYSTEM]
-
-
-def _constant_text(node: Any) -> str:
-    constant = node.a_const
-    return constant.sval.sval if constant.HasField("sval") else ""
+    path = path_from_set(node)
+    if path is not None:
+        state.search_path[:] = path

@@ -7,10 +7,10 @@ from typing import Any
 
 from confiture.models.catalog import PUBLIC, QualifiedName, Table, UserType
 from confiture.sql.catalog import types
-from confiture.sql.catalog.issues import SYSTEM
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.parse_tree import quote_identifier, schema_and_name, strings
+from confiture.sql.search_paths import SYSTEM
 
 
 def format_type_node(state: CatalogState, node: Any, *, bare: bool = False) -> str:
