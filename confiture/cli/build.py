@@ -10,17 +10,19 @@ import typer
 from confiture.cli.context import error_boundary, parse_variables, usage_error
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, VarOption, format_option
+from confiture.cli.protection import ConfirmFlags, request_write, writes_database
 from confiture.cli.streams import echo_stderr
 from confiture.errors import BuildFailed, ExitCode
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
 if TYPE_CHECKING:
+    from confiture.cli.context import CommandContext
     from confiture.core.build.commands import SchemaBuild
     from confiture.models.builds import BuildReport
-    from confiture.models.settings import Settings
 
 
+@writes_database
 @expand_options
 def build(
     *,
@@ -37,7 +39,7 @@ def build(
             "--as-template", metavar="NAME", help="Build a template database for tests, unless it is up to date."
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Allow a protected environment.")] = False,
+    flags: ConfirmFlags,
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: Annotated[OutputFormat, format_option(Document.BUILD, DATA_FORMAT_HELP)] = TEXT,
@@ -72,9 +74,7 @@ def build(
             progress = BuildProgress(notify=echo_stderr, on_load=view.on_load, on_file=view.on_file)
             schema = SchemaBuild(settings, parse_variables(var or ()), progress)
             try:
-                report = (
-                    schema.write(output) if output else _run(schema, settings, as_template, check=check, confirmed=yes)
-                )
+                report = schema.write(output) if output else _run(context, schema, as_template, flags, check=check)
             except BuildFailed as error:
                 if not check:
                     raise
@@ -86,10 +86,16 @@ def build(
         context.writer.build(report)
 
 
-def _run(schema: SchemaBuild, settings: Settings, template: str | None, *, check: bool, confirmed: bool) -> BuildReport:
+def _run(
+    context: CommandContext, schema: SchemaBuild, template: str | None, flags: ConfirmFlags, *, check: bool
+) -> BuildReport:
     from confiture.core.db.connection import resolve_database
 
+    settings = schema.settings
     with resolve_database(settings, echo_stderr) as target:
+        if check:
+            return schema.check(target)
+        request = request_write(context, settings, target, flags)
         if template is not None:
-            return schema.template(target, template, confirmed=confirmed)
-        return schema.check(target) if check else schema.build(target, confirmed=confirmed)
+            return schema.template(target, template, request)
+        return schema.build(target, request)

@@ -89,7 +89,7 @@ def test_a_protected_environment_needs_confirmation(schema, database):
     for option in ([], ["--as-template", "shop"]):
         assert "the environment 'production' is protected" in schema.run("build", *option, expect=2).err
     schema.run("build", "--check")
-    schema.run("build", "--yes")
+    schema.run("build", "--confirm", "production")
     assert database.value("SELECT count(*) FROM w_orders") == 0
 
 

@@ -34,6 +34,7 @@ WRITES = {
     "backfill cancel": "backfill cancel",
     "backfill clean": "backfill clean",
     "identity set": "identity set staging",
+    "build": "build",
     "db reset": "db reset --yes",
 }
 """Each command that writes, with arguments."""
@@ -72,6 +73,7 @@ def test_a_command_that_writes_without_the_option_is_a_bug() -> None:
 @pytest.fixture
 def protected(shop_18: Project, database_18: Database) -> Project:
     """A project with one applied migration and a pending one, on a database that is protected."""
+    shop_18.write("schemas/z.sql", "CREATE TABLE z (id int);\n")
     shop_18.write("confiture.yaml", SETTINGS)
     shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE a (id int)}]\ndown: [{sql: DROP TABLE a}]\n")
     shop_18.run("migrate", "up", "--env", "production", "--confirm", "production")

@@ -13,11 +13,13 @@ from confiture.core.build.empty_database import require_empty_database
 from confiture.core.build.schema_build import built_database
 from confiture.core.build.script_runner import BuildOptions, OnFile, run_script
 from confiture.core.build.template_database import build_template
-from confiture.core.db.connection import ConnectionTarget, check_server
+from confiture.core.db.connection import ConnectionTarget, check_server, connect_for_query
+from confiture.core.db.identity_store import IdentityStore
 from confiture.core.throwaway.server import open_throwaway_server
 from confiture.errors import Diagnostic, InputError
 from confiture.files.access import FileAccessError, write_named_file
 from confiture.models.builds import BuildAction, BuildReport
+from confiture.models.identity import WriteRequest
 from confiture.models.records import replace
 from confiture.models.settings import Settings
 from confiture.plan.schema_script import SchemaScript, load_schema_script
@@ -49,19 +51,19 @@ class SchemaBuild:
 
     def __init__(self, settings: Settings, overrides: Mapping[str, Any], progress: BuildProgress | None = None) -> None:
         started = time.perf_counter()
-        self._settings = settings
+        self.settings = settings
         self._progress = progress or BuildProgress()
         self.script = load_schema_script(settings, overrides)
         _require_files(self.script, settings)
         self._read_ms = _elapsed_ms(started)
         self._progress.on_load(self.script)
 
-    def build(self, target: ConnectionTarget, *, confirmed: bool = False) -> BuildReport:
-        """Build the schema in an empty database. A protected environment requires `confirmed`.
+    def build(self, target: ConnectionTarget, request: WriteRequest | None = None) -> BuildReport:
+        """Build the schema in an empty database. A protected environment requires its name in `request`.
 
         Raise InputError if the database is not empty, BuildFailed if a statement fails, and DatabaseUnavailable.
         """
-        self._require_confirmation(confirmed=confirmed)
+        self._require_confirmation(target, request)
         started = time.perf_counter()
         with closing(target.connect("build")) as connection:
             check_server(connection, target.label)
@@ -78,21 +80,21 @@ class SchemaBuild:
         """Build the schema in a throwaway database that resembles the target, and drop it. Raise the same errors."""
         started = time.perf_counter()
         with (
-            open_throwaway_server(self._settings, target, self._progress.notify) as server,
+            open_throwaway_server(self.settings, target, self._progress.notify) as server,
             built_database(server, self.script, purpose="check", on_file=self._progress.on_file) as database,
         ):
             report = self._report(BuildAction.CHECK, server.label, started)
             missing = tuple(str(extension) for extension in database.missing_extensions)
             return replace(report, notes=(*database.notes, *missing))
 
-    def template(self, target: ConnectionTarget, name: str, *, confirmed: bool = False) -> BuildReport:
+    def template(self, target: ConnectionTarget, name: str, request: WriteRequest | None = None) -> BuildReport:
         """Build the template database `name` on the target's server, unless it is up to date.
 
-        A protected environment requires `confirmed`. Raise the same errors as `build_template`.
+        A protected environment requires its name in `request`. Raise the same errors as `build_template`.
         """
-        self._require_confirmation(confirmed=confirmed)
+        self._require_confirmation(target, request)
         started = time.perf_counter()
-        with open_throwaway_server(self._settings, target, self._progress.notify) as server:
+        with open_throwaway_server(self.settings, target, self._progress.notify) as server:
             result = build_template(server, self.script, name, self._progress.on_file)
             report = self._report(BuildAction.TEMPLATE, f"{name} on {server.label}", started)
             return replace(report, is_unchanged=result.is_unchanged, notes=result.notes)
@@ -106,21 +108,14 @@ class SchemaBuild:
             raise InputError(Diagnostic(code="bad-option", message=f"--output: {refused}", hint=hint)) from refused
         return self._report(BuildAction.OUTPUT, str(path), None)
 
-    def _require_confirmation(self, *, confirmed: bool) -> None:
-        if self._settings.protected and not confirmed:
-            raise InputError(
-                Diagnostic(
-                    code="protected",
-                    message=f"the environment {self._settings.environment!r} is protected",
-                    detail=("a build creates objects or a database that stay",),
-                    hint="confirm with `--yes`; `confiture build --check` leaves nothing behind",
-                )
-            )
+    def _require_confirmation(self, target: ConnectionTarget, request: WriteRequest | None) -> None:
+        with connect_for_query(target, "build", "the identity of the database cannot be read") as connection:
+            IdentityStore(connection).check_write(self.settings, request or WriteRequest(), needs_reason=False)
 
     def _report(self, action: BuildAction, target: str, started: float | None) -> BuildReport:
         return BuildReport(
             action=action,
-            environment=self._settings.environment,
+            environment=self.settings.environment,
             target=target,
             files=len(self.script.files),
             statements=self.script.statements,
