@@ -64,6 +64,7 @@ class WriterWaitLimit:
 
 def ensure_captured(context: BackfillContext, capture: ChangeCapture, tables: Sequence[CapturedTable]) -> None:
     """Raise StepFailed if writes may have been missed because triggers are missing, or were changed or disabled."""
+    ensure_partitions_kept(context, capture, tables)
     missing = [str(table.name) for table in tables if not capture.is_installed(table)]
     if not missing and capture.is_unchanged():
         return
@@ -72,6 +73,18 @@ def ensure_captured(context: BackfillContext, capture: ChangeCapture, tables: Se
         message = f"the triggers that capture concurrent writes are missing or disabled on {', '.join(missing)}"
     hint = f"run `confiture backfill cancel`, empty {context.backfill.into}, and run again"
     raise backfill_error(context.step, "capture-lost", message, hint)
+
+
+def ensure_partitions_kept(context: BackfillContext, capture: ChangeCapture, tables: Sequence[CapturedTable]) -> None:
+    """Raise StepFailed if partitions were removed, because the keys of their rows can no longer be determined."""
+    if capture.stored_partitions() - capture.leaf_partitions(tables).keys():
+        raise backfill_error(
+            context.step,
+            "partitions-changed",
+            "partitions of a table that the backfill reads were detached or dropped during it, and the rows filled"
+            " from them are still in the target",
+            f"run `confiture backfill cancel`, TRUNCATE {quote_table(context.backfill.into)}, and run again",
+        )
 
 
 class _Paused(Exception):
@@ -165,15 +178,8 @@ class ChangeDrain:
 
         Raise StepFailed if partitions were removed, because the keys of their rows can no longer be determined.
         """
+        ensure_partitions_kept(self._context, self._capture, tables)
         leaves, stored = self._capture.leaf_partitions(tables), self._capture.stored_partitions()
-        if stored - leaves.keys():
-            raise backfill_error(
-                self._context.step,
-                "partitions-changed",
-                "partitions of a table that the backfill reads were detached or dropped during it, and the rows filled"
-                " from them are still in the target",
-                f"run `confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
-            )
         if leaves.keys() - stored:
             ensure_captured(self._context, self._capture, tables)
             with self._connection.transaction():
