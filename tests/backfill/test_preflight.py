@@ -37,7 +37,9 @@ def test_a_key_without_an_index_leaves_nothing_behind(orders: Project, database:
         assert ran.diagnostic.span is not None
         assert ran.diagnostic.span.path == "migrations/001_fill.yaml"
     assert database.value("SELECT to_regclass('r_orders')") is None
-    assert database.value("SELECT to_regclass('confiture.migrations')") is None
+    # the history contains the failed run, but no migration
+    assert database.value("SELECT count(*) FROM confiture.migrations") == 0
+    assert database.value("SELECT count(*) FROM confiture.history_events WHERE event = 'failed'") == 1
 
 
 @pytest.mark.parametrize(
