@@ -92,6 +92,16 @@ def test_protection_cannot_be_bypassed(shop_18: Project, database_18: Database) 
     assert database_18.value("SELECT count(*) FROM confiture.identity") == 2
 
 
+def test_a_first_run_that_fails_records_the_identity(shop_18: Project, database_18: Database) -> None:
+    shop_18.write("confiture.yaml", "environments: {production: {protected: true}}\n")
+    shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE a (id int)}]\n")
+    database_18.execute("CREATE TABLE a (id int)")
+    shop_18.run("migrate", "up", "--env", "production", "--confirm", "production", expect=4)
+    database_18.execute("DROP TABLE a")
+    assert "'production'" in shop_18.run("migrate", "up", expect=2).err
+    assert database_18.value("SELECT to_regclass('public.a')") is None
+
+
 def test_a_history_of_a_former_format_gets_an_identity_at_the_next_up(shop_18: Project, database_18: Database) -> None:
     shop_18.write("confiture.yaml", SETTINGS)
     shop_18.migration("001_a", TABLE)

@@ -19,7 +19,7 @@ from confiture.errors import ConfitureError, MigrationStopped
 from confiture.models.events import Notice
 from confiture.models.history import HISTORY_LOST
 from confiture.models.history_events import HistoryEventKind
-from confiture.models.plan import Direction, Plan
+from confiture.models.plan import Plan
 from confiture.models.predictions import Prediction
 
 _FAILURES = (psycopg.Error, ConfitureError, KeyboardInterrupt)
@@ -37,9 +37,8 @@ class EventRecorder:
         self._log.wait()
 
     def record_plan(self) -> None:
-        """Record what is about to run and, for `up`, the identity of the database."""
-        if self._plan.direction is Direction.UP:
-            self._identity.record(self._context.settings)
+        """Record what is about to run, and the identity of the database."""
+        self._identity.record(self._context.settings)
         self._log.record_planned(self._context.connection, self._plan)
 
     def record(self, kind: HistoryEventKind, progress: MigrationProgress, duration_ms: float | None = None) -> None:
@@ -82,6 +81,7 @@ class EventRecorder:
             with connection.transaction():
                 if not was_installed and not store.is_current():
                     store.install()
+                    IdentityStore(connection).record(self._context.settings)
                     self._log.record_planned(connection, self._plan)
                 self._log.record(connection, event)
 
