@@ -10,12 +10,13 @@ from confiture.sql.parser import pb, postgast
 from confiture.sql.transactions import find_non_transactional_effects
 from confiture.sql.traversal import find_nodes
 
-_ROLE, _DATABASE, _TABLESPACE, _SERVER, _SUBSCRIPTION = (
+_ROLE, _DATABASE, _TABLESPACE, _SERVER, _SUBSCRIPTION, _OWNERSHIP = (
     "roles",
     "other databases",
     "tablespaces",
     "the server's settings",
     "subscriptions",
+    "the owners of databases and tablespaces, or privileges on them",
 )
 _KINDS = {
     "create_role_stmt": _ROLE,
@@ -35,6 +36,8 @@ _KINDS = {
     "create_subscription_stmt": _SUBSCRIPTION,
     "alter_subscription_stmt": _SUBSCRIPTION,
     "drop_subscription_stmt": _SUBSCRIPTION,
+    "reassign_owned_stmt": _OWNERSHIP,
+    "drop_owned_stmt": _OWNERSHIP,
 }
 _OBJECTS = {
     pb.OBJECT_ROLE: _ROLE,

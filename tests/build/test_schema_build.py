@@ -14,6 +14,7 @@ from confiture.errors import BuildFailed, ConfitureError, Diagnostic, InputError
 from confiture.plan.schema_script import load_schema_script
 from tests.build.test_throwaway import left_over, settings_of, target_of
 from tests.support.projects import Project
+from tests.support.servers import Database
 
 
 @contextmanager
@@ -101,6 +102,10 @@ _REFUSED = {
     "privilege": "GRANT CONNECT ON DATABASE postgres TO PUBLIC",
     "owner": "ALTER TABLESPACE pg_default OWNER TO postgres",
     "rename": "ALTER DATABASE postgres RENAME TO other",
+    "database-privilege": "REVOKE ALL ON DATABASE postgres FROM PUBLIC",
+    "tablespace-privilege": "GRANT CREATE ON TABLESPACE pg_default TO PUBLIC",
+    "reassign": "REASSIGN OWNED BY bob TO alice",
+    "drop-owned": "DROP OWNED BY bob",
     "parameter": "GRANT SET ON PARAMETER log_statement TO PUBLIC",
     "program": "COPY (SELECT 1) TO PROGRAM 'cat'",
     "file": "COPY (SELECT 1) TO '/tmp/x'",
@@ -126,23 +131,117 @@ def test_no_role_is_created_on_the_targets_server(shop, database):
     diagnostic = failure(shop)
     assert diagnostic.code == "beyond-database"
     assert "pg_authid" in diagnostic.message
-    assert diagnostic.detail == ("schemas/010_roles.sql runs code",)
+    assert str(diagnostic.span) == "schemas/010_roles.sql:1:1"
     assert database.value(f"SELECT count(*) FROM pg_roles WHERE rolname = '{database.name}_app'") == 0
 
 
-@pytest.mark.parametrize(
-    "block",
-    [
-        "ALTER DATABASE {name} SET work_mem = '1MB'",
-        "COMMENT ON DATABASE {name} IS 'x'",
-        "ALTER ROLE postgres SET work_mem = '1MB'",
-        "GRANT pg_monitor TO postgres",
-    ],
-    ids=["database-setting", "comment", "role-setting", "membership"],
-)
-def test_blocks_that_change_shared_objects_are_rolled_back(shop, database, block):
-    shop.ddl("010_block.sql", f"DO $$ BEGIN {block.format(name=database.name)}; END $$; CREATE TABLE t (a int);")
-    assert failure(shop).code == "beyond-database"
+_HIDDEN = {
+    "database-setting": "ALTER DATABASE {name} SET work_mem = '1MB'",
+    "database-comment": "COMMENT ON DATABASE {name} IS 'x'",
+    "database-grant": "GRANT CREATE ON DATABASE {name} TO {role}",
+    "database-revoke": "REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
+    "database-owner": "ALTER DATABASE {name} OWNER TO {role}",
+    "tablespace-grant": "GRANT CREATE ON TABLESPACE pg_default TO {role}",
+    "parameter-grant": "GRANT SET ON PARAMETER log_statement TO {role}",
+    "role-setting": "ALTER ROLE {role} SET work_mem = '1MB'",
+    "role-rename": "ALTER ROLE {role} RENAME TO {role}_2",
+    "role-dropped": "DROP ROLE {role}_idle",
+    "membership": "GRANT pg_monitor TO {role}",
+    "reassign": "REASSIGN OWNED BY {role}_owner TO {role}",
+    "drop-owned": "DROP OWNED BY {role}_granted",
+    "catalog-update": "UPDATE pg_database SET datconnlimit = 7 WHERE datname = '{name}'",
+    "catalog-delete": "DELETE FROM pg_shdepend WHERE refobjid = '{role}_granted'::regrole",
+}
+_SHARED = """
+SELECT (SELECT jsonb_agg(to_jsonb(d) - 'datfrozenxid' - 'datminmxid' ORDER BY d.oid) FROM pg_database d
+        WHERE datname NOT LIKE 'confiture%'),
+       (SELECT jsonb_agg(to_jsonb(t) ORDER BY oid) FROM pg_tablespace t),
+       (SELECT jsonb_agg(to_jsonb(r) ORDER BY oid) FROM pg_authid r),
+       (SELECT jsonb_agg(to_jsonb(m) ORDER BY roleid, member) FROM pg_auth_members m),
+       (SELECT jsonb_agg(to_jsonb(s) ORDER BY setdatabase, setrole) FROM pg_db_role_setting s),
+       (SELECT jsonb_agg(to_jsonb(a) ORDER BY oid) FROM pg_parameter_acl a),
+       (SELECT jsonb_agg(to_jsonb(c) ORDER BY objoid) FROM pg_shdescription c)
+"""
+_CALLERS = {
+    "block": "DO $$ BEGIN {}; END $$;",
+    "subtransaction": "DO $$ BEGIN BEGIN BEGIN {}; END; EXCEPTION WHEN OTHERS THEN RAISE; END; END $$;",
+    "view": "CREATE MATERIALIZED VIEW m AS SELECT change();",
+    "trigger": "INSERT INTO fired VALUES (1);",
+    "deferred": "INSERT INTO deferred VALUES (1);",
+}
+_FUNCTIONS = """
+CREATE FUNCTION change() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN {0}; RETURN 1; END $f$;
+CREATE FUNCTION react() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN {0}; RETURN NULL; END $f$;
+CREATE TABLE fired (a int);
+CREATE TRIGGER r AFTER INSERT ON fired FOR EACH ROW EXECUTE FUNCTION react();
+CREATE TABLE deferred (a int);
+CREATE CONSTRAINT TRIGGER r AFTER INSERT ON deferred DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION react();
+"""
+
+
+@pytest.fixture
+def shared_roles(database: Database) -> Iterator[str]:
+    """Roles that own the database, have privileges on it, or nothing. Yields the prefix of their names."""
+    role = f"{database.name}_r"
+    for name in (role, f"{role}_idle", f"{role}_owner", f"{role}_granted"):
+        database.execute(f"CREATE ROLE {name}")
+    database.execute(f"ALTER DATABASE {database.name} OWNER TO {role}_owner")
+    database.execute(f"GRANT CONNECT ON DATABASE {database.name} TO {role}_granted")
+    yield role
+    database.execute(f"ALTER DATABASE {database.name} OWNER TO CURRENT_USER")
+    database.execute(f"REVOKE ALL ON DATABASE {database.name} FROM {role}_granted")
+    for name in (role, f"{role}_idle", f"{role}_owner", f"{role}_granted"):
+        database.execute(f"DROP ROLE {name}")
+
+
+def refused_at(shop: Project, database: Database, statement: str, caller: str) -> str:
+    """Build a statement that a function or block hides, and return the place of the refusal."""
+    dynamic = f"EXECUTE {psycopg.sql.quote(statement)}"
+    shop.ddl("010_functions.sql", _FUNCTIONS.format(dynamic))
+    shop.ddl("020_change.sql", f"CREATE TABLE t (a int);\n {_CALLERS[caller].format(dynamic)}\nCREATE TABLE u ();")
+    shop.ddl("030_more.sql", "CREATE TABLE v ();")
+    before = database.rows(_SHARED)
+    diagnostic = failure(shop)
+    assert diagnostic.code == "beyond-database"
+    assert database.rows(_SHARED) == before
+    return str(diagnostic.span)
+
+
+@pytest.mark.versions_alike
+@pytest.mark.parametrize("statement", _HIDDEN.values(), ids=_HIDDEN.keys())
+def test_blocks_that_change_shared_objects_are_rolled_back(shop, database, shared_roles, statement):
+    hidden = statement.format(name=database.name, role=shared_roles)
+    assert refused_at(shop, database, hidden, "block") == "schemas/020_change.sql:2:2"
+
+
+@pytest.mark.parametrize("caller", _CALLERS.keys())
+def test_the_statement_that_reaches_a_shared_object_is_located(shop, database, shared_roles, caller):
+    hidden = f"GRANT CREATE ON DATABASE {database.name} TO {shared_roles}"
+    assert refused_at(shop, database, hidden, caller) == "schemas/020_change.sql:2:2"
+
+
+def test_changes_of_other_sessions_and_in_the_own_database_are_allowed(shop, database, shared_roles):
+    shop.ddl(
+        "010.sql", f"CREATE TABLE t (); GRANT SELECT ON t TO {shared_roles}; ALTER TABLE t OWNER TO {shared_roles};"
+    )
+    shop.ddl(
+        "020.sql",
+        "CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
+        f"CREATE EVENT TRIGGER e ON {'login' if database.server.version >= 17 else 'sql_drop'} EXECUTE FUNCTION e();",
+    )
+    script = load_schema_script(settings_of(shop), {})
+
+    def change(number: int, _: object) -> None:
+        database.execute(f"ALTER ROLE {shared_roles} SET work_mem = '{number + 1}MB'")
+        database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {shared_roles}")
+
+    with (
+        open_throwaway_server(settings_of(shop), target_of(shop.environ["DATABASE_URL"])) as server,
+        built_database(server, script, purpose="test", on_file=change),
+    ):
+        pass
+    database.execute(f"REVOKE ALL ON DATABASE {database.name} FROM {shared_roles}")
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,42 @@ SET lock_timeout = {lock_timeout};
 SET client_connection_check_interval = {client_check_ms};
 SET check_function_bodies = {check_function_bodies};
 
+-- name: shared_catalog_changes
+-- How many rows this session has changed in the catalogs that all databases share, also if PostgreSQL releases the lock
+-- early. A database's objects add rows to pg_shdepend, and event triggers change the database's own row.
+SELECT c.relname::text AS catalog,
+       pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+           + pg_stat_get_xact_tuples_deleted(c.oid) AS changes
+FROM pg_class c
+WHERE c.relisshared AND c.relkind = 'r' AND c.relname NOT IN ('pg_shdepend', 'pg_database');
+
 -- name: changed_shared_objects
--- What this transaction has changed outside its database. PostgreSQL keeps these locks until the end of a transaction
--- that creates, alters or comments on a shared object.
-SELECT l.relation::regclass::text AS catalog
+-- What this transaction has changed outside its database. PostgreSQL keeps locks until the end of a transaction that
+-- creates, alters or comments on a shared object, but not if it changes privileges or owners. Visible rows of a
+-- transaction in progress are this transaction's own, or of one of its subtransactions, whose numbers are higher.
+-- Older rows, whose numbers are compared modulo 2^32, are excluded by their distance.
+WITH own AS (
+    SELECT pg_current_xact_id()::text::bigint AS xid
+), written (catalog, xmin) AS (
+    SELECT 'pg_database', d.xmin FROM pg_database d WHERE d.datname <> current_database()
+    UNION ALL SELECT 'pg_tablespace', t.xmin FROM pg_tablespace t
+    UNION ALL SELECT 'pg_parameter_acl', a.xmin FROM pg_parameter_acl a
+    UNION ALL SELECT 'pg_auth_members', m.xmin FROM pg_auth_members m
+    UNION ALL SELECT 'pg_db_role_setting', s.xmin FROM pg_db_role_setting s
+    UNION ALL SELECT 'pg_shdescription', d.xmin FROM pg_shdescription d
+    UNION ALL SELECT 'pg_shseclabel', l.xmin FROM pg_shseclabel l
+    UNION ALL
+    SELECT 'pg_shdepend', s.xmin FROM pg_shdepend s
+    WHERE s.dbid <> (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+), distance (catalog, xid, later) AS (
+    SELECT w.catalog, o.xid, (w.xmin::text::bigint - o.xid % 4294967296 + 4294967296) % 4294967296
+    FROM written w, own o
+)
+SELECT d.catalog
+FROM distance d
+WHERE CASE WHEN d.later < 100000000 THEN pg_xact_status((d.xid + d.later)::text::xid8) = 'in progress' ELSE false END
+UNION
+SELECT l.relation::regclass::text
 FROM pg_locks l
 WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.database = 0 AND l.granted
   AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')

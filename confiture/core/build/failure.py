@@ -24,6 +24,8 @@ _MISSING = {
 }
 """The kinds of objects that are missing, by SQLSTATE."""
 _ORDER_HINT = "rename the files so that {first} comes before {second}, or set `build: {{order: dependencies}}`"
+_OUTSIDE = "beyond-database"
+_OUTSIDE_HINT = "remove the statement from the schema files; change roles, databases and privileges on them separately"
 _EXTENSION_HINT = "add CREATE EXTENSION to the schema files, or set database.throwaway_url to a server that has it"
 
 
@@ -43,18 +45,24 @@ def lost_connection_failure(error: psycopg.Error, file: ScriptFile) -> DatabaseU
 
 
 def statement_failure(
-    error: psycopg.Error, script: SchemaScript, number: int, statement: int, missing_extensions: Sequence[object] = ()
+    error: psycopg.Error,
+    script: SchemaScript,
+    number: int,
+    statement: int,
+    missing_extensions: Sequence[object] = (),
+    sent_from: int = 0,
 ) -> BuildFailed:
     """Return the exception for a failed statement: file and statement are given by their positions, from 0.
 
-    `missing_extensions` describe extensions that the target database has, but this database does not.
+    The query that was sent starts at the character `sent_from` of the file. `missing_extensions` describe extensions
+    that the target database has, but this database does not.
     """
     file = script.files[number]
     sqlstate = error.sqlstate or ""
     start = file.statement_offsets[statement]
     text = _statement_text(file, statement)
     failed = Statement(text=text, offset=start, node_kind="")
-    diagnostic = statement_diagnostic(error, failed, file.rendered, prefix=start)
+    diagnostic = statement_diagnostic(error, failed, file.rendered, prefix=start - sent_from)
     creations = [
         one
         for one in _find_later_creations(script, _MISSING.get(sqlstate, ()), number, start)
@@ -78,18 +86,24 @@ def _order_hint(script: SchemaScript, number: int, creations: Sequence[_Creation
     return _ORDER_HINT.format(first=first, second=script.files[number].path)
 
 
-def outside_effect_failure(script: SchemaScript, catalogs: Sequence[str]) -> BuildFailed:
-    """Return the exception for a function or DO block that changed something outside the database."""
-    suspects = [file.path for file in script.files if file.runs_code]
-    return BuildFailed(
-        Diagnostic(
-            code="beyond-database",
-            message=f"a DO block or a function changes {', '.join(catalogs)}, but a throwaway database must not affect"
-            " anything else; the build was rolled back",
-            detail=tuple(f"{path} runs code" for path in suspects),
-            hint="remove the block from the schema files; create roles and databases separately",
-        )
+def outside_effect_failure(
+    script: SchemaScript, catalogs: Sequence[str], place: tuple[int, int] | None = None
+) -> BuildFailed:
+    """Return the exception for code that changed something outside the database; `place` is the file and statement.
+
+    Positions are from 0. Without a place, the files that run code are listed.
+    """
+    subject = "the statement" if place else "a DO block or a function"
+    message = (
+        f"{subject} changes {', '.join(catalogs)}, which all databases of the server share, but a throwaway database"
+        " must not affect anything else; the change was rolled back"
     )
+    if place is None:
+        suspects = tuple(f"{file.path} runs code" for file in script.files if file.runs_code)
+        return BuildFailed(Diagnostic(code=_OUTSIDE, message=message, detail=suspects, hint=_OUTSIDE_HINT))
+    file = script.files[place[0]]
+    offset = file.statement_offsets[place[1]]
+    return BuildFailed(file.rendered.diagnostic(offset, _OUTSIDE, message, hint=_OUTSIDE_HINT))
 
 
 def _statement_text(file: ScriptFile, statement: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -10,9 +11,11 @@ from psycopg import generators
 from psycopg.pq import ExecStatus
 
 from confiture.core.build.failure import lost_connection_failure, outside_effect_failure, statement_failure
+from confiture.core.build.shared_catalogs import SharedCatalogs
 from confiture.core.db.connection import Connection, enable_client_check
-from confiture.core.db.errors import SERVER_UNAVAILABLE
+from confiture.core.db.errors import SERVER_UNAVAILABLE, db_error_diagnostic
 from confiture.core.db.queries import query
+from confiture.errors import BuildFailed
 from confiture.plan.schema_script import SESSION_RESET, SchemaScript, ScriptFile
 
 OnFile = Callable[[int, ScriptFile], None]
@@ -51,16 +54,107 @@ def run_script(
     """
     settings = _settings(connection, options)
     connection.execute(settings)
-    with connection.transaction():
-        check(connection)
-        for number, file in enumerate(script.files):
-            if on_file:
-                on_file(number, file)
-            _run_file(connection, script, number, options)
-            if file.resets_session:
-                connection.execute(SESSION_RESET.encode() + b";" + settings)
-        if options.is_throwaway:
-            _reject_outside_effects(connection, script)
+    run = _Run(connection, script, options, settings)
+    try:
+        with connection.transaction():
+            check(connection)
+            catalogs = SharedCatalogs(connection) if options.is_throwaway else None
+            for number, file in enumerate(script.files):
+                if on_file:
+                    on_file(number, file)
+                run.run_file(number)
+            run.run_deferred()
+            if catalogs:
+                _require_unchanged(catalogs)
+    except _SharedCatalogChanged as change:
+        raise outside_effect_failure(script, change.catalogs, run.locate_change()) from None
+
+
+class _SharedCatalogChanged(Exception):
+    """The transaction has changed shared catalogs, and must be rolled back."""
+
+    def __init__(self, catalogs: tuple[str, ...]) -> None:
+        super().__init__(catalogs)
+        self.catalogs = catalogs
+
+
+def _require_unchanged(catalogs: SharedCatalogs) -> None:
+    changed = catalogs.changed()
+    if changed:
+        raise _SharedCatalogChanged(changed)
+
+
+class _Run:
+    """A run of a script on a connection. `settings` are the statements that prepare the session."""
+
+    def __init__(self, connection: Connection, script: SchemaScript, options: BuildOptions, settings: bytes) -> None:
+        self._connection = connection
+        self._script = script
+        self._options = options
+        self._reset = SESSION_RESET.encode() + b";" + settings
+
+    def run_file(self, number: int) -> None:
+        """Run a file, and reset the session if the file may change its settings. Raise BuildFailed."""
+        file = self._script.files[number]
+        self._run_statements(number, 0, len(file.statement_offsets))
+        if file.resets_session:
+            self._connection.execute(self._reset)
+
+    def run_deferred(self) -> None:
+        """Run the deferred constraints and triggers, which PostgreSQL would run when it commits. Raise BuildFailed."""
+        try:
+            self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            if error.sqlstate in SERVER_UNAVAILABLE or error.sqlstate is None:
+                raise lost_connection_failure(error, self._script.files[-1]) from error
+            action = "a deferred constraint or trigger fails at the end of the build"
+            raise BuildFailed(db_error_diagnostic(error, action)) from error
+
+    def locate_change(self) -> tuple[int, int] | None:
+        """Return the file and the statement, from 0, that changes a shared catalog, by running them again one by one.
+
+        Everything is rolled back. Return None if no statement does it this time.
+        """
+        with self._connection.transaction(force_rollback=True):
+            catalogs = SharedCatalogs(self._connection)
+            for number, file in enumerate(self._script.files):
+                for statement in range(len(file.statement_offsets)):
+                    self._run_statements(number, statement, statement + 1)
+                    if self._has_changed(catalogs):
+                        return number, statement
+                if file.resets_session:
+                    self._connection.execute(self._reset)
+        return None
+
+    def _has_changed(self, catalogs: SharedCatalogs) -> bool:
+        """Whether the statements so far change a shared catalog, also if only their deferred triggers do."""
+        if catalogs.changed():
+            return True
+        with suppress(psycopg.errors.IntegrityError), self._connection.transaction(force_rollback=True):
+            self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            return bool(catalogs.changed())
+        return False
+
+    def _run_statements(self, number: int, first: int, end: int) -> None:
+        """Run some of a file's statements as one query. Its results show which statement failed."""
+        file = self._script.files[number]
+        if first == end:
+            return
+        starts = file.statement_offsets
+        start = starts[first] if first else 0
+        text = file.rendered.text[start : starts[end] if end < len(starts) else None]
+        try:
+            self._connection.pgconn.send_query(text.encode())
+            results = self._connection.wait(generators.execute(self._connection.pgconn))
+        except psycopg.OperationalError as error:
+            raise lost_connection_failure(error, file) from error
+        for statement, result in enumerate(results, first):
+            if result.status not in _SUCCESS:
+                failure = psycopg.errors.error_from_result(result, encoding="utf-8")
+                if failure.sqlstate in SERVER_UNAVAILABLE:
+                    raise lost_connection_failure(failure, file) from failure
+                missing = self._options.missing_extensions
+                raise statement_failure(failure, self._script, number, statement, missing, start) from failure
 
 
 def _settings(connection: Connection, options: BuildOptions) -> bytes:
@@ -73,28 +167,3 @@ def _settings(connection: Connection, options: BuildOptions) -> bytes:
     for name, value in values.items():
         statements = statements.replace(f"{{{name}}}".encode(), value.encode())
     return statements
-
-
-def _run_file(connection: Connection, script: SchemaScript, number: int, options: BuildOptions) -> None:
-    """Run a file's statements as one query. Its results show which statement failed."""
-    file = script.files[number]
-    if not file.statement_offsets:
-        return
-    try:
-        connection.pgconn.send_query(file.rendered.text.encode())
-        results = connection.wait(generators.execute(connection.pgconn))
-    except psycopg.OperationalError as error:
-        raise lost_connection_failure(error, file) from error
-    for statement, result in enumerate(results):
-        if result.status not in _SUCCESS:
-            failure = psycopg.errors.error_from_result(result, encoding="utf-8")
-            if failure.sqlstate in SERVER_UNAVAILABLE:
-                raise lost_connection_failure(failure, file) from failure
-            raise statement_failure(failure, script, number, statement, options.missing_extensions) from failure
-
-
-def _reject_outside_effects(connection: Connection, script: SchemaScript) -> None:
-    """Raise BuildFailed if a function or DO block has changed an object that all databases share."""
-    rows = connection.execute(query("changed_shared_objects")).fetchall()
-    if rows:
-        raise outside_effect_failure(script, [row["catalog"] for row in rows])

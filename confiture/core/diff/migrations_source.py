@@ -16,7 +16,8 @@ from confiture.plan.project import PlannedProject
 
 _DO = "do_stmt"
 _OUTSIDE_WORDS = re.compile(
-    r"\b(?:create|alter|drop)\s+(?:role|user|group|database|tablespace|subscription)\b|\balter\s+system\b",
+    r"\b(?:create|alter|drop)\s+(?:role|user|group|database|tablespace|subscription)\b|\balter\s+system\b"
+    r"|\b(?:reassign|drop)\s+owned\b|\b(?:grant|revoke)\b[^;]*\bon\s+(?:database|tablespace|parameter)\b",
     re.IGNORECASE,
 )
 _HINT = "create roles, databases and tablespaces outside of migrations, or compare without --migrations"
