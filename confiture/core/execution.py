@@ -146,6 +146,7 @@ class Run:
         """
         # Import lazily, because a run with nothing to do needs little of the engine.
         from confiture.core.db.blocking_monitor import BlockingMonitor
+        from confiture.core.run.connection_limits import check_connection_limits
         from confiture.core.run.session import Session
 
         context = self._context
@@ -153,6 +154,7 @@ class Run:
         max_blocking_ms = context.settings.database.max_blocking_ms
         with self._deadlocks_reported(), BlockingMonitor(context.target, pid, max_blocking_ms) as monitor:
             session = Session(context, monitor)
+            check_connection_limits(context.connection, locked_plan.plan)
             # Import only one of the two, because a dry run needs only half of the engine.
             if self._mode.dry_run:
                 from confiture.core.dry_run.dry_runner import DryRunner

@@ -19,6 +19,12 @@ from confiture.models.settings import Settings
 from confiture.models.steps import build_step_id
 from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject
+from confiture.plan.session_state import (
+    LOST_SESSION_STATE,
+    reads_temporary_object,
+    settings_at,
+    unrepeatable_setting,
+)
 
 Announce = Callable[[str], None]
 """A callback that receives each step's name before the step runs."""
@@ -133,8 +139,13 @@ def _verify_step(
         )
     if reason:
         return VerifyResult(migration=label, step=identity, verdict=VerifyVerdict.SKIPPED, note=reason)
+    if unrepeatable_setting(segment, step) or reads_temporary_object(segment, step):
+        message = "the step runs with settings or temporary tables of its migration that cannot be made again"
+        hint = "make the settings with SET statements; or use a permanent table, or `once: true`"
+        diagnostic = step.rendered.source.file.diagnostic(step.span, LOST_SESSION_STATE, message, hint=hint)
+        return VerifyResult(migration=label, step=identity, verdict=VerifyVerdict.CANNOT_RUN, diagnostic=diagnostic)
     announce(f"{label}: {step.label}")
-    return check_runner.run(label, step, identity)
+    return check_runner.run(label, step, identity, settings_at(segment, step))
 
 
 def failed_checks(report: VerifyReport, *, strict: bool) -> tuple[Diagnostic, ...]:

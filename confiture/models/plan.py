@@ -260,6 +260,8 @@ class Segment:
     transaction_mode: TransactionMode
     settings: tuple[str, ...] = ()
     """The statements from earlier segments that change session settings; they are repeated before the steps."""
+    expected_settings: tuple[str, ...] | None = None
+    """The statements that make the settings in force at the segment's end; None if no segment follows."""
 
 
 @record(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,9 @@
-"""The settings that statements make for the session, in the order in which the next segment repeats them."""
+"""The settings that statements make, in the order in which the next segment repeats those of the session."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from confiture.models.plan import Statement
@@ -28,35 +28,88 @@ _LOCAL_CALL = re.compile(r"\bset_config\s*\([^;]*?,\s*true\s*\)", re.IGNORECASE)
 
 
 class _Setting(NamedTuple):
-    """A statement that makes a setting. `resets` is whether it restores the value of a new session."""
+    """A statement that makes a setting. `resets` is whether it restores the value of a new session.
+
+    `values` are the settings that it changes, by name; None if the value of a new session is restored.
+    """
 
     name: str
     text: str
     resets: bool
+    values: Mapping[str, str | None]
+    is_local: bool = False
 
 
-class SessionSettings:
-    """The settings that statements have made so far. PostgreSQL applies them in order, because a role may be needed."""
+class _SettingList:
+    """Settings in the order in which they were made. PostgreSQL applies them in order, because a role may be needed."""
 
-    def __init__(self) -> None:
-        self._settings: list[_Setting] = []
+    def __init__(self, settings: Iterable[_Setting] = ()) -> None:
+        self.settings = list(settings)
+
+    def add(self, setting: _Setting) -> None:
+        """Append a setting. It replaces an earlier one of the same name, and a role that no setting needs any more."""
+        kept = self.settings
+        if setting.name not in _ROLES:
+            kept = [other for other in kept if other.name != setting.name]
+        self.settings = []
+        for one in (*kept, setting):
+            while self.settings and _replaces(one, self.settings[-1]):
+                self.settings.pop()
+            self.settings.append(one)
+
+    def append(self, setting: _Setting) -> None:
+        """Append a setting that replaces no earlier one."""
+        self.settings.append(setting)
+
+    def reset_all(self) -> None:
+        """Remove all settings except the roles, which PostgreSQL excludes from RESET ALL."""
+        self.settings = [setting for setting in self.settings if setting.name in _ROLES]
 
     @property
     def statements(self) -> tuple[str, ...]:
         """The statements that make the settings again, in order."""
-        return tuple(setting.text for setting in self._settings)
+        return tuple(setting.text for setting in self.settings)
+
+
+class SessionSettings:
+    """The settings that statements have made so far, for the session and until the transaction ends."""
+
+    def __init__(self, statements: Iterable[str] = ()) -> None:
+        self._session = _SettingList()
+        self._current = _SettingList()
+        for text in statements:
+            self.apply(_to_statement(text))
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The statements that make the settings of the session again, in order."""
+        return self._session.statements
+
+    @property
+    def current_statements(self) -> tuple[str, ...]:
+        """The statements that make the settings in force again, including those that end with the transaction."""
+        return self._current.statements
+
+    @property
+    def values(self) -> Mapping[str, str | None]:
+        """The values of the session's settings by name, as written; None if a setting was reset or is an expression."""
+        return {name: value for setting in self._session.settings for name, value in setting.values.items()}
 
     @property
     def role_statement(self) -> str | None:
         """The statement that sets the role of the session; None for the role that connected."""
         session: str | None = None
         role: str | None = None
-        for setting in self._settings:
+        for setting in self._session.settings:
             if setting.name in _ROLES:
                 role = None if setting.resets else setting.text
             if setting.name == _SESSION_ROLE:
                 session = role
         return role or session
+
+    def end_transaction(self) -> None:
+        """Remove the settings that end with the transaction."""
+        self._current = _SettingList(self._session.settings)
 
     def apply(self, statement: Statement) -> None:
         """Follow a statement that has run."""
@@ -66,32 +119,30 @@ class SessionSettings:
         elif statement.node_kind == "variable_set_stmt":
             self._apply_set(statement.text)
         elif statement.node_kind == "discard_stmt" and _discards_all(statement.text):
-            self._settings.clear()
+            self._session, self._current = _SettingList(), _SettingList()
 
     def _apply_set(self, text: str) -> None:
         node = parse_sql(text).stmts[0].stmt.variable_set_stmt
         name = node.name if node.name == _SESSION_CHARACTERISTICS else node.name.lower()
         if node.kind == pb.VAR_RESET_ALL:
-            # PostgreSQL excludes the roles from RESET ALL.
-            self._settings = [setting for setting in self._settings if setting.name in _ROLES]
+            self._session.reset_all()
+            self._current.reset_all()
         elif node.kind == pb.VAR_SET_MULTI:
             if name == _SESSION_CHARACTERISTICS:
                 # Each statement can set other modes, so none replaces an earlier one.
-                self._settings.append(_Setting(name, text, resets=False))
-        elif not node.is_local and name not in _NOT_REPEATED:
-            resets = node.kind in _RESETS or (name == _ROLE and _constant(node.args[0]) == "none")
-            self._add(_Setting(name, text, resets))
+                modes = {f"default_{item.def_elem.defname}": _value(item.def_elem.arg) for item in node.args}
+                setting = _Setting(name, text, resets=False, values=modes)
+                self._session.append(setting)
+                self._current.append(setting)
+        elif name not in _NOT_REPEATED:
+            value = _value(node.args[0]) if len(node.args) == 1 else None
+            resets = node.kind in _RESETS or (name == _ROLE and value == "none")
+            self._add(_Setting(name, text, resets, {name: None if resets else value}, is_local=node.is_local))
 
     def _add(self, setting: _Setting) -> None:
-        """Append a setting. It replaces an earlier one of the same name, and a role that no setting needs any more."""
-        kept = self._settings
-        if setting.name not in _ROLES:
-            kept = [other for other in kept if other.name != setting.name]
-        self._settings = []
-        for one in (*kept, setting):
-            while self._settings and _replaces(one, self._settings[-1]):
-                self._settings.pop()
-            self._settings.append(one)
+        self._current.add(setting)
+        if not setting.is_local:
+            self._session.add(setting)
 
 
 def changes_settings_unrepeatably(statement: Statement) -> bool:
@@ -109,6 +160,14 @@ def changes_settings_unrepeatably(statement: Statement) -> bool:
     if statement.node_kind == "select_stmt" and _configured_settings(text) is not None:
         return False
     return any(not _is_local(call) for call in _set_config_calls(parse_sql(text).stmts[0].stmt))
+
+
+def resets_row_security(statement: Statement) -> bool:
+    """Whether a statement is RESET ALL, or resets row_security: behind a pooler, policies could then hide rows."""
+    if statement.node_kind != "variable_set_stmt":
+        return False
+    node = parse_sql(statement.text).stmts[0].stmt.variable_set_stmt
+    return bool(node.kind == pb.VAR_RESET_ALL or (node.kind in _RESETS and node.name.lower() == "row_security"))
 
 
 def resets_all_settings(statement: Statement) -> bool:
@@ -129,7 +188,7 @@ def _replaces(setting: _Setting, last: _Setting) -> bool:
 
 
 def _configured_settings(text: str) -> list[_Setting] | None:
-    """Return the session settings of a SELECT that does nothing but call set_config with constants; otherwise None."""
+    """Return the settings of a SELECT that does nothing but call set_config with constants; otherwise None."""
     if _SET_CONFIG not in text.lower():
         return None
     select = parse_sql(text).stmts[0].stmt.select_stmt
@@ -145,12 +204,13 @@ def _configured_settings(text: str) -> list[_Setting] | None:
         is_null = call.args[1].a_const.isnull
         if name is None or (value is None and not is_null) or not call.args[2].a_const.HasField("boolval"):
             return None
-        if not _is_local(call) and name.lower() not in _NOT_REPEATED:
+        if name.lower() not in _NOT_REPEATED:
             shown = "NULL" if value is None else single_quote(value)
             resets = is_null or (name.lower() == _ROLE and value == "none")
-            settings.append(
-                _Setting(name.lower(), f"SELECT pg_catalog.set_config({single_quote(name)}, {shown}, false)", resets)
-            )
+            is_local = _is_local(call)
+            text = f"SELECT pg_catalog.set_config({single_quote(name)}, {shown}, {str(is_local).lower()})"
+            values = {name.lower(): None if resets else value}
+            settings.append(_Setting(name.lower(), text, resets, values, is_local))
     return settings
 
 
@@ -170,6 +230,18 @@ def _is_local(call: Any) -> bool:
 
 def _constant(node: Any) -> str | None:
     return node.a_const.sval.sval if node.a_const.HasField("sval") else None
+
+
+def _value(node: Any) -> str | None:
+    """Return the value of a setting as text; None if it is not a constant."""
+    constant = node.a_const
+    if constant.HasField("boolval"):
+        return "on" if constant.boolval.boolval else "off"
+    return str(constant.ival.ival) if constant.HasField("ival") else _constant(node)
+
+
+def _to_statement(text: str) -> Statement:
+    return Statement(text=text, offset=0, node_kind=str(parse_sql(text).stmts[0].stmt.WhichOneof("node")))
 
 
 def _discards_all(text: str) -> bool:

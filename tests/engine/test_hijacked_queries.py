@@ -187,7 +187,7 @@ def run(connection: psycopg.Connection, text: str) -> None:
             number = 0 if is_prepared else max(map(int, PARAMETER.findall(statement)), default=0)
             psycopg.RawCursor(connection).execute(statement, [None] * number or None)
             if is_prepared:
-                connection.execute(b"EXECUTE confiture_touched (0, 0, NULL, NULL)")
+                connection.execute(b'EXECUTE "confiture: touched relations" (0, 0, NULL, NULL)')
 
 
 @contextmanager

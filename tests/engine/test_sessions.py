@@ -148,12 +148,16 @@ def test_session_state_ends_with_its_segment_or_migration(
     database.execute("GRANT ALL ON SCHEMA other TO leaky; GRANT ALL ON probe TO leaky")
     setting = (
         "ddl:\n"
-        "  - sql: CREATE TEMP TABLE scratch (x int)\n"
         "  - sql: CREATE SEQUENCE s; SELECT nextval('s')\n"
-        "  - sql: PREPARE p AS SELECT 1\n"
-        "  - sql: LISTEN news\n"
-        # a lock that ends with its segment would be refused
-        + ("" if between else "  - sql: SELECT pg_advisory_lock(42)\n")
+        # what ends with its segment would be refused
+        + (
+            ""
+            if between
+            else "  - sql: SELECT pg_advisory_lock(42)\n"
+            "  - sql: CREATE TEMP TABLE scratch (x int)\n"
+            "  - sql: PREPARE p AS SELECT 1\n"
+            "  - sql: LISTEN news\n"
+        )
         + "  - sql: SET search_path = other; SET my.setting = 'x'; SET statement_timeout = '59s'\n"
         "  - sql: SET ROLE leaky\n"
     )
@@ -166,7 +170,7 @@ def test_session_state_ends_with_its_segment_or_migration(
         "        current_setting('my.setting', true),\n"
         "        current_setting('statement_timeout'), to_regclass('pg_temp.scratch') IS NULL,\n"
         # a dry run looks by a prepared statement of its own
-        "        (SELECT count(*) FROM pg_prepared_statements WHERE name <> 'confiture_touched'),\n"
+        "        (SELECT count(*) FROM pg_prepared_statements WHERE name <> 'confiture: touched relations'),\n"
         "        (SELECT count(*) FROM pg_listening_channels()),\n"
         "        (SELECT count(*) FROM pg_locks\n"
         "         WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objid = 42)\n"

@@ -26,7 +26,10 @@ from confiture.plan.checksums import digest
 
 
 class BackfillRunner:
-    """Runs batched backfills on one database, both those defined as steps and those requested by hooks."""
+    """Runs batched backfills on one database, both those defined as steps and those requested by hooks.
+
+    `begin` begins a segment in a fresh session: the sessions of the workers do not have what a hook sets.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,9 @@ class BackfillRunner:
         emit: Emit,
         hook_runner: HookRunner,
         require_lock: Callable[[], None],
+        begin: Callable[[Segment], None],
     ) -> None:
+        self._begin = begin
         self._hook_runner = hook_runner
         self._require_lock = require_lock
         self._database = database
@@ -53,7 +58,7 @@ class BackfillRunner:
         started = time.perf_counter()
         try:
             backfill_id = self._build_id(attempt, segment.number)
-            outcome = self._run_step(connection, identity, step, backfill_id, segment.settings)
+            outcome = self._run_step(connection, identity, segment, backfill_id)
         except BaseException:
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_elapsed_ms(started)))
             raise
@@ -69,10 +74,10 @@ class BackfillRunner:
         self,
         connection: Connection,
         identity: StepId,
-        step: PlannedStep,
+        segment: Segment,
         backfill_id: BackfillId,
-        settings: tuple[str, ...],
     ) -> StepOutcome:
+        (step,), settings = segment.steps, segment.settings
         if step.hook is None:
             return self._run_backfill(connection, identity, step, backfill_id, settings)
         notes: list[str] = []
@@ -80,6 +85,7 @@ class BackfillRunner:
 
         def fill_for_hook(planned: PlannedStep) -> int:
             requests.append(planned)
+            self._begin(segment)
             outcome = self._run_backfill(connection, identity, planned, backfill_id, settings)
             notes.extend([outcome.note] if outcome.note else [])
             return outcome.rows or 0

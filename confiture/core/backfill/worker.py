@@ -265,6 +265,11 @@ def _configure_session(connection: Connection, config: WorkerConfig) -> None:
         " SET idle_session_timeout = 0; SET client_min_messages = notice; SET confiture.filling = 'on'".encode()
     )
     prepare_session(connection, config.session_settings)
+    # The step's own limits take precedence over the settings of earlier segments.
+    if step.lock_timeout_ms is not None:
+        set_lock_timeout(connection, step.lock_timeout_ms)
+    if step.timeout_ms is not None:
+        connection.execute(f"SET statement_timeout = {step.timeout_ms}".encode())
     enable_client_check(connection)
 
 

@@ -33,6 +33,7 @@ READ_LOCK_TIMEOUT_MS = 5_000
 """The time limit for internal queries and for locks on the history tables."""
 _CONNECT_TIMEOUT_S = "10"
 _CLIENT_CHECK_MS = 1_000
+_POOLER_REFUSAL = "unsupported startup parameter"
 _SESSION_PROBES = 2
 _PORTS = re.compile(r"[\d,\s]*")
 
@@ -63,7 +64,7 @@ class ConnectionTarget:
                 connect_timeout=parameters.get("connect_timeout")
                 or os.environ.get("PGCONNECT_TIMEOUT", _CONNECT_TIMEOUT_S),
             )
-            connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row)
+            connection = _connect_without_row_security(conninfo, parameters)
         except (psycopg.Error, UnicodeError) as error:
             if isinstance(error, psycopg.Error):
                 _hide_secrets_in_use(error.pgconn)
@@ -210,6 +211,25 @@ def enable_client_check(connection: Connection) -> int:
     except psycopg.errors.InvalidParameterValue:
         return 0
     return _CLIENT_CHECK_MS
+
+
+def _connect_without_row_security(conninfo: str, parameters: Mapping[str, Any]) -> Connection:
+    """Open a connection in which RESET sets row_security to off, so that no policy hides rows silently.
+
+    Without startup options, which a service file may set and many poolers reject, only a run's settings turn it off.
+    """
+    if not (parameters.get("service") or os.environ.get("PGSERVICE")):
+        options = str(parameters.get("options") or os.environ.get("PGOPTIONS") or "")
+        try:
+            return _connect(make_conninfo(conninfo, options=f"{options} -c row_security=off".strip()))
+        except psycopg.OperationalError as error:
+            if _POOLER_REFUSAL not in str(error):
+                raise
+    return _connect(conninfo)
+
+
+def _connect(conninfo: str) -> Connection:
+    return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row)
 
 
 def _unavailable_error(code: str, message: str, hint: str) -> DatabaseUnavailable:

@@ -18,6 +18,7 @@ _FILES = (
     "reconcile/reconcile",
     "review/review",
     "tenancy/tenancy",
+    "run/session",
     "schema_facts/facts",
     "throwaway/throwaway",
     "build/build",

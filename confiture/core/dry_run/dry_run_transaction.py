@@ -39,10 +39,14 @@ from confiture.plan.migration_order import VersionKey, version_key
 from confiture.plan.planner import as_single_transaction
 
 _NEW_ENUM_VALUE = "55P04"
-_ARTEFACT = (
-    "if an earlier migration or segment in this dry run adds the value, the real run commits it first and does not"
-    " fail: apply the earlier part to a copy, and dry-run the rest on that copy"
-)
+_UNIQUE_VIOLATION = "23505"
+_ARTEFACTS = {
+    _NEW_ENUM_VALUE: "if an earlier migration or segment in this dry run adds the value, the real run commits it first"
+    " and does not fail: apply the earlier part to a copy, and dry-run the rest on that copy",
+    _UNIQUE_VIOLATION: "correct the data or the statement. A dry run is one transaction: if the key contains now() or"
+    " pg_current_xact_id() and an earlier migration or segment inserted the same value, the real run does not fail;"
+    " apply the earlier part to a copy, and dry-run the rest on that copy",
+}
 
 
 class DryRunTransaction:
@@ -67,6 +71,8 @@ class DryRunTransaction:
         self._installed = False
         self._is_resumed = False
         self._content: SchemaContent | None = None
+        self._own_settings: frozenset[str] = frozenset()
+        """The settings that the tracer makes in the current segment."""
         self.attempts: list[tuple[StatementTrace, ...]] = []
         """The traces of all runs, including all attempts."""
 
@@ -102,6 +108,7 @@ class DryRunTransaction:
         plan = match_plan_to_journal(plan, resume_point) if resume_point else plan
         self.progress = MigrationProgress(plan, str(uuid.uuid4()), committed=committed)
         started_ms = tracer.elapsed_ms()
+        self._session.begin_migration()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=committed))
         check_backfills(self._connection, plan.segments[committed:], self._session.begin)
         was_sampled = False
@@ -113,6 +120,9 @@ class DryRunTransaction:
             if segment.transaction_mode is TransactionMode.BATCHED:
                 self._check_history(segment, tracer)
             self._apply_settings(segment)
+            if segment.expected_settings is not None:
+                self._own_settings = self._session.settings_made(segment)
+                tracer.ignore()
             intended = resume_point is not None and resume_point.has_intent and segment is plan.segments[committed]
             if not self._is_already_done(segment, has_intent=intended):
                 if segment.transaction_mode is TransactionMode.BATCHED:
@@ -143,6 +153,7 @@ class DryRunTransaction:
                 self._store.install()
                 self._installed, self._content = True, None
             with self._connection.transaction(force_rollback=True):
+                self._connection.execute("SET LOCAL statement_timeout = 0")
                 self._record(segment)
         tracer.ignore()
 
@@ -168,19 +179,22 @@ class DryRunTransaction:
         return not sampled.is_whole
 
     def _run_steps(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> None:
+        original = segment
         try:
             if segment.transaction_mode is TransactionMode.OUTSIDE:
                 reject_failing_statements(self._connection, segment)
                 segment = drop_unusable_transactional_form(self._connection, segment)
             observer = _DryRunObserver(self._prover, tracer, plan, segment)
             self._session.run_steps(plan.version, without_transaction_modes(_as_transactional(plan, segment)), observer)
+            self._session.check_end(original, exempt=self._own_settings)
             self._check_constraints()
             if self._content is not None:
                 check_schema_untouched(self._connection, plan.migration, self._content)
         except StepFailed as failure:
-            if failure.sqlstate != _NEW_ENUM_VALUE or not self._segments_run:
+            hint = _ARTEFACTS.get(failure.sqlstate or "")
+            if hint is None or not self._segments_run:
                 raise
-            diagnostic = replace(failure.diagnostic, hint=_ARTEFACT)
+            diagnostic = replace(failure.diagnostic, hint=hint)
             raise StepFailed(diagnostic, failure.sqlstate) from failure
 
     def _is_already_done(self, segment: Segment, *, has_intent: bool) -> bool:
@@ -200,7 +214,7 @@ class DryRunTransaction:
 
         SET CONSTRAINTS ALL would also apply to constraints that later segments create.
         """
-        self._connection.execute("RESET SESSION AUTHORIZATION")
+        self._connection.execute("RESET SESSION AUTHORIZATION; SET LOCAL statement_timeout = 0")
         names = fetch_named_row(self._connection, "deferrable")
         if names["everything"]:
             self._connection.execute(f"SET CONSTRAINTS {names['everything']} IMMEDIATE".encode())

@@ -29,6 +29,8 @@ def reject_failing_statements(connection: Connection, segment: Segment) -> None:
     """
     (step,) = segment.steps
     for statement in step.statements:
+        _reject_unsupported_form(step, statement)
+        _reject_missing_relations(connection, step, statement)
         target = _find_target(statement, step.rendered)
         relation = _read_relation(connection, target) if target else None
         if target is None or relation is None:
@@ -36,6 +38,14 @@ def reject_failing_statements(connection: Connection, segment: Segment) -> None:
         if target.is_detach and relation["has_default"]:
             message = "cannot detach partitions concurrently when a default partition exists"
             raise _step_failure(step, statement, "55000", message, "DETACH PARTITION without CONCURRENTLY")
+        if statement.node_kind == "reindex_stmt" and relation["is_catalog"]:
+            message = "cannot reindex system catalogs concurrently"
+            raise _step_failure(
+                step, statement, "0A000", message, "REINDEX without CONCURRENTLY, in a maintenance window"
+            )
+        if statement.node_kind == "reindex_stmt" and relation["is_exclusion"]:
+            message = "concurrent index creation for exclusion constraints is not supported"
+            raise _step_failure(step, statement, "0A000", message, "REINDEX INDEX without CONCURRENTLY")
         if statement.built_index and relation["kind"] == _PARTITIONED:
             message = f"cannot create index on partitioned table {target.name} concurrently"
             hint = "CREATE INDEX ... ON ONLY, then one CONCURRENTLY for each partition, and ATTACH PARTITION"
@@ -66,9 +76,39 @@ def _read_relation(connection: Connection, target: _TargetRelation) -> dict[str,
     return connection.execute(query("relation_kind"), {"relation": target.name}).fetchone()
 
 
+def _reject_unsupported_form(step: PlannedStep, statement: Statement) -> None:
+    """Raise StepFailed for DROP INDEX CONCURRENTLY with several indexes or CASCADE."""
+    node = _parse(statement, step.rendered)
+    if not statement.dropped_index or node is None:
+        return
+    if len(node.objects) > 1:
+        message = "DROP INDEX CONCURRENTLY does not support dropping multiple objects"
+        raise _step_failure(step, statement, "0A000", message, "one DROP INDEX CONCURRENTLY for each index")
+    if node.behavior == pb.DROP_CASCADE:
+        message = "DROP INDEX CONCURRENTLY does not support CASCADE"
+        raise _step_failure(step, statement, "0A000", message, "drop the dependent objects first, or omit CONCURRENTLY")
+
+
+def _reject_missing_relations(connection: Connection, step: PlannedStep, statement: Statement) -> None:
+    """Raise StepFailed for VACUUM of a relation that does not exist, because a dry run skips VACUUM."""
+    node = _parse(statement, step.rendered)
+    if statement.node_kind != "vacuum_stmt" or node is None:
+        return
+    for item in node.rels:
+        relation = item.vacuum_relation.relation
+        name = quote_table(TableRef(relation.schemaname, relation.relname))
+        if _read_relation(connection, _TargetRelation(name, is_detach=False)) is None:
+            raise _step_failure(step, statement, "42P01", f"relation {name} does not exist", "correct the name")
+
+
+def _parse(statement: Statement, rendered: RenderedSql) -> Any:
+    """Return the parse tree of a statement; None if it is not in the rendered text."""
+    return next((one.node for one in parse_rendered(rendered) if one.offset == statement.offset), None)
+
+
 def _find_target(statement: Statement, rendered: RenderedSql) -> _TargetRelation | None:
     """Return a statement's target relation; None if there is no target or more than one."""
-    node = next((one.node for one in parse_rendered(rendered) if one.offset == statement.offset), None)
+    node = _parse(statement, rendered)
     if node is None:
         return None
     if statement.dropped_index:

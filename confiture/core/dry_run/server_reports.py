@@ -82,8 +82,10 @@ class ServerReports:
         """
         wanted = statement.node_kind in _CALLS_FUNCTIONS
         if self._plans is not None and wanted is not self._has_nested_plans:
-            self._connection.execute(f"SET LOCAL auto_explain.log_nested_statements = {wanted}".encode())
-            self._has_nested_plans = wanted
+            sql = f"SET LOCAL auto_explain.log_nested_statements = {wanted}"
+            # The role that the migration has set may lack the privilege.
+            if self._try_execute(sql, psycopg.errors.InsufficientPrivilege) is not None:
+                self._has_nested_plans = wanted
 
     def discard(self) -> None:
         """Drop the reports on the dry run's own queries."""

@@ -21,6 +21,7 @@ from confiture.core.db.queries import query
 from confiture.core.dry_run.counters import CounterLog, RelationNames
 from confiture.core.dry_run.held_locks import HeldLocks
 from confiture.core.dry_run.server_reports import ServerReports
+from confiture.core.run.session_check import OWN_STATEMENT
 from confiture.core.state_machine import StateMachine
 from confiture.models.plan import Statement, StepId
 from confiture.models.trace import StatementTrace
@@ -218,7 +219,7 @@ class Tracer:
         self._reports.discard()
 
     def _read_touched_tables(self) -> list[dict[str, Any]]:
-        poll = f"EXECUTE confiture_touched ({self._counters.query_arguments()})"
+        poll = f'EXECUTE "{OWN_STATEMENT}" ({self._counters.query_arguments()})'
         cursor = self._try_execute(poll, psycopg.errors.InvalidSqlStatementName)
         if cursor is None:
             # The statement, or a function called by it, deallocated all prepared statements.

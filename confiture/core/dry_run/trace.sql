@@ -26,7 +26,7 @@ SELECT max(oid)::bigint AS oid FROM pg_class;
 -- have higher OIDs. Relations above $2 are new since the last poll. They belong to this session if their transaction
 -- or, for a subtransaction, their lock does. The upper bound keeps the planner from scanning the whole catalog. Of the
 -- known new relations, only tables ($3) matter, because of their rows.
-PREPARE confiture_touched (oid, oid, oid[], bigint[]) AS
+PREPARE "confiture: touched relations" (oid, oid, oid[], bigint[]) AS
 SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read,
        NULL AS inserted, NULL AS updated, NULL AS deleted, NULL AS read_elsewhere,
        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS mark,
@@ -71,7 +71,7 @@ FROM (
 WHERE NOT EXISTS (SELECT FROM unnest($4) AS known (mark) WHERE known.mark = m.mark);
 
 -- name: touched_is_prepared
-SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'confiture_touched') AS prepared;
+SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'confiture: touched relations') AS prepared;
 
 -- name: wal_position
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS bytes;
@@ -197,7 +197,9 @@ ORDER BY a.since, a.pid;
 SELECT c.relkind::text AS kind,
        EXISTS (
            SELECT FROM pg_partitioned_table p WHERE p.partrelid = c.oid AND p.partdefid <> 0
-       ) AS has_default
+       ) AS has_default,
+       c.oid < 16384 AS is_catalog,
+       EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indisexclusion) AS is_exclusion
 FROM pg_class c
 WHERE c.oid = to_regclass(%(relation)s);
 

@@ -78,11 +78,14 @@ class CheckRunner:
         self._connection = connection
         self._lock_timeout_ms = lock_timeout_ms
 
-    def run(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
-        """Rerun a step and return the result. Raise DatabaseUnavailable if the connection is lost."""
+    def run(self, migration: str, step: PlannedStep, identity: StepId, settings: Sequence[str] = ()) -> VerifyResult:
+        """Rerun a step after its migration's settings, and return the result.
+
+        Raise DatabaseUnavailable if the connection is lost.
+        """
         started = time.perf_counter()
         try:
-            with self._snapshot(step):
+            with self._snapshot(step, settings):
                 result = self._verify(migration, step, identity)
         except psycopg.Error as error:
             if self._connection.closed:
@@ -96,13 +99,17 @@ class CheckRunner:
         return result.with_duration((time.perf_counter() - started) * 1000)
 
     @contextmanager
-    def _snapshot(self, step: PlannedStep) -> Iterator[None]:
+    def _snapshot(self, step: PlannedStep, settings: Sequence[str]) -> Iterator[None]:
         lock_timeout_ms = self._lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
         with self._connection.transaction(force_rollback=True):
             self._connection.execute(
                 b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL row_security = off"
             )
             set_lock_timeout(self._connection, lock_timeout_ms, local=True)
+            for setting in settings:
+                self._connection.execute(setting.encode())
+            if step.lock_timeout_ms is not None:
+                set_lock_timeout(self._connection, step.lock_timeout_ms, local=True)
             if step.timeout_ms is not None:
                 self._connection.execute(f"SET LOCAL statement_timeout = {step.timeout_ms}".encode())
             yield

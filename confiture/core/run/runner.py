@@ -40,7 +40,7 @@ from confiture.plan.migration_order import VersionKey, version_key
 if TYPE_CHECKING:
     from confiture.core.backfill.backfill_runner import BackfillRunner
 
-_MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
+_MAY_AFFECT_HISTORY = re.compile("role|authorization|timeout", re.IGNORECASE)
 
 
 class MigrationRunner:
@@ -110,6 +110,7 @@ class MigrationRunner:
             content = self._schema_content()
             with self._connection.transaction():
                 self._session.run_steps(plan.version, segment)
+                self._session.check_end(segment)
                 check_schema_untouched(self._connection, plan.migration, content)
 
     def _check_saved_plan(self, plan: PlannedMigration) -> None:
@@ -135,6 +136,7 @@ class MigrationRunner:
             state = RecordState.INTENDED if resume_point.has_intent else RecordState.BEGUN
             progress = MigrationProgress(plan, resume_point.attempt, resume_point.committed_segments, state)
         self.progress = progress
+        self._session.begin_migration()
         self.started_at = time.perf_counter()
         self._emit(
             MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed_segments)
@@ -155,6 +157,7 @@ class MigrationRunner:
             self._commit(progress, segment)
             self._is_installed = True
             progress.commit_segment()
+            self._check_committed(plan, segment)
         if plan.direction is Direction.UP:
             self._chain_checksum = self._next_chain_checksum(plan)
         self.progress = None
@@ -169,6 +172,11 @@ class MigrationRunner:
 
             check_backfills(self._connection, segments, self._session.begin)
             self._session.reset()
+
+    def _check_committed(self, plan: PlannedMigration, segment: Segment) -> None:
+        """Raise StepFailed for a setting that only shows after the commit, because SET LOCAL covered it until then."""
+        if segment is not plan.segments[-1] and segment.transaction_mode is not TransactionMode.BATCHED:
+            self._session.check_end(segment, next_segment=plan.segments[segment.number])
 
     def _finish_without_steps(self, progress: MigrationProgress) -> None:
         """Finish a migration that has nothing left to run, because it has no steps or the failed ones were removed."""
@@ -195,8 +203,9 @@ class MigrationRunner:
         watched = self._session.with_blocking_monitor(progress.plan.version, segment.number)
         with watched, self._connection.transaction(), self._session.check_budget_on_exit(segment):
             records = self._session.run_steps(progress.plan.version, segment)
+            self._session.check_end(segment)
             with history_errors_translated():
-                self._reset_role(segment)
+                self._prepare_for_history(segment)
                 check_schema_untouched(self._connection, progress.plan.migration, content)
                 self._record_start(progress, segment)
                 duration_ms = (time.perf_counter() - started) * 1000
@@ -233,7 +242,7 @@ class MigrationRunner:
         except BaseException as failure:
             self._clean_up_failure(progress, segment, was_rejected=isinstance(failure, StepFailed))
             raise
-        self._reset_role(segment)
+        self._prepare_for_history(segment)
         with self._connection.transaction(), history_errors_translated():
             duration_ms = (time.perf_counter() - started) * 1000
             if progress.has_intent:
@@ -277,7 +286,8 @@ class MigrationRunner:
 
         context = self._context
         hook_runner, require_lock = self._session.hook_runner, self._lock.ensure_held
-        return BackfillRunner(context.target, context.settings, self._emit, hook_runner, require_lock)
+        begin = self._session.begin
+        return BackfillRunner(context.target, context.settings, self._emit, hook_runner, require_lock, begin)
 
     def _needs_intent(self, segment: Segment) -> bool:
         (step,) = segment.steps
@@ -285,7 +295,7 @@ class MigrationRunner:
         self._session.apply_settings(segment)
         self._session.step_runner.set_timeouts(segment, step)
         is_needed = needs_intent(self._connection, statement, self._emit)
-        self._reset_role(segment)
+        self._prepare_for_history(segment)
         return is_needed
 
     def _record_intent(self, progress: MigrationProgress, segment: Segment) -> None:
@@ -320,19 +330,21 @@ class MigrationRunner:
             self._session.reset()
             self._session.apply_settings(segment)
             if clean_up_failed_statement(self._connection, statement, was_rejected=was_rejected, emit=self._emit):
-                self._reset_role(segment)
+                self._prepare_for_history(segment)
                 with self._connection.transaction():
                     self._store.delete_intent(progress.plan, segment, progress.attempt)
                 progress.withdraw_intent()
         except (psycopg.Error, ConfitureError) as failure:
             self._emit(Notice(text=f"could not clean up; the next run will do this: {_first_line(str(failure))}"))
 
-    def _reset_role(self, segment: Segment) -> None:
+    def _prepare_for_history(self, segment: Segment) -> None:
+        """Restore the run's own role, and remove timeouts, if the segment may have changed them."""
         texts = [*segment.settings, *(statement.text for step in segment.steps for statement in step.statements)]
-        if any(step.hook for step in segment.steps) or any(map(_MAY_SET_ROLE.search, texts)):
+        if any(step.hook for step in segment.steps) or any(map(_MAY_AFFECT_HISTORY.search, texts)):
             # The run's own role must write the history, even if the migration, a DO block or a hook has changed the
-            # role.
-            self._connection.execute("RESET SESSION AUTHORIZATION")
+            # role. A statement timeout that the migration sets is for its own statements.
+            local = "LOCAL " if segment.transaction_mode is TransactionMode.TRANSACTIONAL else ""
+            self._connection.execute(f"RESET SESSION AUTHORIZATION; SET {local}statement_timeout = 0".encode())
 
     def _schema_content(self) -> SchemaContent:
         """Return the content of Confiture's schema while no migration runs; cache it once the history is installed."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -15,6 +15,14 @@ from confiture.core.db.queries import query
 from confiture.core.db.retry import Retry, RetryPolicy
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.run.context import RunContext
+from confiture.core.run.session_check import (
+    ROLES,
+    HookCodeObserver,
+    SessionCheck,
+    fresh_settings,
+    set_config,
+    timeouts_outside,
+)
 from confiture.core.run.statement_observer import ObserverSequence, StatementObserver
 from confiture.core.run.steps import StepRunner
 from confiture.models.events import Notice, OthersBlocked, SegmentRetried
@@ -36,6 +44,10 @@ class Session:
 
     def __init__(self, context: RunContext, monitor: BlockingMonitor) -> None:
         self.connection = context.connection
+        login = fetch_named_row(self.connection, "login_session")
+        self._login_settings = self._settings_of_login(login)
+        self._changed_settings = ""
+        self.session_check = SessionCheck(self.connection, login["login"])
         self._retryable_sqlstates = context.mode.retryable
         self.monitor = monitor
         self.backend_pid = int(fetch_named_row(self.connection, "server")["backend_pid"])
@@ -47,7 +59,36 @@ class Session:
 
     def reset(self) -> None:
         """Reset the session, so that one migration's settings do not affect the next migration."""
+        self.session_check.code.clear()
         self.connection.execute(query("reset_session") + self._session_settings())
+
+    def begin_migration(self) -> None:
+        """Begin a migration with the settings of a new session, which an earlier migration may have changed."""
+        changed = self.session_check.begin_migration()
+        if changed:
+            self._changed_settings = fresh_settings(changed)
+
+    def check_end(
+        self, segment: Segment, *, exempt: frozenset[str] = frozenset(), next_segment: Segment | None = None
+    ) -> None:
+        """Raise StepFailed if the next segment cannot begin with the settings and objects of this one.
+
+        With `next_segment`, the segment is committed, and the role was reset. `exempt` are names of settings that may
+        differ. Do nothing if no segment follows.
+        """
+        if segment.expected_settings is None or _discards_all(segment):
+            return
+        settings = segment.expected_settings if next_segment is None else next_segment.settings
+        exempt |= timeouts_outside(segment) | (ROLES if next_segment else frozenset())
+        is_committed = next_segment is not None
+        self.session_check.check(segment, self._fresh_settings(), settings, exempt=exempt, is_committed=is_committed)
+
+    def settings_made(self, segment: Segment) -> frozenset[str]:
+        """Return the names of settings that the session has besides those with which the segment begins."""
+        return self.session_check.settings_made(segment, self._fresh_settings())
+
+    def _fresh_settings(self) -> bytes:
+        return b"RESET SESSION AUTHORIZATION; RESET ALL;" + self._session_settings()
 
     def restore_settings(self) -> None:
         """Make the settings of a new session again after RESET ALL, which removes them."""
@@ -58,7 +99,16 @@ class Session:
         if self.connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
             text += "SET transaction_timeout = 0;"
         settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
-        return text.format(**settings).encode()
+        return f"{self._login_settings}{self._changed_settings}{text.format(**settings)}".encode()
+
+    def _settings_of_login(self, login: Mapping[str, Any]) -> str:
+        """Return the statements that make the settings again that a login trigger made, and that RESET ALL removes."""
+        text = "".join(set_config(name, value) for name, value in login["settings"])
+        if login["role"] != "none":
+            self.connection.execute("RESET SESSION AUTHORIZATION")
+            if fetch_named_row(self.connection, "login_session")["role"] != login["role"]:
+                text += set_config("role", login["role"])
+        return text
 
     def begin(self, segment: Segment) -> None:
         """Begin a segment with a reset session and the settings made by earlier segments."""
@@ -67,6 +117,9 @@ class Session:
 
     def apply_settings(self, segment: Segment) -> None:
         """Reapply the settings made by earlier segments."""
+        if segment.settings:
+            # They may be in force already, and the role that they set may lack the privilege to make them again.
+            self.connection.execute("RESET SESSION AUTHORIZATION")
         for setting in segment.settings:
             self.connection.execute(setting.encode())
 
@@ -74,7 +127,8 @@ class Session:
         """Run a segment's steps in the open transaction, if any. Raise StepFailed."""
         records = []
         # Record a statement's effects before the budget check can end the run.
-        observers = ObserverSequence(*([observer] if observer else []), *self._budget_observers(segment))
+        own = [HookCodeObserver(self.session_check)] if segment.expected_settings is not None else []
+        observers = ObserverSequence(*([observer] if observer else []), *own, *self._budget_observers(segment))
         try:
             with self.hook_runner.restore_stats_on_error(version):
                 self.apply_settings(segment)
@@ -158,6 +212,12 @@ class Session:
             )
 
         return policy.run(action, emit_retry)
+
+
+def _discards_all(segment: Segment) -> bool:
+    """Whether a segment is DISCARD ALL, which leaves nothing to compare, and removes Confiture's own settings too."""
+    is_outside = segment.transaction_mode is TransactionMode.OUTSIDE
+    return is_outside and segment.steps[0].statements[0].node_kind == "discard_stmt"
 
 
 class _BudgetObserver(StatementObserver):

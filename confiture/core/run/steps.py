@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 
 import psycopg
 
@@ -22,7 +23,7 @@ from confiture.models.plan import PlannedStep, Segment, Statement, StepAction, S
 from confiture.models.reconcile_results import ReconcileResult
 from confiture.models.steps import StepOutcome, StepRecord, build_step_id
 from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
-from confiture.plan.session_settings import resets_all_settings
+from confiture.plan.session_settings import resets_all_settings, resets_row_security
 from confiture.secrets import hide_secrets
 
 
@@ -46,6 +47,14 @@ class _Timer:
         self.elapsed_ms -= duration_ms
 
 
+class _Limit(NamedTuple):
+    """A timeout that a step sets: the values before and after it was set."""
+
+    name: str
+    former_value: str
+    value: str
+
+
 class StepRunner:
     """Runs steps on one connection, in the open transaction, if any.
 
@@ -57,7 +66,6 @@ class StepRunner:
         self._hook_runner = hook_runner
         self._connection = context.connection
         self._emit = context.emit
-        self._lock_timeout_ms = context.settings.database.lock_timeout_ms
 
     def run(self, version: str, segment: Segment, step: PlannedStep, observer: StatementObserver) -> StepRecord | None:
         """Run a step; return None if it is skipped. Its duration is the time spent in statements. Raise StepFailed."""
@@ -68,10 +76,10 @@ class StepRunner:
         self._emit(StepStarted(step=identity))
         timer = _Timer()
         try:
-            self.set_timeouts(segment, step)
+            limits = self.set_timeouts(segment, step)
             with server_messages_reported(self._connection, identity, self._emit):
                 outcome = self._run(identity, step, observer, timer)
-            self._restore_timeouts(segment, step)
+            self._restore_timeouts(segment, limits)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=timer.elapsed_ms))
             raise
@@ -133,6 +141,8 @@ class StepRunner:
             raise StepFailed(statement_diagnostic(error, statement, step.rendered), error.sqlstate) from error
         if resets_all_settings(statement):
             self._restore_settings()
+        elif resets_row_security(statement):
+            self._connection.execute("SET row_security = off")
         self._restore_encoding()
         return [max(cursor.rowcount, 0)] if statement.has_row_count else []
 
@@ -178,26 +188,42 @@ class StepRunner:
             raise CheckNotSatisfied(difference_diagnostic(step, proof), None)
         return proof
 
-    def set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
-        """Set the step's timeouts, until the end of the transaction or, outside one, for the session."""
+    def set_timeouts(self, segment: Segment, step: PlannedStep) -> tuple[_Limit, ...]:
+        """Set the step's timeouts, until the end of the transaction or, outside one, for the session. Return them."""
         lock_timeout = step.lock_timeout_ms
         if lock_timeout is None and any(statement.is_concurrent for statement in step.statements):
             # A CONCURRENTLY statement blocks neither reads nor writes while it waits, and giving up would waste the
             # whole build.
             lock_timeout = 0
-        self._set_parameter(segment, "statement_timeout", step.timeout_ms)
-        self._set_parameter(segment, "lock_timeout", lock_timeout)
+        named = {"statement_timeout": step.timeout_ms, "lock_timeout": lock_timeout}
+        return tuple(
+            self._set_parameter(segment, name, milliseconds)
+            for name, milliseconds in named.items()
+            if milliseconds is not None
+        )
 
-    def _restore_timeouts(self, segment: Segment, step: PlannedStep) -> None:
+    def _restore_timeouts(self, segment: Segment, limits: Sequence[_Limit]) -> None:
+        """Restore the values before the step, except those that the step has changed itself."""
         if segment.transaction_mode is TransactionMode.OUTSIDE:
             return
-        self._set_parameter(segment, "statement_timeout", None if step.timeout_ms is None else 0)
-        self._set_parameter(segment, "lock_timeout", None if step.lock_timeout_ms is None else self._lock_timeout_ms)
+        for limit in limits:
+            if self._read_parameter(limit.name) == limit.value:
+                self._connection.execute(f"SET {_local(segment)}{limit.name} = '{limit.former_value}'".encode())
 
-    def _set_parameter(self, segment: Segment, setting: str, milliseconds: int | None) -> None:
-        if milliseconds is not None:
-            local = "LOCAL " if segment.transaction_mode is TransactionMode.TRANSACTIONAL else ""
-            self._connection.execute(f"SET {local}{setting} = {milliseconds}".encode())
+    def _set_parameter(self, segment: Segment, name: str, milliseconds: int) -> _Limit:
+        former_value = self._read_parameter(name)
+        self._connection.execute(f"SET {_local(segment)}{name} = {milliseconds}".encode())
+        return _Limit(name, former_value, self._read_parameter(name))
+
+    def _read_parameter(self, name: str) -> str:
+        row = self._connection.execute(f"SHOW {name}".encode()).fetchone()
+        if row is None:
+            raise LookupError(name)
+        return str(row[name])
+
+
+def _local(segment: Segment) -> str:
+    return "LOCAL " if segment.transaction_mode is TransactionMode.TRANSACTIONAL else ""
 
 
 _Run = Callable[[StepRunner, StepId, PlannedStep, StatementObserver, _Timer], StepOutcome]
