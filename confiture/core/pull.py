@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from confiture.core.db.connection import ConnectionTarget, connect_for_query
-from confiture.core.dump.foreign_options import escape_template_marks, hide_option_values
+from confiture.core.dump.foreign_options import (
+    TemplateText,
+    VariableNames,
+    escape_template_marks,
+    hide_option_values,
+)
 from confiture.core.dump.layout import SchemaFile, divide_into_files
 from confiture.core.dump.pg_dump import dump_schema
 from confiture.errors import Diagnostic, InputError
@@ -14,6 +19,7 @@ from confiture.files.access import create_file, display_path, make_folder
 from confiture.files.ddl import TEMPLATE_SUFFIX
 from confiture.models.dump import SchemaDump
 from confiture.models.pull import PullResult
+from confiture.models.records import replace
 from confiture.models.settings import Settings
 from confiture.text import pluralize
 
@@ -41,13 +47,14 @@ def pull_schema(settings: Settings, database: ConnectionTarget, folder: Path) ->
     layout = divide_into_files(_dump(database))
     notes = list(layout.notes)
     paths: list[str] = []
+    names = VariableNames()
     for file in layout.files:
-        sql, variables = _hide_options(file)
+        text = _hide_options(file, names)
         path = folder / file.path
-        if variables:
+        if text.variables:
             path = path.with_suffix(TEMPLATE_SUFFIX)
-            notes.append(f"{display_path(path, settings.root)} {_needs_variables(variables)}")
-        paths.append(_create(path, sql, settings, (settings.root, folder)))
+            notes.append(f"{display_path(path, settings.root)} {_needs_variables(text.variables)}")
+        paths.append(_create(path, text.sql, settings, (settings.root, folder)))
     shown = display_path(folder, settings.root)
     return PullResult(database=database.label, folder=shown, files=tuple(paths), notes=tuple(notes))
 
@@ -64,19 +71,18 @@ def pull_baseline(settings: Settings, database: ConnectionTarget) -> PullResult:
         raise InputError(Diagnostic(code="exists", message=f"{shown} already exists", hint=hint))
     layout = divide_into_files(_dump(database))
     notes = list(layout.notes)
-    texts = [_PREAMBLE]
-    variables: list[str] = []
-    for file in layout.files:
-        sql, names = _hide_options(file)
-        texts.append(sql)
-        variables += names
+    names = VariableNames()
+    texts = [_hide_options(file, names) for file in layout.files]
+    variables = [variable for text in texts for variable in text.variables]
     name = _BASELINE_FILE
     if variables:
-        texts = [_PREAMBLE, *(_hide_options(file, is_template=True)[0] for file in layout.files)]
+        texts = [text if text.variables else replace(text, sql=escape_template_marks(text.sql)) for text in texts]
         name = str(Path(name).with_suffix(TEMPLATE_SUFFIX))
-        notes.append(f"{shown} {_needs_variables(sorted({*variables}))}")
+        notes.append(f"{shown} {_needs_variables(variables)}")
     within = (settings.root, settings.migrations)
-    pin = _create(settings.migrations / _BASELINE / name, "\n".join(texts), settings, within)
+    pin = _create(
+        settings.migrations / _BASELINE / name, "\n".join([_PREAMBLE, *(text.sql for text in texts)]), settings, within
+    )
     written = _create(migration, _BASELINE_YAML.replace(_BASELINE_FILE, name), settings, within)
     folder = display_path(settings.migrations, settings.root)
     return PullResult(database=database.label, folder=folder, files=(written, pin), notes=tuple(notes))
@@ -101,16 +107,11 @@ def _require_no_schema_files(folder: Path, settings: Settings) -> None:
         )
 
 
-def _hide_options(file: SchemaFile, *, is_template: bool = False) -> tuple[str, Sequence[str]]:
-    """Return the SQL with template variables for the values of options, and the variables.
-
-    With `is_template`, the text is part of a template even if it has no variables.
-    """
+def _hide_options(file: SchemaFile, names: VariableNames) -> TemplateText:
+    """Return the SQL with template variables for the values of options. It is no template if it has no variables."""
     if file.kind in _FOREIGN_KINDS:
-        hidden = hide_option_values(file.sql, file.name)
-        if hidden.variables:
-            return hidden.sql, hidden.variables
-    return (escape_template_marks(file.sql) if is_template else file.sql), ()
+        return hide_option_values(file.sql, file.name, names)
+    return TemplateText(sql=file.sql, variables=())
 
 
 def _needs_variables(variables: Sequence[str]) -> str:

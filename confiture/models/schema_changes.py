@@ -86,20 +86,38 @@ class IgnoreRule:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+class UndecidedObject:
+    """An object that may differ: it could not be compared, for the reason in `reason`.
+
+    `kind` and `identity` are those of its `SchemaObject`, or else those of the entry of a dump that failed.
+    """
+
+    kind: str
+    identity: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The name of the object for users."""
+        return f"{self.kind} {self.identity}"
+
+
+@record(frozen=True, kw_only=True, slots=True)
 class SchemaComparison:
     """The differences between two schemas, and what was left out.
 
     `changes` turn the schema `before` into `after`; parts of an object that is created or dropped are not listed.
     `spelling_changes` are objects with the same meaning but other texts. `ignored` counts the changes that settings
-    leave out. `notes` describe what could not be compared.
+    leave out. `undecided` are objects that may differ. `notes` describe limits of the comparison.
     """
 
     changes: tuple[SchemaChange, ...] = ()
     spelling_changes: tuple[SchemaChange, ...] = ()
+    undecided: tuple[UndecidedObject, ...] = ()
     ignored: int = 0
     notes: tuple[str, ...] = ()
 
     @property
     def is_equal(self) -> bool:
-        """Whether no difference is left."""
-        return not self.changes
+        """Whether no difference is left, and every object was compared."""
+        return not self.changes and not self.undecided

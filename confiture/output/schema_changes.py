@@ -10,6 +10,7 @@ from confiture.models.schema_diff import SchemaDiff
 from confiture.text import pluralize
 
 SIGNS = {ChangeAction.CREATE: "+", ChangeAction.DROP: "-", ChangeAction.ALTER: "~"}
+UNDECIDED_SIGN = "?"
 _CONTEXT_LINES = 2
 _LONGEST_PAIR = 80
 
@@ -18,12 +19,17 @@ def count_changes(diff: SchemaDiff) -> str:
     """Return the first sentence: both schemas and the number of differences."""
     number = len(diff.comparison.changes)
     result = pluralize(number, "difference") if number else "no differences"
+    if undecided := len(diff.comparison.undecided):
+        result = f"{pluralize(number, 'difference')}, {pluralize(undecided, 'object')} that cannot be compared"
     return f"{diff.before} compared with {diff.after}: {result}"
 
 
 def legend(diff: SchemaDiff) -> str:
     """Return the meaning of the signs."""
-    return f"+ only in {diff.after}; - only in {diff.before}; ~ different, from {diff.before} to {diff.after}"
+    undecided = f"; {UNDECIDED_SIGN} cannot be compared" if diff.comparison.undecided else ""
+    return (
+        f"+ only in {diff.after}; - only in {diff.before}; ~ different, from {diff.before} to {diff.after}{undecided}"
+    )
 
 
 def changed_lines(fact: FactChange) -> Iterator[str]:

@@ -190,6 +190,34 @@ def test_two_databases_of_different_versions_are_compared_on_one_server(project,
     database_15.execute("DROP OWNED BY diff_only_15; DROP ROLE diff_only_15")
 
 
+def test_what_cannot_be_loaded_into_the_other_version_is_undecided(project, database_15, database_18):
+    """An object that the copy lacks is never equal: it is undecided, or only in one of the schemas."""
+    database_15.execute("""
+        CREATE EXTENSION pgcrypto; CREATE EXTENSION citext;
+        CREATE TABLE secrets (id int PRIMARY KEY, note text DEFAULT encode(gen_random_bytes(4), 'hex'));
+        COMMENT ON TABLE secrets IS 'Kept'; CREATE INDEX on_note ON secrets (note);
+        CREATE TABLE only_15 (a text DEFAULT encode(gen_random_bytes(4), 'hex'));
+    """)
+    database_18.execute("""
+        CREATE FUNCTION gen_random_bytes(int) RETURNS bytea LANGUAGE sql AS 'SELECT NULL::bytea';
+        CREATE TABLE secrets (id int PRIMARY KEY, note text DEFAULT encode(gen_random_bytes(4), 'hex'));
+        CREATE INDEX on_note ON secrets (note);
+    """)
+    for flip in (False, True):
+        one, other = (database_18, database_15) if flip else (database_15, database_18)
+        result = project.run("diff", "--database", one.url, "--against", other.url, "--format", "json", expect=7)
+        document = result.json
+        listed = {(change["kind"], change["identity"]) for change in document["changes"]}
+        assert {("extension", "pgcrypto"), ("extension", "citext"), ("table", "public.only_15")} <= listed
+        assert not document["equal"]
+        (undecided,) = document["undecided"]
+        assert (undecided["kind"], undecided["identity"]) == ("table", "public.secrets")
+        assert "could not be loaded into PostgreSQL 18: function public.gen_random_bytes" in undecided["reason"]
+    out = project.run("diff", "--database", database_15.url, "--against", database_18.url, expect=7).out
+    assert "1 object that cannot be compared" in out
+    assert "? table public.secrets" in out
+
+
 def test_options_that_exclude_each_other(project):
     err = project.run("diff", "--migrations", "--against", "postgresql://localhost/x", expect=2).err
     assert "--against and --migrations are mutually exclusive" in err

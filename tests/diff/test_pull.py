@@ -14,8 +14,8 @@ vars:
   remote_host: hidden-host
   user_mapping_public_server_remote_user: u
   user_mapping_public_server_remote_password: hidden-password
-  far_column_name: hidden-column
-  far_table_name: hidden-table
+  public_far_column_name: hidden-column
+  public_far_table_name: hidden-table
 """
 
 
@@ -113,3 +113,28 @@ def test_every_entry_of_pg_dump_is_a_difference_from_an_empty_database(every_kin
         and not entry.tag.endswith("_seq")
     ]
     assert missing == []
+
+
+def test_values_of_options_cannot_leave_their_literal(database, project):
+    """Names of variables are unique in the whole schema, and the template quotes their values."""
+    database.execute("""
+        CREATE SCHEMA x1; CREATE SCHEMA x2; CREATE FOREIGN DATA WRAPPER w;
+        CREATE SERVER "a b" FOREIGN DATA WRAPPER w OPTIONS (password 'one''s \\ secret');
+        CREATE SERVER a_b FOREIGN DATA WRAPPER w OPTIONS (password 'two');
+        CREATE SERVER "日本" FOREIGN DATA WRAPPER w OPTIONS (password 'three');
+        CREATE FOREIGN TABLE x1.ft (i int) SERVER a_b OPTIONS (name 'four');
+        CREATE FOREIGN TABLE x2.ft (i int) SERVER a_b OPTIONS (name 'five');
+    """)
+    project.run("pull", "--database", database.url)
+    project.write(
+        "confiture.yaml",
+        r"""
+        vars:
+          a_b_password: "one's \\ secret"
+          a_b_password_2: two
+          object_password: three
+          x1_ft_name: four
+          x2_ft_name: five
+        """,
+    )
+    assert "no differences" in project.run("diff", "--database", database.url).out

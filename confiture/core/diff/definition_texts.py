@@ -15,7 +15,7 @@ import psycopg
 from confiture.core.db.queries import query
 from confiture.core.schema_facts.reader import comparable_session
 from confiture.models.records import replace
-from confiture.models.schema_changes import ChangeAction, FactChange, SchemaChange, SchemaComparison
+from confiture.models.schema_changes import ChangeAction, FactChange, SchemaChange, SchemaComparison, UndecidedObject
 from confiture.sql.expressions import quote_identifier
 
 _PROBE = "confiture_probe"
@@ -67,6 +67,21 @@ def move_spelling_changes(
         if rest or not same:
             changes.append(replace(change, facts=rest))
     return replace(comparison, changes=tuple(changes), spelling_changes=tuple(spellings))
+
+
+def leave_undecided(comparison: SchemaComparison, cause: str) -> SchemaComparison:
+    """Return the comparison with the candidates in `undecided`, because their meanings cannot be compared."""
+    candidates = find_candidates(comparison)
+    without = move_spelling_changes(comparison, candidates, (True for _ in candidates))
+    undecided = tuple(
+        UndecidedObject(
+            kind=change.kind,
+            identity=change.identity,
+            reason=f"{', '.join(fact.fact for fact in change.facts)}: the texts differ, but may mean the same: {cause}",
+        )
+        for change in without.spelling_changes
+    )
+    return replace(without, spelling_changes=(), undecided=(*comparison.undecided, *undecided))
 
 
 def _is_equal(connection: psycopg.Connection[Any], cursor: _Cursor, change: SchemaChange, fact: FactChange) -> bool:

@@ -8,7 +8,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from confiture.core.db.connection import ConnectionTarget, connect_for_query
-from confiture.core.diff.definition_texts import compare_meanings, find_candidates, move_spelling_changes
+from confiture.core.diff.definition_texts import (
+    compare_meanings,
+    find_candidates,
+    leave_undecided,
+    move_spelling_changes,
+)
 from confiture.core.diff.locations import add_locations
 from confiture.core.diff.sides import read_both, read_facts
 from confiture.core.diff.sources import PURPOSE, SchemaFilesSource
@@ -17,12 +22,11 @@ from confiture.core.schema_facts.cache import SchemaFactsCache
 from confiture.core.schema_facts.comparison import ComparisonOptions, compare_schemas
 from confiture.core.throwaway.server import ThrowawayServer, open_throwaway_server
 from confiture.errors import DatabaseUnavailable
-from confiture.models.records import replace
-from confiture.models.schema_changes import SchemaComparison
+from confiture.models.records import record, replace
+from confiture.models.schema_changes import SchemaComparison, UndecidedObject
 from confiture.models.schema_diff import SchemaDiff
-from confiture.models.schema_facts import PRIVILEGES, SchemaFacts
+from confiture.models.schema_facts import SchemaFacts
 from confiture.models.settings import DiffSettings, Settings
-from confiture.text import pluralize
 
 if TYPE_CHECKING:
     from confiture.plan.project import PlannedProject
@@ -49,9 +53,14 @@ def diff_files(
         with ThreadPoolExecutor(max_workers=1) as pool:
             live = pool.submit(read_facts, database, cache.salt)
             after = built.read()
-        before, options, notes = _read_on_same_version(database, live.result(), after, server, cache.salt, options)
-        comparison = built.separate_spellings(compare_schemas(before, after, options))
-        notes += built.notes
+        side = _read_on_same_version(database, live.result(), after, server, cache.salt, options)
+        comparison = compare_schemas(side.before, side.after, side.options)
+        if side.failure:
+            comparison = leave_undecided(comparison, f"the servers have different versions, and {side.failure}")
+        else:
+            comparison = built.separate_spellings(comparison)
+        comparison = _with_undecided(comparison, side.undecided, options)
+        notes = (*side.notes, *built.notes)
     return SchemaDiff(
         environment=settings.environment,
         before=database.label,
@@ -114,6 +123,21 @@ def comparison_options(settings: DiffSettings) -> ComparisonOptions:
     )
 
 
+@record(frozen=True, kw_only=True, slots=True)
+class _LiveSide:
+    """The live schema and the built one, as they are compared, and what is known before.
+
+    `failure` is the reason if the servers have different versions and the live schema cannot be copied.
+    """
+
+    before: SchemaFacts
+    after: SchemaFacts
+    options: ComparisonOptions
+    undecided: tuple[UndecidedObject, ...] = ()
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+
+
 def _read_on_same_version(
     database: ConnectionTarget,
     live: SchemaFacts,
@@ -121,41 +145,24 @@ def _read_on_same_version(
     server: ThrowawayServer,
     salt: str,
     options: ComparisonOptions,
-) -> tuple[SchemaFacts, ComparisonOptions, tuple[str, ...]]:
-    """Return the facts about the live schema from a server with the version of the throwaway server, and notes."""
+) -> _LiveSide:
+    """Return the facts about the live schema from a server with the version of the throwaway server."""
     if live.major_version == built.major_version:
-        return live, options, ()
+        return _LiveSide(before=live, after=built, options=options)
+    from confiture.core.diff.copied_schema import copy_schema, separate_lost
+
     try:
-        facts, notes = _read_copy(database, live, server, salt)
+        copied = copy_schema(database, live, server, salt)
     except DatabaseUnavailable as error:
-        return live, options, (f"the servers have different versions, and {error.diagnostics[0].message}",)
-    return facts, _without_new_names(options, live), notes
-
-
-def _read_copy(
-    database: ConnectionTarget, live: SchemaFacts, server: ThrowawayServer, salt: str | None
-) -> tuple[SchemaFacts, tuple[str, ...]]:
-    """Load the schema of a database into a throwaway database, and return the facts about the copy."""
-    from confiture.core.dump.load import load_dump
-    from confiture.core.dump.pg_dump import dump_schema
-
-    dump = dump_schema(database, live.server_version)
-    with server.database(PURPOSE, created_extensions=_extensions(live), created_schemas=_schemas(live)) as copy:
-        notes = load_dump(dump, copy.target)
-        facts = _with_privileges(read_facts(copy.target, salt), live)
-        return facts, (*notes, *map(str, copy.missing_extensions), *copy.notes)
-
-
-def _with_privileges(copy: SchemaFacts, live: SchemaFacts) -> SchemaFacts:
-    """Return the facts about a copy with the privileges of the original: a role may not exist on the copy's server."""
-    objects = dict(copy.objects)
-    for name, item in copy.objects.items():
-        original = live.objects.get(name)
-        if original:
-            kept = {fact: value for fact, value in item.facts.items() if not fact.startswith(PRIVILEGES)}
-            privileges = {fact: value for fact, value in original.facts.items() if fact.startswith(PRIVILEGES)}
-            objects[name] = replace(item, facts=kept | privileges)
-    return replace(copy, objects=objects)
+        return _LiveSide(before=live, after=built, options=options, failure=_describe(error))
+    schemas = separate_lost(copied, built)
+    return _LiveSide(
+        before=schemas.copy,
+        after=schemas.other,
+        options=_without_new_names(options, live),
+        undecided=schemas.undecided,
+        notes=copied.notes,
+    )
 
 
 def _compare_on_newer_server(
@@ -168,21 +175,48 @@ def _compare_on_newer_server(
     """Compare schemas of servers with different versions by loading the older one's schema into the newer server."""
     is_before_older = before[1].major_version < after[1].major_version
     (older, older_facts), (newer, newer_facts) = (before, after) if is_before_older else (after, before)
+    from confiture.core.diff.copied_schema import copy_schema, separate_lost
+
     try:
         with open_throwaway_server(settings, newer, notify) as server:
-            copy, notes = _read_copy(older, older_facts, server, None)
+            copied = copy_schema(older, older_facts, server, None)
     except DatabaseUnavailable as error:
-        reason = f"the servers have different versions, and {error.diagnostics[0].message}"
-        return _with_notes(compare_schemas(before[1], after[1], options), (reason,))
-    sides = (copy, newer_facts) if is_before_older else (newer_facts, copy)
+        reason = f"the servers have different versions, and {_describe(error)}"
+        return leave_undecided(compare_schemas(before[1], after[1], options), reason)
+    schemas = separate_lost(copied, newer_facts)
+    sides = (schemas.copy, schemas.other) if is_before_older else (schemas.other, schemas.copy)
     comparison = compare_schemas(*sides, _without_new_names(options, older_facts))
     notes = (
         f"the schema of {older.label} was loaded into PostgreSQL {newer_facts.major_version} for the comparison",
-        *notes,
+        *copied.notes,
     )
     if find_candidates(comparison):
         comparison = _separate_spellings(settings, newer, newer_facts, comparison, notify)
-    return _with_notes(comparison, notes)
+    return _with_notes(_with_undecided(comparison, schemas.undecided, options), notes)
+
+
+def _with_undecided(
+    comparison: SchemaComparison, undecided: Iterable[UndecidedObject], options: ComparisonOptions
+) -> SchemaComparison:
+    """Return the comparison with more undecided objects, except those that settings leave out."""
+    every = [*undecided]
+    kept = [
+        one
+        for one in every
+        if not any(rule.fact == "*" and rule.matches_object(one.kind, one.identity) for rule in options.ignore)
+    ]
+    return replace(
+        comparison,
+        undecided=(*comparison.undecided, *kept),
+        ignored=comparison.ignored + len(every) - len(kept),
+    )
+
+
+def _describe(error: DatabaseUnavailable) -> str:
+    """Return the first problem in one sentence: what failed, the server's reason, and the next step."""
+    diagnostic = error.diagnostics[0]
+    parts = (f"{diagnostic.message}", *diagnostic.detail[:1], *([diagnostic.hint] if diagnostic.hint else []))
+    return "; ".join(parts)
 
 
 def _without_new_names(options: ComparisonOptions, facts: SchemaFacts) -> ComparisonOptions:
@@ -197,31 +231,25 @@ def _separate_spellings(
     settings: Settings, database: ConnectionTarget, facts: SchemaFacts, comparison: SchemaComparison, notify: Notify
 ) -> SchemaComparison:
     """Find differences in texts only, with a copy of a database's schema in a throwaway database."""
+    from confiture.core.diff.copied_schema import names_of_kind
     from confiture.core.dump.load import load_dump
     from confiture.core.dump.pg_dump import dump_schema
 
     candidates = find_candidates(comparison)
+    schemas = names_of_kind(facts, "schema")
     try:
         with (
             open_throwaway_server(settings, database, notify) as server,
-            server.database(PURPOSE, created_extensions=_extensions(facts), created_schemas=_schemas(facts)) as copy,
+            server.database(
+                PURPOSE, created_extensions=names_of_kind(facts, "extension"), created_schemas=schemas
+            ) as copy,
         ):
-            load_dump(dump_schema(database, facts.server_version), copy.target)
+            load_dump(dump_schema(database, facts.server_version), copy.target, schemas)
             with connect_for_query(copy.target, PURPOSE, "the definitions cannot be compared") as connection:
                 verdicts = compare_meanings(connection, candidates)
     except DatabaseUnavailable as error:
-        number = pluralize(len(candidates), "definition")
-        reason = f"{number} could mean the same in other words, but {error.diagnostics[0].message}"
-        return _with_notes(comparison, (reason,))
+        return leave_undecided(comparison, _describe(error))
     return move_spelling_changes(comparison, candidates, verdicts)
-
-
-def _extensions(facts: SchemaFacts) -> Iterable[str]:
-    return [one.identity.strip('"') for one in facts.objects.values() if one.kind == "extension"]
-
-
-def _schemas(facts: SchemaFacts) -> Iterable[str]:
-    return [one.identity.strip('"') for one in facts.objects.values() if one.kind == "schema"]
 
 
 def _with_notes(comparison: SchemaComparison, notes: Iterable[str]) -> SchemaComparison:

@@ -9,6 +9,7 @@ from confiture.models.records import record
 from confiture.sql.parser import pb, scan_tokens
 
 _VARIABLE_UNSAFE = re.compile(r"[^a-z0-9]+")
+_UNNAMED = "object"
 _TEMPLATE_MARKS = re.compile(r"\{\{|\{%|\{#")
 _TEXT_CONSTANTS = frozenset({"SCONST", "USCONST"})
 
@@ -21,9 +22,29 @@ class TemplateText:
     variables: tuple[str, ...]
 
 
-def hide_option_values(sql: str, owner: str) -> TemplateText:
+class VariableNames:
+    """Chooses names for template variables that are unique in all texts of a schema."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def choose(self, owner: str, option: str) -> str:
+        """Return a new name from an object's name, which has its schema, and the name of an option."""
+        parts = (_VARIABLE_UNSAFE.sub("_", part.lower()).strip("_") for part in (owner, option))
+        base = "_".join(part or _UNNAMED for part in parts)
+        if base[0].isdigit():
+            base = f"{_UNNAMED}_{base}"
+        name, number = base, 2
+        while name in self._used:
+            name, number = f"{base}_{number}", number + 1
+        self._used.add(name)
+        return name
+
+
+def hide_option_values(sql: str, owner: str, names: VariableNames) -> TemplateText:
     """Return the SQL with a variable for each value in an OPTIONS clause; `owner` begins the variables' names.
 
+    The template quotes the values of the variables, so that none of them can end the literal.
     Text without options is returned unchanged; otherwise template marks in it are escaped. Raise
     postgast.PgQueryError if the text cannot be scanned.
     """
@@ -32,11 +53,9 @@ def hide_option_values(sql: str, owner: str) -> TemplateText:
     variables: list[str] = []
     end = 0
     for name, start, stop in _find_option_values(content, sql):
-        variable = _VARIABLE_UNSAFE.sub("_", f"{owner}_{name}".lower()).strip("_")
-        while variable in variables:
-            variable += "_"
+        variable = names.choose(owner, name)
         variables.append(variable)
-        pieces += [escape_template_marks(content[end:start].decode()), f"'{{{{ {variable} }}}}'"]
+        pieces += [escape_template_marks(content[end:start].decode()), f"{{{{ {variable} | literal }}}}"]
         end = stop
     if not variables:
         return TemplateText(sql=sql, variables=())

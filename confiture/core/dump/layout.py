@@ -55,7 +55,7 @@ _HEAP = "heap"
 
 @record(frozen=True, kw_only=True, slots=True)
 class SchemaFile:
-    """A file to write. `path` is relative to the schemas folder; `kind` and `name` are those of its object."""
+    """A file to write. `path` is relative to the schemas folder; `kind` and `name` (with schema) are its object's."""
 
     path: str
     kind: str
@@ -87,7 +87,7 @@ def divide_into_files(dump: SchemaDump) -> DumpFiles:
             SchemaFile(
                 path=paths[number],
                 kind=by_number[number].kind,
-                name=by_number[number].tag,
+                name=_qualified_name(by_number[number]),
                 sql=join_entries(groups[number]),
             )
             for number in order
@@ -318,6 +318,11 @@ def _own_folder(entry: DumpEntry) -> str:
     return _FOLDERS.get(entry.kind, _PARTS_FOLDER if is_part else _OTHER_FOLDER)
 
 
+def _qualified_name(entry: DumpEntry) -> str:
+    return f"{entry.schema}.{entry.tag}" if entry.schema else entry.tag
+
+
 def _file_name(entry: DumpEntry) -> str:
-    name = f"{entry.schema}.{entry.tag}" if entry.schema else entry.tag
-    return _UNSAFE.sub("_", name).strip("_.")[:_MAX_NAME_LENGTH] or entry.kind.lower().replace(" ", "_")
+    return _UNSAFE.sub("_", _qualified_name(entry)).strip("_.")[:_MAX_NAME_LENGTH] or entry.kind.lower().replace(
+        " ", "_"
+    )

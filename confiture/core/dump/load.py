@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import closing
 
 import psycopg
@@ -10,22 +10,33 @@ import psycopg
 from confiture.core.db.connection import ConnectionTarget
 from confiture.core.db.errors import first_line
 from confiture.core.dump.layout import is_written, join_entries
-from confiture.models.dump import SchemaDump
+from confiture.models.dump import DumpEntry, SchemaDump
+from confiture.models.records import record
 from confiture.secrets import hide_secrets
-from confiture.text import pluralize
 
-_MOST_NAMES = 3
+_PUBLIC = "public"
 _SETTINGS = b"SET search_path = ''; SET check_function_bodies = off; SET client_min_messages = error"
 
 
-def load_dump(dump: SchemaDump, target: ConnectionTarget) -> tuple[str, ...]:
-    """Create the objects of a dump in an empty database. Return a sentence for each reason why some cannot be created.
+@record(frozen=True, kw_only=True, slots=True)
+class FailedEntry:
+    """An entry of a dump that could not be loaded, and the server's reason."""
 
-    Raise DatabaseUnavailable if the connection fails.
+    entry: DumpEntry
+    reason: str
+
+
+def load_dump(dump: SchemaDump, target: ConnectionTarget, schemas: Iterable[str]) -> tuple[FailedEntry, ...]:
+    """Create the objects of a dump in an empty database. Return the entries that cannot be loaded.
+
+    `schemas` are the schemas of the dump's database. Raise DatabaseUnavailable if the connection fails.
     """
     entries = [entry for entry in dump.entries if is_written(entry)]
+    creates_public = any(entry.kind == "SCHEMA" and entry.tag == _PUBLIC for entry in entries)
     with closing(target.connect("diff")) as connection:
         connection.execute(_SETTINGS)
+        if creates_public or _PUBLIC not in schemas:
+            connection.execute("DROP SCHEMA IF EXISTS public")
         try:
             connection.execute(join_entries(entries).encode("utf-8", "surrogateescape"))
         except psycopg.OperationalError:
@@ -34,7 +45,7 @@ def load_dump(dump: SchemaDump, target: ConnectionTarget) -> tuple[str, ...]:
             pass  # nothing was created; find the entries that fail
         else:
             return ()
-        problems: dict[str, list[str]] = {}
+        failed: list[FailedEntry] = []
         for entry in entries:
             try:
                 connection.execute(join_entries((entry,)).encode("utf-8", "surrogateescape"))
@@ -42,12 +53,5 @@ def load_dump(dump: SchemaDump, target: ConnectionTarget) -> tuple[str, ...]:
                 raise
             except psycopg.Error as error:
                 reason = hide_secrets(error.diag.message_primary or first_line(error))
-                problems.setdefault(reason, []).append(f"{entry.kind} {entry.tag}")
-        return tuple(
-            f"{pluralize(len(names), 'entry', 'entries')} of the dump could not be loaded: {reason} ({_shorten(names)})"
-            for reason, names in problems.items()
-        )
-
-
-def _shorten(names: Sequence[str]) -> str:
-    return ", ".join([*names[:_MOST_NAMES], *(["..."] if len(names) > _MOST_NAMES else [])])
+                failed.append(FailedEntry(entry=entry, reason=reason))
+        return tuple(failed)

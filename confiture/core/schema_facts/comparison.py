@@ -12,6 +12,8 @@ from confiture.models.schema_facts import (
     INHERITED_FROM,
     NOT_NULL_CONSTRAINT,
     NOT_READ,
+    OPTION_NAMES,
+    OPTION_VALUES,
     OWNER,
     POSITION,
     PRIVILEGES,
@@ -108,16 +110,19 @@ def _build_filter(before: SchemaFacts, after: SchemaFacts, options: ComparisonOp
     )
 
 
+def without_quotes(name: str) -> str:
+    """Return a name without unneeded quotes: each version quotes its own keywords."""
+    return _QUOTED.sub(r"\1", name)
+
+
 def _without_quotes(schema: SchemaFacts) -> SchemaFacts:
     """Return the schema with names without unneeded quotes: each version quotes its own keywords."""
     objects = {}
     for item in schema.objects.values():
         facts = item.facts
         if INHERITED_FROM in facts:
-            facts = {**facts, INHERITED_FROM: _QUOTED.sub(r"\1", facts[INHERITED_FROM])}
-        plain = replace(
-            item, identity=_QUOTED.sub(r"\1", item.identity), parent=_QUOTED.sub(r"\1", item.parent), facts=facts
-        )
+            facts = {**facts, INHERITED_FROM: without_quotes(facts[INHERITED_FROM])}
+        plain = replace(item, identity=without_quotes(item.identity), parent=without_quotes(item.parent), facts=facts)
         objects[plain.name] = plain
     return replace(schema, objects=objects)
 
@@ -149,6 +154,12 @@ def _find_altered(
         if new is None or old.facts == new.facts:
             continue
         old_facts, new_facts = fact_filter.compared_facts(old), fact_filter.compared_facts(new)
+        if NOT_READ in old.facts or NOT_READ in new.facts:
+            # a note describes it
+            old_facts, new_facts = (
+                {fact: value for fact, value in facts.items() if fact not in (OPTION_NAMES, OPTION_VALUES)}
+                for facts in (old_facts, new_facts)
+            )
         if old_facts == new_facts:
             continue
         yield (

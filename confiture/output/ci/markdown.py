@@ -19,7 +19,14 @@ from confiture.models.trace import DryRunWarning
 from confiture.output.ci.markdown_limit import COMMENT_BYTES, comment_marker, limit_markdown
 from confiture.output.lock_lanes import lock_lanes
 from confiture.output.numbers import format_rows, severity_counts
-from confiture.output.schema_changes import SIGNS, changed_lines, count_changes, footer_lines, legend
+from confiture.output.schema_changes import (
+    SIGNS,
+    UNDECIDED_SIGN,
+    changed_lines,
+    count_changes,
+    footer_lines,
+    legend,
+)
 from confiture.output.statement_cost import describe_cost, group_batches, is_notable
 from confiture.output.summaries import (
     blocked_summary,
@@ -174,6 +181,10 @@ def schema_diff_markdown(diff: SchemaDiff) -> str:
             else:
                 lines.append(f"  - {_table_cell(fact.fact)}:")
                 lines += (f"    - {_code_span(value)}" for value in values)
+    lines += (
+        f"- {_code_span(f'{UNDECIDED_SIGN} {one.name}')}: {_table_cell(one.reason)}"
+        for one in diff.comparison.undecided
+    )
     parts += ["\n".join(lines)] if lines else []
     parts += _section("Notes", [f"- {_table_cell(line)}" for line in footer_lines(diff)])
     return "\n\n".join(parts) + "\n"

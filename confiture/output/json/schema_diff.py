@@ -20,6 +20,9 @@ def schema_diff_document(diff: SchemaDiff) -> dict[str, Any]:
         "equal": comparison.is_equal,
         "changes": [_change_object(change) for change in comparison.changes],
         "written_differently": [_change_object(change) for change in comparison.spelling_changes],
+        "undecided": [
+            {"kind": one.kind, "identity": one.identity, "reason": one.reason} for one in comparison.undecided
+        ],
         "ignored": comparison.ignored,
         "notes": list(comparison.notes),
     }

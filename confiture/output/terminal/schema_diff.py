@@ -8,7 +8,14 @@ from rich.console import Console
 
 from confiture.models.schema_changes import ChangeAction, FactChange, SchemaChange
 from confiture.models.schema_diff import SchemaDiff
-from confiture.output.schema_changes import SIGNS, changed_lines, count_changes, footer_lines, legend
+from confiture.output.schema_changes import (
+    SIGNS,
+    UNDECIDED_SIGN,
+    changed_lines,
+    count_changes,
+    footer_lines,
+    legend,
+)
 from confiture.output.terminal.console import CleanText, print_wrapped
 
 _STYLES = {ChangeAction.CREATE: "green", ChangeAction.DROP: "red", ChangeAction.ALTER: "yellow"}
@@ -18,7 +25,7 @@ def print_schema_diff(console: Console, diff: SchemaDiff) -> None:
     """Print a line for each object that differs, with its file and line, and the facts that differ."""
     print_wrapped(console, CleanText(count_changes(diff)))
     changes = diff.comparison.changes
-    if changes:
+    if not diff.comparison.is_equal:
         print_wrapped(console, CleanText(f"  {legend(diff)}", style="dim"))
         console.print()
     for change in changes:
@@ -28,6 +35,9 @@ def print_schema_diff(console: Console, diff: SchemaDiff) -> None:
         console.print(line, soft_wrap=True)
         for text, style in _fact_lines(change):
             console.print(CleanText(f"    {text}", style=style), soft_wrap=True)
+    for one in diff.comparison.undecided:
+        console.print(CleanText(f"{UNDECIDED_SIGN} {one.name}", style="magenta"), soft_wrap=True)
+        console.print(CleanText(f"    {one.reason}"), soft_wrap=True)
     footer = [*footer_lines(diff)]
     if footer:
         console.print()
