@@ -108,7 +108,7 @@ def _require_no_schema_files(folder: Path, settings: Settings) -> None:
 
 
 def _hide_options(file: SchemaFile, names: VariableNames) -> TemplateText:
-    """Return the SQL with template variables for the values of options. It is no template if it has no variables."""
+    """Return the SQL with template variables for the values of options. Without variables, it is plain SQL."""
     if file.kind in _FOREIGN_KINDS:
         return hide_option_values(file.sql, file.name, names)
     return TemplateText(sql=file.sql, variables=())
