@@ -286,7 +286,7 @@ def test_a_protected_environment_wants_yes(filled: Project) -> None:
     refused = filled.run("migrate", "--dry-run", "--env", "production", expect=2)
     assert "--yes" in refused.err
     filled.run("migrate", "--dry-run", "--env", "production", "--yes")
-    filled.run("migrate", "up", "--env", "production")
+    filled.run("migrate", "up", "--env", "production", "--confirm", "production")
 
 
 def test_predictions_are_held_against_what_happened(filled: Project) -> None:
