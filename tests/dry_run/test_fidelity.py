@@ -231,17 +231,21 @@ def test_a_history_that_the_role_may_not_write(shop: Project, roles: Roles, tabl
 
 
 @pytest.mark.parametrize(
-    ("setting", "code", "diagnostic"),
+    "setting",
     [
-        ("SET default_transaction_read_only = on", 5, "25006"),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", 5, "25006"),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", 0, None),
-        ("SET transaction_isolation = 'serializable'", 0, None),
+        "SET default_transaction_read_only = on",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
     ],
 )
-def test_modes_of_later_transactions_end_alike(
-    shop: Project, database: Database, setting: str, code: int, diagnostic: str | None
-) -> None:
+@pytest.mark.parametrize("command", ["--dry-run", "up"])
+def test_a_backfill_refuses_modes_that_it_cannot_keep(shop_18: Project, setting: str, command: str) -> None:
+    shop_18.migration("001_fill", f'ddl: [sql: "{setting}"]\nafter_ddl: [{FILL % repr(INSERT)}, sql: SELECT 1]')
+    assert "a backfill does not run with default_transaction_" in shop_18.run("migrate", command, expect=2).err
+
+
+def test_the_mode_of_one_transaction_ends_with_it(shop: Project, database: Database) -> None:
     database.execute(f"{SOURCE} DELETE FROM w_orders WHERE id = 25")
+    setting = "SET transaction_isolation = 'serializable'"
     shop.migration("001_fill", f'ddl: [sql: "{setting}"]\nafter_ddl: [{FILL % repr(INSERT)}, sql: SELECT 1]')
-    _assert_same_end(shop, code, diagnostic)
+    _assert_same_end(shop, 0, None)
