@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.support.matrix import is_left_out
 
 pytest_plugins = ["tests.support.servers", "tests.support.projects", "tests.support.properties"]
+
+
+def pytest_configure() -> None:
+    """Let the processes that tests start receive Ctrl-C, even if a shell started the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -70,6 +70,7 @@ def new(
 def _remind_of_pins(settings: Settings) -> None:
     """Print the migrations that are not pinned: editing their schema files would change what the migrations run."""
     from confiture.errors import DiagnosticCollector
+    from confiture.plan.history import pin_command
     from confiture.plan.project import read_project
     from confiture.text import list_some, pluralize
 
@@ -78,7 +79,8 @@ def _remind_of_pins(settings: Settings) -> None:
     if unpinned:
         number = pluralize(len(unpinned), "migration")
         names = list_some(unpinned)
-        echo_stderr(f"{number} not pinned ({names}): run `confiture migrate pin` before you edit their schema files.")
+        command = pin_command(unpinned, settings)
+        echo_stderr(f"{number} not pinned ({names}): run `{command}` before you edit their schema files.")
 
 
 @without_database
@@ -163,7 +165,7 @@ def _print_database_overview(project: PlannedProject) -> None:
     )
     if now.unreplayable:
         number = pluralize(len(now.unreplayable), "migration")
-        command = pin_command([one.version for one in now.unreplayable])
+        command = pin_command([one.version for one in now.unreplayable], settings)
         echo_stdout(f"{number} can no longer be replayed. Next: run `{command}`.")
     if now.drift:
         echo_stdout("Files of applied migrations have changed. Next: run `confiture migrate status`.")

@@ -117,7 +117,7 @@ def plan_up(
     project: PlannedProject, history: tuple[AppliedMigration, ...], options: UpOptions
 ) -> tuple[PlannedMigration, ...]:
     """Return the migrations to apply. Raise Drift if files and history differ, InputError for missing variables."""
-    now = compare_history(project.ups, history, project.settings.project)
+    now = compare_history(project.ups, history, project.settings)
     if now.drift:
         raise Drift(*now.drift)
     for row in history:
@@ -147,19 +147,18 @@ def require_pins(settings: Settings, plans: Sequence[PlannedMigration]) -> None:
     """Raise InputError if the environment requires pins and a migration that is about to run is not pinned."""
     unpinned = [plan for plan in plans if not plan.migration.is_pinned]
     if settings.pins is PinPolicy.REQUIRED and unpinned:
-        raise InputError(*(_unpinned_diagnostic(plan, settings.environment) for plan in unpinned))
+        raise InputError(*(_unpinned_diagnostic(plan, settings) for plan in unpinned))
 
 
-def _unpinned_diagnostic(plan: PlannedMigration, environment: str) -> Diagnostic:
+def _unpinned_diagnostic(plan: PlannedMigration, settings: Settings) -> Diagnostic:
     migration = plan.migration
     files = [named.file.path for named in migration.named_files if not named.is_pinned]
+    environment, verb = settings.environment, "is" if len(files) == 1 else "are"
     return migration.file.diagnostic(
         migration.span,
         "not-pinned",
-        f"{migration.label} runs {', '.join(files)}, which is not pinned, and {environment!r} requires pins"
-        if len(files) == 1
-        else f"{migration.label} runs {', '.join(files)}, which are not pinned, and {environment!r} requires pins",
-        hint=f"run `{pin_command([plan.version])}` and commit the result",
+        f"{migration.label} runs {', '.join(files)}, which {verb} not pinned, and {environment!r} requires pins",
+        hint=f"run `{pin_command([plan.version], settings)}` and commit the result",
     )
 
 

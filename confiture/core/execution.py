@@ -215,17 +215,17 @@ class Run:
         is_refused = self._context.settings.pins is PinPolicy.REQUIRED
         if unpinned and (is_refused or not self._mode.dry_run):
             verb = "is" if len(unpinned) == 1 else "are"
-            command = pin_command([migration.version for migration in unpinned])
+            command = pin_command([migration.version for migration in unpinned], self._context.settings)
             labels = [migration.label for migration in unpinned]
             self._emit(Notice(text=f"{list_some(labels)} {verb} not pinned: run `{command}` before the files change"))
 
     def _report_unreplayable(self) -> None:
         """Report the applied migrations whose schema files have changed."""
         project = self._context.project
-        migrations = compare_history(project.ups, self._history, project.settings.project).unreplayable
+        migrations = compare_history(project.ups, self._history, project.settings).unreplayable
         if migrations:
             labels = [f"{migration.version} {migration.name}" for migration in migrations]
-            command = pin_command([migration.version for migration in migrations])
+            command = pin_command([migration.version for migration in migrations], project.settings)
             note = f"{list_some(labels)} can no longer be replayed, because files have changed since"
             self._emit(Notice(text=f"{note}: run `{command}` to restore the text that ran"))
 

@@ -26,7 +26,7 @@ from confiture.models.migration_api import Migration, migration_connection
 from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import RunReport
-from confiture.models.settings import DatabaseSettings, Settings
+from confiture.models.settings import DEFAULT_ENVIRONMENT, DatabaseSettings, Settings
 from confiture.plan.migration_order import version_key
 from confiture.plan.planner import Planner
 from confiture.plan.project import PlannedProject, read_project
@@ -198,7 +198,7 @@ def _load_settings(database: ConnectionTarget) -> Settings:
         return load_settings(here, SettingsOverrides(database=database.conninfo), os.environ)
     return Settings(
         root=here,
-        environment="development",
+        environment=DEFAULT_ENVIRONMENT,
         is_environment_known=False,
         # No settings name the project: it counts as new unless the migrations belong to another project.
         is_named=True,

@@ -32,6 +32,7 @@ from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.settings import Settings
 from confiture.models.source import NamedFile
 from confiture.plan.applied_files import changed_files, is_applied_text
+from confiture.plan.history import pin_command
 from confiture.plan.migration_order import VersionKey, find_version, version_key
 from confiture.plan.project import PlannedProject, read_project
 from confiture.plan.texts import hash_text
@@ -157,7 +158,7 @@ def _read_recorded(
         return _RecordedTexts(
             rows=rows,
             texts=_read_texts(connection, [rows[key] for key in needed if key in rows]),
-            resumable=_find_resumable(store, plans, history),
+            resumable=_find_resumable(store, plans, history, project.settings),
         )
 
 
@@ -166,7 +167,10 @@ def _read_texts(connection: Connection, rows: Sequence[AppliedMigration]) -> Map
 
 
 def _find_resumable(
-    store: HistoryStore, plans: Sequence[PlannedMigration], history: Sequence[AppliedMigration]
+    store: HistoryStore,
+    plans: Sequence[PlannedMigration],
+    history: Sequence[AppliedMigration],
+    settings: Settings,
 ) -> frozenset[VersionKey]:
     """Return the interrupted versions whose files still contain the committed part, so that the rest may change."""
     interrupted = find_interrupted(store, history, Direction.UP)
@@ -175,7 +179,7 @@ def _find_resumable(
         key = version_key(plan.version)
         if key in interrupted and not plan.missing_variables:
             try:
-                match_plan_to_journal(plan, interrupted[key])
+                match_plan_to_journal(plan, interrupted[key], settings)
             except Drift:
                 continue
             resumable.add(key)
@@ -210,7 +214,7 @@ def _choose_content(
         return _current_content(named, settings)
     text = recorded.texts.get(stored[1]) if stored is not None else None
     if stored is None or text is None or not is_applied_text(plan, row, named, text):
-        raise InputError(_unknown_text(plan, named, NOT_STORED if row.texts is None else LOST))
+        raise InputError(_unknown_text(plan, named, NOT_STORED if row.texts is None else LOST, settings))
     return _PinContent(pin_name=stored[0], content=text.encode(), source=HISTORY)
 
 
@@ -289,13 +293,13 @@ def _write(plan: PlannedMigration, named: NamedFile, content: _PinContent, root:
     )
 
 
-def _unknown_text(plan: PlannedMigration, named: NamedFile, reason: str) -> Diagnostic:
+def _unknown_text(plan: PlannedMigration, named: NamedFile, reason: str, settings: Settings) -> Diagnostic:
     change = "is missing" if named.missing is not None else "has changed since then"
     return Diagnostic(
         code="unknown-text",
         message=f"{plan.migration.label} cannot be pinned: {named.file.path} {change}",
         detail=(f"the text that ran is unknown: {reason}",),
-        hint=f"if git contains the text: `confiture migrate pin {plan.version} --from REV`",
+        hint=f"if git contains the text: `{pin_command([plan.version], settings)} --from REV`",
     )
 
 

@@ -20,6 +20,7 @@ from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.errors import Diagnostic, Drift
 from confiture.models.history import AppliedMigration, HistoryKey, MigrationState
 from confiture.models.plan import PlannedMigration
+from confiture.models.settings import Settings
 from confiture.plan.history import InterruptedMigration, MigrationStatus, compare_history, find_unreproducible
 from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject
@@ -45,8 +46,10 @@ def migration_status(project: PlannedProject, database: ConnectionTarget) -> Mig
             for row in history
             if row.state is not MigrationState.APPLIED
         ]
-    results = [_build_interrupted(row, point, _find_plan(project, row)) for row, point in resume_points]
-    now = compare_history(project.ups, history, key.project)
+    results = [
+        _build_interrupted(row, point, _find_plan(project, row), project.settings) for row, point in resume_points
+    ]
+    now = compare_history(project.ups, history, project.settings)
     drift = tuple(diagnostic for _, diagnostics in results for diagnostic in diagnostics)
     interrupted = tuple(migration for migration, _ in results)
     return replace(
@@ -68,14 +71,14 @@ def _find_lock_holder(connection: Connection, key: int) -> str | None:
 
 
 def _build_interrupted(
-    row: AppliedMigration, resume_point: ResumePoint, plan: PlannedMigration | None
+    row: AppliedMigration, resume_point: ResumePoint, plan: PlannedMigration | None, settings: Settings
 ) -> tuple[InterruptedMigration, tuple[Diagnostic, ...]]:
     """Return the progress of an interrupted migration, and any drift in its file."""
     migration = InterruptedMigration(row=row, committed_segments=resume_point.committed_segments)
     if plan is None or plan.missing_variables:
         return migration, ()
     try:
-        segments = match_plan_to_journal(plan, resume_point).segments
+        segments = match_plan_to_journal(plan, resume_point, settings).segments
     except Drift as drift:
         return migration, drift.diagnostics
     remaining_steps = (

@@ -30,6 +30,8 @@ from confiture.files.variables import VARIABLES, has_other_templates, substitute
 from confiture.models.records import default_of, record
 from confiture.models.schema_changes import IgnoreRule
 from confiture.models.settings import (
+    DATABASE_OPTION,
+    DEFAULT_ENVIRONMENT,
     EMBEDDED,
     BuildOrder,
     BuildSettings,
@@ -44,7 +46,6 @@ from confiture.secrets import SECRET_CONNECTION_KEYS, add_secret
 from confiture.text import did_you_mean
 
 FILE_NAME = "confiture.yaml"
-DEFAULT_ENVIRONMENT = "development"
 
 _URL_PASSWORD = re.compile(r"[a-z]+://(?P<user>[^/?#@:]*):(?P<password>[^/?#@]+)@")
 _PASSWORD_PARAMETER = re.compile(
@@ -431,7 +432,7 @@ def _build_database_settings(
         retries=merged["retries"],
     )
     for url, origin in (
-        (overrides.database, "--database"),
+        (overrides.database, DATABASE_OPTION),
         (environ.get("CONFITURE_DATABASE_URL"), "CONFITURE_DATABASE_URL"),
         (environ.get("DATABASE_URL"), "DATABASE_URL"),
     ):

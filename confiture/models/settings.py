@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
@@ -20,6 +21,12 @@ DEFAULT_PROJECT = "default"
 
 PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 PROJECT_NAME_HINT = "use up to 63 letters, digits, `_`, `.` and `-`, beginning with a letter or a digit"
+
+DEFAULT_ENVIRONMENT = "development"
+"""The environment if neither an option nor the settings name one."""
+
+DATABASE_OPTION = "--database"
+"""The option that names the database."""
 
 EMBEDDED = "embedded"
 """The database URL that selects the project's embedded server."""
@@ -161,6 +168,15 @@ class Settings:
     """The program with its arguments, or the Python function as `module:name`, to call after each run."""
     environ: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """The process environment, for variables that are set from environment variables."""
+
+    @property
+    def database_options(self) -> str:
+        """The options, with a leading space, that a printed command needs to reach this environment and database.
+
+        A URL is not printed, because it may contain a password.
+        """
+        environment = "" if self.environment == DEFAULT_ENVIRONMENT else f" --env {shlex.quote(self.environment)}"
+        return environment + (f" {DATABASE_OPTION} URL" if self.database.url_from == DATABASE_OPTION else "")
 
     @property
     def history(self) -> HistoryKey:

@@ -10,6 +10,7 @@ from confiture.errors import Diagnostic, Span
 from confiture.models.history import NOT_REPLAYABLE, AppliedMigration, MigrationState, OtherHistory
 from confiture.models.migration import UP_PHASES
 from confiture.models.plan import InputKind, MigrationInput, PlannedMigration, PlannedStep
+from confiture.models.settings import Settings
 from confiture.plan.applied_files import changed_files, has_drift, has_pin_drift, moved_files
 from confiture.plan.checksums import CHAIN_START, chain_checksum, unique_labels
 from confiture.plan.migration_order import VersionKey, version_key
@@ -36,12 +37,13 @@ class InterruptedMigration:
 class UnreplayableMigration:
     """An applied migration that cannot be replayed: files that it ran are not pinned, and have changed or are missing.
 
-    `files` are paths for output.
+    `files` are paths for output, and `pin_command` restores them.
     """
 
     version: str
     name: str
     files: tuple[str, ...]
+    pin_command: str
 
     @property
     def diagnostic(self) -> Diagnostic:
@@ -50,7 +52,7 @@ class UnreplayableMigration:
         return Diagnostic(
             code=NOT_REPLAYABLE,
             message=f"{self.version} {self.name} can no longer be replayed: {change}",
-            hint=f"restore the text that ran: `{pin_command([self.version])}`",
+            hint=f"restore the text that ran: `{self.pin_command}`",
         )
 
 
@@ -69,9 +71,10 @@ class UnreproducibleMigration:
         return f"{self.version} {self.name} is not reproducible: the {names} changed since it was applied"
 
 
-def pin_command(versions: Sequence[str]) -> str:
-    """Return the command that pins these versions."""
-    return f"confiture migrate pin {versions[0]}" if len(versions) == 1 else "confiture migrate pin"
+def pin_command(versions: Sequence[str], settings: Settings) -> str:
+    """Return the command that pins these versions with the texts of the database that the settings choose."""
+    only = f" {versions[0]}" if len(versions) == 1 else ""
+    return f"confiture migrate pin{only}{settings.database_options}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,9 +111,9 @@ class MigrationStatus:
 
 
 def compare_history(
-    planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str
+    planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], settings: Settings
 ) -> MigrationStatus:
-    """Compare all migrations (in execution order) with a project's history (in row order).
+    """Compare all migrations (in execution order) with their project's history (in row order).
 
     The result does not include the progress of interrupted migrations.
     """
@@ -119,15 +122,15 @@ def compare_history(
     keys = [version_key(migration.version) for migration in planned]
     last = max((position for position, key in enumerate(keys) if key in rows), default=-1)
     pending = [(position, plan) for position, plan in enumerate(planned) if keys[position] not in finished]
-    changed = (*_changed_migrations(planned, rows), *_missing_migrations(keys, history))
-    foreign = _foreign_history(planned, history, project) if changed else None
+    changed = (*_changed_migrations(planned, rows, settings), *_missing_migrations(keys, history))
+    foreign = _foreign_history(planned, history, settings.project) if changed else None
     return MigrationStatus(
-        project=project,
+        project=settings.project,
         applied=tuple(row for row in history if row.state is MigrationState.APPLIED),
         pending=tuple(plan for _, plan in pending),
         drift=(*_find_broken_chain(history), *((foreign,) if foreign else changed)),
         out_of_order=tuple(plan for position, plan in pending if position < last and keys[position] not in rows),
-        unreplayable=tuple(_find_unreplayable(planned, rows)),
+        unreplayable=tuple(_find_unreplayable(planned, rows, settings)),
     )
 
 
@@ -156,14 +159,19 @@ def find_unreproducible(
 
 
 def _find_unreplayable(
-    planned: Sequence[PlannedMigration], rows: Mapping[VersionKey, AppliedMigration]
+    planned: Sequence[PlannedMigration], rows: Mapping[VersionKey, AppliedMigration], settings: Settings
 ) -> Iterator[UnreplayableMigration]:
     for plan in planned:
         row = rows.get(version_key(plan.version))
         files = moved_files(plan, row) if row is not None and row.state is MigrationState.APPLIED else ()
         if files:
             paths = tuple(named.file.path for named in files)
-            yield UnreplayableMigration(version=plan.version, name=plan.migration.name, files=paths)
+            yield UnreplayableMigration(
+                version=plan.version,
+                name=plan.migration.name,
+                files=paths,
+                pin_command=pin_command([plan.version], settings),
+            )
 
 
 def _foreign_history(
@@ -231,13 +239,13 @@ def _project_mismatch(
 
 
 def _changed_migrations(
-    planned: Sequence[PlannedMigration], rows: Mapping[VersionKey, AppliedMigration]
+    planned: Sequence[PlannedMigration], rows: Mapping[VersionKey, AppliedMigration], settings: Settings
 ) -> list[Diagnostic]:
     diagnostics = []
     for plan in planned:
         row = rows.get(version_key(plan.version))
         if row and row.state is MigrationState.APPLIED and has_drift(plan, row):
-            diagnostics.append(replaced_migration(plan, row, planned) or _drift_diagnostic(plan, row))
+            diagnostics.append(replaced_migration(plan, row, planned) or _drift_diagnostic(plan, row, settings))
     return diagnostics
 
 
@@ -273,16 +281,16 @@ def changed_steps(plan: PlannedMigration, row: AppliedMigration) -> tuple[str, .
     return tuple(changes) or ("the migration's vars or the order of its steps changed",)
 
 
-def _drift_diagnostic(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
+def _drift_diagnostic(plan: PlannedMigration, row: AppliedMigration, settings: Settings) -> Diagnostic:
     _, span = _describe_differences(plan, row)
     file, hint = plan.migration.file, "restore the file and make the change in a new migration"
     if has_pin_drift(plan, row):
         pins = [named.file for named in changed_files(plan, row) if named.is_pinned]
         file, span = pins[0], Span(path=pins[0].path, line=1)
         paths = " ".join(shlex.quote(pin.path) for pin in pins)
-        hint = f"restore the text that ran: `rm {paths} && {pin_command([row.version])}`"
+        hint = f"restore the text that ran: `rm {paths} && {pin_command([row.version], settings)}`"
     elif row.texts is not None:
-        hint = f"{hint}; `confiture migrate show {row.version} --applied` prints what ran"
+        hint = f"{hint}; `confiture migrate show {row.version} --applied{settings.database_options}` prints what ran"
     return file.diagnostic(
         span,
         "drift",

@@ -283,6 +283,33 @@ def test_a_schema_file_that_changed_is_no_drift(shop: Project) -> None:
     assert "replayed" not in shop.run("migrate", "status").out
 
 
+def test_commands_in_hints_reach_the_same_environment_and_database(shop: Project, database: Database) -> None:
+    shop.write("confiture.yaml", "environments: {staging: {}}")
+    one_migration(shop)
+    options = ("--env", "staging")
+    command = "confiture migrate pin 001 --env staging"
+    assert f"run `{command}`" in _words(shop.run("migrate", "up", *options).err)
+    shop.ddl("a.sql", A_2)
+    assert f"the text that ran: `{command}`" in _words(shop.run("migrate", "status", *options).out)
+    assert f"run `{command}` to restore" in _words(shop.run("migrate", "up", *options).err)
+    document = shop.run("migrate", "status", *options, "--format", "json").json
+    assert [one["command"] for one in document["unreplayable"]] == [command]
+    # the URL may contain a password
+    other = shop.run("migrate", "status", *options, "--database", database.url)
+    assert f"`{command} --database URL`" in _words(other.out)
+    shop.run(*command.split()[1:])
+    shop.write(PIN, A_2)
+    assert f"`rm {PIN} && {command}`" in _words(shop.run("migrate", "up", *options, expect=7).err)
+    (shop.root / PIN).unlink()
+    shop.migration("001_a", "ddl: [a.sql, sql: SELECT 1]\n")
+    ran = _words(shop.run("migrate", "up", *options, expect=7).err)
+    assert "`confiture migrate show 001 --applied --env staging` prints what ran" in ran
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
+
+
 def test_a_pin_or_a_migration_that_changed_is_drift(shop: Project) -> None:
     one_migration(shop)
     shop.run("migrate", "pin")
@@ -291,7 +318,7 @@ def test_a_pin_or_a_migration_that_changed_is_drift(shop: Project) -> None:
     shop.ddl("a.sql", A_2)
     ran = migrate_up(shop).expect(7)
     assert str(ran.diagnostic.span) == f"{PIN}:1:1"
-    assert ran.diagnostic.hint == f"restore the text that ran: `rm {PIN} && confiture migrate pin 001`"
+    assert ran.diagnostic.hint == f"restore the text that ran: `rm {PIN} && confiture migrate pin 001 --database URL`"
     shop.run("migrate", "validate", "--live", expect=7)
     # the command helps
     (shop.root / PIN).unlink()
@@ -302,7 +329,7 @@ def test_a_pin_or_a_migration_that_changed_is_drift(shop: Project) -> None:
     shop.migration("001_a", "ddl: [a.sql, sql: SELECT 1]\n")
     ran = migrate_up(shop).expect(7)
     assert ran.diagnostic.detail == ("ddl: added: SELECT 1",)
-    assert "`confiture migrate show 001 --applied` prints what ran" in str(ran.diagnostic.hint)
+    assert "`confiture migrate show 001 --applied --database URL` prints what ran" in str(ran.diagnostic.hint)
 
 
 def test_one_of_two_pins_missing(shop: Project) -> None:
@@ -360,10 +387,10 @@ def test_an_environment_can_require_pins(shop: Project, database: Database) -> N
         (problem,) = ran["diagnostics"]
         assert (problem["code"], problem["hint"]) == (
             "not-pinned",
-            "run `confiture migrate pin 001` and commit the result",
+            f"run `confiture migrate pin 001 --env {environment}` and commit the result",
         )
     assert database.value("SELECT to_regclass('a')") is None
-    assert "001 a is not pinned: run `confiture migrate pin 001`" in " ".join(
+    assert "001 a is not pinned: run `confiture migrate pin 001 --env staging`" in " ".join(
         shop.run("migrate", "up", "--env", "staging", "--dry-run").err.split()
     )
     shop.run("migrate", "pin")

@@ -63,6 +63,7 @@ class DryRunTransaction:
         self._session = session
         self._connection = context.connection
         self._emit = context.emit
+        self._settings = context.settings
         self.progress: MigrationProgress | None = None
         """The running or failed migration; None if there is none. No part of the migration is ever committed."""
         self.traces: tuple[StatementTrace, ...] = ()
@@ -105,7 +106,7 @@ class DryRunTransaction:
     def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None, tracer: Tracer) -> None:
         committed = resume_point.committed_segments if resume_point else 0
         self._is_resumed = resume_point is not None
-        plan = match_plan_to_journal(plan, resume_point) if resume_point else plan
+        plan = match_plan_to_journal(plan, resume_point, self._settings) if resume_point else plan
         self.progress = MigrationProgress(plan, str(uuid.uuid4()), committed=committed)
         started_ms = tracer.elapsed_ms()
         self._session.begin_migration()

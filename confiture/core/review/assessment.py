@@ -125,7 +125,7 @@ def assess_plan(
     checksums = {plan.version: plan.checksum for plan in plans}
     predictions = PredictionStore(project.settings.root)
     own, other = predictions.load(database.label, checksums), predictions.load_elsewhere(database.label, checksums)
-    late = {plan.version for plan in compare_history(project.ups, history, project.settings.project).out_of_order}
+    late = {plan.version for plan in compare_history(project.ups, history, project.settings).out_of_order}
     migrations = []
     for plan, effect in zip(plans, effects, strict=True):
         own_findings = [finding for finding in findings if finding.migration == plan.version]

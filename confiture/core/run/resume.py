@@ -9,7 +9,9 @@ from confiture.core.db.history_store import HistoryStore
 from confiture.errors import Diagnostic, Drift
 from confiture.models.history import AppliedMigration, JournalEntry, MigrationState, SegmentState
 from confiture.models.plan import Direction, PlannedMigration, PlannedStep, Segment, TransactionMode
+from confiture.models.settings import Settings
 from confiture.plan.checksums import segment_fingerprint
+from confiture.plan.history import pin_command
 from confiture.plan.migration_order import VersionKey, version_key
 from confiture.plan.session_state import add_session_state
 
@@ -44,7 +46,7 @@ def find_interrupted(
     }
 
 
-def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> PlannedMigration:
+def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint, settings: Settings) -> PlannedMigration:
     """Return the plan, split at the commits, because later steps, and so the segments, may have changed since then.
 
     Raise Drift if the plan has changed in a part that was committed or about to run.
@@ -53,7 +55,7 @@ def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> 
     for number in sorted(resume_point.journal):
         entry = resume_point.journal[number]
         if number > len(segments):
-            raise Drift(_drift_diagnostic(plan, number, entry))
+            raise Drift(_drift_diagnostic(plan, number, entry, settings))
         segment = segments[number - 1]
         if segment_fingerprint(segment.steps) == entry.fingerprint:
             continue
@@ -61,7 +63,7 @@ def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> 
             (both for both in _split_segment(segment) if segment_fingerprint(both[0].steps) == entry.fingerprint), None
         )
         if cut is None:
-            raise Drift(_drift_diagnostic(plan, number, entry))
+            raise Drift(_drift_diagnostic(plan, number, entry, settings))
         segments[number - 1 : number] = cut
         segments = [replace(segment, number=position) for position, segment in enumerate(segments, start=1)]
     return replace(plan, segments=add_session_state(segments))
@@ -85,7 +87,7 @@ def _with_steps(segment: Segment, steps: Sequence[PlannedStep]) -> Segment:
     return replace(segment, steps=tuple(steps))
 
 
-def _drift_diagnostic(plan: PlannedMigration, number: int, entry: JournalEntry) -> Diagnostic:
+def _drift_diagnostic(plan: PlannedMigration, number: int, entry: JournalEntry, settings: Settings) -> Diagnostic:
     is_there = number <= len(plan.segments)
     step = plan.segments[number - 1].steps[0] if is_there else None
     outcome = "is committed" if entry.state is SegmentState.DONE else "was started and may be complete"
@@ -97,5 +99,5 @@ def _drift_diagnostic(plan: PlannedMigration, number: int, entry: JournalEntry) 
         detail=(f"segment {number}{start} {outcome}",),
         hint="restore that part and its variables; change only what comes after it"
         if plan.migration.is_pinned
-        else f"restore its files: `confiture migrate pin {plan.version}`; change only what comes after that part",
+        else f"restore its files: `{pin_command([plan.version], settings)}`; change only what comes after that part",
     )

@@ -132,7 +132,7 @@ class MigrationRunner:
         self._check_saved_plan(plan)
         progress = MigrationProgress(plan, str(uuid.uuid4()))
         if resume_point:
-            plan = match_plan_to_journal(plan, resume_point)
+            plan = match_plan_to_journal(plan, resume_point, self._context.settings)
             state = RecordState.INTENDED if resume_point.has_intent else RecordState.BEGUN
             progress = MigrationProgress(plan, resume_point.attempt, resume_point.committed_segments, state)
         self.progress = progress

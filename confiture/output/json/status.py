@@ -8,7 +8,7 @@ from confiture.models.applied_texts import AppliedText, AppliedTexts
 from confiture.models.pins import PinResult
 from confiture.output.json.document import with_schema_version
 from confiture.output.json.objects import diagnostics_list, round_to_microseconds
-from confiture.plan.history import InterruptedMigration, MigrationStatus, pin_command
+from confiture.plan.history import InterruptedMigration, MigrationStatus
 
 
 def status_document(status: MigrationStatus, environment: str, database: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def status_document(status: MigrationStatus, environment: str, database: str) ->
                 "version": migration.version,
                 "name": migration.name,
                 "files": list(migration.files),
-                "command": pin_command([migration.version]),
+                "command": migration.pin_command,
             }
             for migration in status.unreplayable
         ],
