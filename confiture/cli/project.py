@@ -70,7 +70,6 @@ def new(
 def _remind_of_pins(settings: Settings) -> None:
     """Print the migrations that are not pinned: editing their schema files would change what the migrations run."""
     from confiture.errors import DiagnosticCollector
-    from confiture.plan.history import pin_command
     from confiture.plan.project import read_project
     from confiture.text import list_some, pluralize
 
@@ -79,8 +78,7 @@ def _remind_of_pins(settings: Settings) -> None:
     if unpinned:
         number = pluralize(len(unpinned), "migration")
         names = list_some(unpinned)
-        command = pin_command(unpinned, settings)
-        echo_stderr(f"{number} not pinned ({names}): run `{command}` before you edit their schema files.")
+        echo_stderr(f"{number} not pinned ({names}): run `confiture migrate pin` before you edit their schema files.")
 
 
 @without_database

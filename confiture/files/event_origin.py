@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -12,12 +13,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from confiture import __version__
 from confiture.models.history_events import EventOrigin
-from confiture.secrets import hide_values, is_secret_name
+from confiture.secrets import HIDDEN, hide_values, is_secret_name
 from confiture.text import cut, escape_line
 
 _GIT_TIMEOUT_S = 2.0
 _LONGEST_TEXT = 1_000
 _SHORTEST_SECRET = 8
+_ADDRESS = r"(?i)\bhttps?://[^\s'\"<>]+"
 _CI_VARIABLES = (
     ("CI_JOB_URL", "GITLAB_USER_LOGIN"),
     ("BUILDKITE_BUILD_URL", "BUILDKITE_BUILD_CREATOR"),
@@ -78,7 +80,7 @@ def read_event_origin(git: GitState, environ: Mapping[str, str]) -> EventOrigin:
         os_user=_read_os_user(),
         host=socket.gethostname() or None,
         process=os.getpid(),
-        ci_run=_clean_address(ci_run, environ) if ci_run else None,
+        ci_run=_clean_address(ci_run, environ),
         ci_actor=ci_actor and clean_text(ci_actor, environ),
         commit=commit,
         is_dirty=is_dirty,
@@ -89,10 +91,12 @@ def read_event_origin(git: GitState, environ: Mapping[str, str]) -> EventOrigin:
 def clean_text(text: str, environ: Mapping[str, str]) -> str:
     """Return free text for the history: one line of at most 1,000 characters, without secrets.
 
-    Known secrets are hidden, and so are the values of environment variables with the name of a secret.
+    Known secrets are hidden, and so are the values of environment variables with the name of a secret. Web addresses
+    lose user, password, query and fragment.
     """
     secrets = (value for name, value in environ.items() if is_secret_name(name) and len(value) >= _SHORTEST_SECRET)
-    return cut(escape_line(hide_values(text, secrets)), _LONGEST_TEXT, "...")
+    addresses = re.sub(_ADDRESS, lambda match: _shorten_address(match[0]) or HIDDEN, text)
+    return cut(escape_line(hide_values(addresses, secrets)), _LONGEST_TEXT, "...")
 
 
 def _find_ci_job(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
@@ -108,8 +112,13 @@ def _find_ci_job(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _clean_address(url: str, environ: Mapping[str, str]) -> str | None:
-    """Return a web address without user, password, query, fragment and secrets; None if it is not one."""
+def _clean_address(url: str | None, environ: Mapping[str, str]) -> str | None:
+    address = _shorten_address(url) if url else None
+    return clean_text(address, environ) if address else None
+
+
+def _shorten_address(url: str) -> str | None:
+    """Return a web address without user, password, query and fragment; None if it is not one."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -117,8 +126,7 @@ def _clean_address(url: str, environ: Mapping[str, str]) -> str | None:
         return None
     if parts.scheme not in ("http", "https") or not host:
         return None
-    address = urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path, "", ""))
-    return clean_text(address, environ)
+    return urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path, "", ""))
 
 
 def _read_os_user() -> str | None:

@@ -252,6 +252,18 @@ INTO_OURS = {
     "function": "CREATE FUNCTION confiture.t1() RETURNS int RETURN 1",
     "type": "CREATE TYPE confiture.t1 AS ENUM ('a')",
     "operator": "CREATE OPERATOR confiture.=== (leftarg = int, rightarg = int, function = int4eq)",
+    "trigger disabled": "ALTER TABLE confiture.history_events DISABLE TRIGGER append_only",
+    "all triggers disabled": "ALTER TABLE confiture.history_events DISABLE TRIGGER ALL",
+    "trigger in replicas only": "ALTER TABLE confiture.history_events ENABLE REPLICA TRIGGER append_only",
+    "trigger dropped": "DROP TRIGGER append_only ON confiture.history_events",
+    "trigger renamed": "ALTER TRIGGER append_only ON confiture.history_events RENAME TO later",
+    "events deleted": "ALTER TABLE confiture.history_events DISABLE TRIGGER USER; DELETE FROM confiture.history_events;"
+    " ALTER TABLE confiture.history_events ENABLE ALWAYS TRIGGER append_only",
+    "events deleted by a DO": "DO $$ BEGIN ALTER TABLE confiture.history_events DISABLE TRIGGER USER;"
+    " DELETE FROM confiture.history_events;"
+    " ALTER TABLE confiture.history_events ENABLE ALWAYS TRIGGER append_only; END $$",
+    "trigger function replaced": "CREATE OR REPLACE FUNCTION confiture.refuse_change() RETURNS trigger LANGUAGE plpgsql"
+    " AS 'BEGIN RETURN NULL; END'",
     "schema dropped": "DROP SCHEMA confiture",
     "schema dropped with all": "DROP SCHEMA IF EXISTS confiture CASCADE",
     "schema made": "CREATE SCHEMA confiture",

@@ -45,12 +45,14 @@ clock_timestamp, cast session_user to text and integers to bigint and double pre
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchemaContent:
-    """A snapshot of the schema's content: the OIDs of the schema, of Confiture's tables and of their owners, and all
-    other objects by OID.
+    """A snapshot of the schema's content: the OIDs of the schema, of Confiture's tables and of their owners, the row
+    versions of the append-only trigger and its function (None if there is no such trigger), and all other objects by
+    OID.
     """
 
     schema: tuple[int, int] | None
     tables: Mapping[str, tuple[int, int]]
+    append_only: str | None
     others: Mapping[str, str]
 
 
@@ -272,9 +274,10 @@ def read_content(connection: Connection) -> SchemaContent:
     """Return the schema's current content."""
     row = connection.execute(query("schema_content"), {"known": list(TABLES)}).fetchone()
     if row is None:
-        return SchemaContent(schema=None, tables={}, others={})
+        return SchemaContent(schema=None, tables={}, append_only=None, others={})
     tables = {name: (oid, owner) for name, (oid, owner) in row["tables"].items()}
-    return SchemaContent(schema=(row["schema"], row["owner"]), tables=tables, others=row["others"])
+    schema = (row["schema"], row["owner"])
+    return SchemaContent(schema=schema, tables=tables, append_only=row["append_only"], others=row["others"])
 
 
 def check_schema_untouched(connection: Connection, migration: MigrationFile, before: SchemaContent) -> None:
@@ -296,7 +299,7 @@ def check_schema_untouched(connection: Connection, migration: MigrationFile, bef
 
 
 def _find_missing(before: SchemaContent, now: SchemaContent) -> str | None:
-    """Describe the history object that is missing or now belongs to another role; None if there is no such object."""
+    """Describe the history object that is missing, changed or now belongs to another role; None if there is none."""
     if before.schema is None:
         return None
     if now.schema is None or now.schema[0] != before.schema[0]:
@@ -308,6 +311,8 @@ def _find_missing(before: SchemaContent, now: SchemaContent) -> str | None:
             return f"removes the history table {SCHEMA}.{name}"
         if now.tables[name][1] != owner:
             return f"changes the owner of the history table {SCHEMA}.{name}"
+    if before.append_only is not None and now.append_only != before.append_only:
+        return f"changes the trigger that makes {SCHEMA}.history_events append-only"
     return None
 
 

@@ -302,6 +302,15 @@ SELECT n.oid::bigint AS schema, n.nspowner::bigint AS owner,
            FROM ours o
            WHERE o.relname = ANY (%(known)s::text[])
        ), '{}') AS tables,
+       -- PostgreSQL writes a new row version for each change, so that ENABLE after DISABLE is visible too. In a dry run,
+       -- the transaction is the one that creates the trigger, so that only the place of the row changes.
+       (
+           SELECT concat_ws(' ', t.oid, t.xmin, t.ctid, p.oid, p.xmin, p.ctid)
+           FROM ours o
+           JOIN pg_trigger t ON t.tgrelid = o.oid AND NOT t.tgisinternal
+           JOIN pg_proc p ON p.oid = t.tgfoid
+           WHERE o.relname = 'history_events' AND t.tgname = 'append_only'
+       ) AS append_only,
        coalesce((
            SELECT json_object_agg(concat_ws(' ', h.classid, h.objid), pg_describe_object(h.classid, h.objid, 0))
            FROM held h
