@@ -19,7 +19,7 @@ from confiture.text import cut, escape_line
 _GIT_TIMEOUT_S = 2.0
 _LONGEST_TEXT = 1_000
 _SHORTEST_SECRET = 8
-_ADDRESS = r"(?i)\bhttps?://[^\s'\"<>]+"
+_ADDRESS = r"(?i)https?://\S+"  # a password may contain quotes
 _CI_VARIABLES = (
     ("CI_JOB_URL", "GITLAB_USER_LOGIN"),
     ("BUILDKITE_BUILD_URL", "BUILDKITE_BUILD_CREATOR"),
@@ -121,12 +121,10 @@ def _shorten_address(url: str) -> str | None:
     """Return a web address without user, password, query and fragment; None if it is not one."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not host:
-        return None
-    return urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path, "", ""))
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) if is_address else None
 
 
 def _read_os_user() -> str | None:

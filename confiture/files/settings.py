@@ -33,6 +33,7 @@ from confiture.models.settings import (
     DATABASE_OPTION,
     DEFAULT_ENVIRONMENT,
     EMBEDDED,
+    ENVIRONMENT_VARIABLE,
     BuildOrder,
     BuildSettings,
     DatabaseSettings,
@@ -337,7 +338,7 @@ def _merge_settings(
     root: Path, reader: Reader, fields: FieldValues, overrides: SettingsOverrides, environ: Mapping[str, str]
 ) -> Settings:
     environments: dict[str, FieldValues] = fields.get("environments", {})
-    named = overrides.environment or environ.get("CONFITURE_ENV")
+    named = overrides.environment or environ.get(ENVIRONMENT_VARIABLE)
     environment = named or DEFAULT_ENVIRONMENT
     chosen = environments.get(environment)
     if chosen is None and environment != DEFAULT_ENVIRONMENT:

@@ -25,6 +25,9 @@ PROJECT_NAME_HINT = "use up to 63 letters, digits, `_`, `.` and `-`, beginning w
 DEFAULT_ENVIRONMENT = "development"
 """The environment if neither an option nor the settings name one."""
 
+ENVIRONMENT_VARIABLE = "CONFITURE_ENV"
+"""The variable that names the environment if no option does."""
+
 DATABASE_OPTION = "--database"
 """The option that names the database."""
 
@@ -173,9 +176,11 @@ class Settings:
     def database_options(self) -> str:
         """The options, with a leading space, that a printed command needs to reach this environment and database.
 
-        A URL is not printed, because it may contain a password.
+        The default environment is named if a variable could choose another one. A URL is not printed, because it may
+        contain a password.
         """
-        environment = "" if self.environment == DEFAULT_ENVIRONMENT else f" --env {shlex.quote(self.environment)}"
+        is_default = self.environment == DEFAULT_ENVIRONMENT and not self.environ.get(ENVIRONMENT_VARIABLE)
+        environment = "" if is_default else f" --env {shlex.quote(self.environment)}"
         return environment + (f" {DATABASE_OPTION} URL" if self.database.url_from == DATABASE_OPTION else "")
 
     @property

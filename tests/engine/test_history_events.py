@@ -133,6 +133,25 @@ def test_ci_systems(
     assert (event["commit"], event["dirty"]) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("reason", "stored"),
+    [
+        ("see https://ana:x@wiki.example.com/a?token=7#b now", "see https://wiki.example.com/a now"),
+        ("HTTPS://ANA@wiki.example.com", "https://wiki.example.com"),
+        ("git+https://7f3@git.example.com/a.git", "git+https://git.example.com/a.git"),
+        ("(http://[::1]:81/a?b)", "(http://[::1]:81/a"),
+        ("https://ana:a'b@wiki.example.com/", "https://wiki.example.com/"),
+        ("https://ana:x@[", "***"),
+        ("http and https", "http and https"),
+    ],
+    ids=["all parts", "upper case", "other scheme before", "IPv6", "quote in a password", "broken", "no address"],
+)
+def test_web_addresses_in_a_reason_are_shortened(shop_18: Project, reason: str, stored: str) -> None:
+    shop_18.migration("001_a", TABLE.format("a"))
+    shop_18.run("migrate", "up", "--reason", reason)
+    assert _events(shop_18, "--event", "applied")[0]["reason"] == stored
+
+
 def test_git_that_hangs_is_not_waited_for(shop_18: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
     programs = tmp_path_factory.mktemp("programs")
     git = programs / "git"

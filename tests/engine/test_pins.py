@@ -306,6 +306,14 @@ def test_commands_in_hints_reach_the_same_environment_and_database(shop: Project
     assert "`confiture migrate show 001 --applied --env staging` prints what ran" in ran
 
 
+def test_a_command_names_the_default_environment_if_a_variable_names_another(shop: Project) -> None:
+    shop.write("confiture.yaml", "environments: {staging: {}}")
+    one_migration(shop)
+    shop.environ["CONFITURE_ENV"] = "staging"
+    err = _words(shop.run("migrate", "up", "--env", "development").err)
+    assert "run `confiture migrate pin 001 --env development`" in err
+
+
 def _words(text: str) -> str:
     return " ".join(text.split())
 

@@ -287,6 +287,14 @@ def test_a_migration_leaves_the_schema_alone(shop_18: Project, database_18: Data
     assert database_18.value("SELECT count(*) FROM confiture.migrations") == 1
 
 
+def test_vacuum_full_of_the_catalogs_is_no_change(shop_18: Project) -> None:
+    shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
+    moved = "VACUUM FULL pg_trigger; VACUUM FULL pg_proc"
+    shop_18.migration("002_b", f"ddl: [sql: CREATE TABLE b (), sql: {moved}, sql: CREATE TABLE c ()]\n")
+    shop_18.run("migrate", "up")
+    shop_18.run("migrate", "up")
+
+
 def test_a_schema_that_is_there_already_is_no_change(shop_18: Project) -> None:
     shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
     shop_18.migration("002_b", "ddl: [{sql: CREATE SCHEMA IF NOT EXISTS confiture}]\n")

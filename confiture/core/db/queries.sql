@@ -302,10 +302,12 @@ SELECT n.oid::bigint AS schema, n.nspowner::bigint AS owner,
            FROM ours o
            WHERE o.relname = ANY (%(known)s::text[])
        ), '{}') AS tables,
-       -- PostgreSQL writes a new row version for each change, so that ENABLE after DISABLE is visible too. In a dry run,
-       -- the transaction is the one that creates the trigger, so that only the place of the row changes.
+       -- A change writes a row version with the xmin of its transaction, so that ENABLE after DISABLE is visible too. In
+       -- a dry run, the same transaction has created the trigger. Its row versions differ in ctid, which VACUUM FULL
+       -- changes for older ones.
        (
-           SELECT concat_ws(' ', t.oid, t.xmin, t.ctid, p.oid, p.xmin, p.ctid)
+           SELECT concat_ws(' ', t.oid, t.xmin, CASE WHEN age(t.xmin) <= 0 THEN t.ctid END,
+                                 p.oid, p.xmin, CASE WHEN age(p.xmin) <= 0 THEN p.ctid END)
            FROM ours o
            JOIN pg_trigger t ON t.tgrelid = o.oid AND NOT t.tgisinternal
            JOIN pg_proc p ON p.oid = t.tgfoid

@@ -189,8 +189,6 @@ class MigrationRunner:
     def _commit(self, progress: MigrationProgress, segment: Segment) -> None:
         if segment.transaction_mode is TransactionMode.OUTSIDE:
             self._commit_outside_transaction(progress, segment)
-            # VACUUM FULL moves the rows of system catalogs
-            self._content = None
         elif segment.transaction_mode is TransactionMode.BATCHED:
             self._commit_batches(progress, segment)
         else:
