@@ -77,7 +77,7 @@ def _missing_file(
         MISSING_FILE,
         f"there is no file {relative} below {display_path(folders.schemas, folders.root)}/",
         hint=(folders.suggestions.use_one() and _closest_file(relative, folders))
-        or f"{_BELOW_HINT}; if the migration has run, `confiture migrate pin` with the same --env restores the file",
+        or f"{_BELOW_HINT}; if the migration has run, `confiture migrate pin` with the same options restores the file",
     )
     # a path that begins with the schemas folder means a file in it
     names = sorted(pin_names, key=lambda pin: (pin.startswith(PROJECT_FOLDER), len(pin)))

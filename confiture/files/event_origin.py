@@ -19,7 +19,7 @@ from confiture.text import cut, escape_line
 _GIT_TIMEOUT_S = 2.0
 _LONGEST_TEXT = 1_000
 _SHORTEST_SECRET = 8
-_ADDRESS = r"(?i)https?://\S+"  # a password may contain quotes
+_ADDRESS = r"(?i)https?://(?:(?!https?://)\S)+"  # a password may contain quotes; addresses may touch
 _CI_VARIABLES = (
     ("CI_JOB_URL", "GITLAB_USER_LOGIN"),
     ("BUILDKITE_BUILD_URL", "BUILDKITE_BUILD_CREATOR"),
@@ -95,8 +95,9 @@ def clean_text(text: str, environ: Mapping[str, str]) -> str:
     lose user, password, query and fragment.
     """
     secrets = (value for name, value in environ.items() if is_secret_name(name) and len(value) >= _SHORTEST_SECRET)
-    addresses = re.sub(_ADDRESS, lambda match: _shorten_address(match[0]) or HIDDEN, text)
-    return cut(escape_line(hide_values(addresses, secrets)), _LONGEST_TEXT, "...")
+    # secrets first: a part of one would no longer be recognized
+    shortened = re.sub(_ADDRESS, lambda match: _shorten_address(match[0]) or HIDDEN, hide_values(text, secrets))
+    return cut(escape_line(shortened), _LONGEST_TEXT, "...")
 
 
 def _find_ci_job(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
@@ -113,8 +114,8 @@ def _find_ci_job(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 
 def _clean_address(url: str | None, environ: Mapping[str, str]) -> str | None:
-    address = _shorten_address(url) if url else None
-    return clean_text(address, environ) if address else None
+    address = clean_text(url or "", environ)
+    return address if _shorten_address(address) else None
 
 
 def _shorten_address(url: str) -> str | None:

@@ -142,12 +142,35 @@ def test_ci_systems(
         ("(http://[::1]:81/a?b)", "(http://[::1]:81/a"),
         ("https://ana:a'b@wiki.example.com/", "https://wiki.example.com/"),
         ("https://ana:x@[", "***"),
+        ("https://wiki/,https://7f3@git.example.com/a?t=1", "https://wiki/,https://git.example.com/a"),
+        ("[https://a/x](https://ana:b@c/y?t=1)", "[https://a/x](https://c/y"),
         ("http and https", "http and https"),
+        ("clone https://ana:p@ss/word12345@h/ or h/p@ss/word12345", "clone https://h/ or h/***"),
+        ("hook https://hooks.example.com/T0/abcdef?x=1", "hook ***"),
+        ("https://h/tok?en12345678", "https://h/***"),
     ],
-    ids=["all parts", "upper case", "other scheme before", "IPv6", "quote in a password", "broken", "no address"],
+    ids=[
+        "all parts",
+        "upper case",
+        "other scheme before",
+        "IPv6",
+        "quote in a password",
+        "broken",
+        "two that touch",
+        "Markdown",
+        "no address",
+        "secret with @",
+        "secret that is an address",
+        "secret with ?",
+    ],
 )
 def test_web_addresses_in_a_reason_are_shortened(shop_18: Project, reason: str, stored: str) -> None:
     shop_18.migration("001_a", TABLE.format("a"))
+    shop_18.environ |= {
+        "DB_PASSWORD": "p@ss/word12345",
+        "WEBHOOK_SECRET": "https://hooks.example.com/T0/abcdef?x=1",
+        "API_TOKEN": "tok?en12345678",
+    }
     shop_18.run("migrate", "up", "--reason", reason)
     assert _events(shop_18, "--event", "applied")[0]["reason"] == stored
 

@@ -312,7 +312,7 @@ def _find_missing(before: SchemaContent, now: SchemaContent) -> str | None:
         if now.tables[name][1] != owner:
             return f"changes the owner of the history table {SCHEMA}.{name}"
     if before.append_only is not None and now.append_only != before.append_only:
-        return f"changes the trigger that makes {SCHEMA}.history_events append-only"
+        return f"changes the trigger that makes {SCHEMA}.history_events append-only, or its function"
     return None
 
 
